@@ -1,0 +1,12 @@
+//! Bringing a source domain and a target domain together: one way a file.
+//!
+//! A new one is a file with its parameters, formula, source and tests, and a line in each of the two lists here.
+
+use crate::model::{Adapted, Adapter, Load};
+use crate::registry::Registry;
+
+/// Every way to adapt, in the order in which it is shown.
+pub static REGISTRY: Registry<dyn Adapter> = Registry { what: "way to adapt", entries: &[] };
+
+/// How fitted ones are loaded, by kind.
+pub const LOADERS: &[(&str, Load<dyn Adapted>)] = &[];

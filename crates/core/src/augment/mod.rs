@@ -1,0 +1,1 @@
+//! Augmentation: one transform a file, keyed by seed, epoch, row and position.

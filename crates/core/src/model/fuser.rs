@@ -1,0 +1,220 @@
+//! What composes predictions. A fuser sees honest predictions only: of rows that their makers have not seen.
+
+use super::batch::Batch;
+use super::estimator::Context;
+use super::mask::Mask;
+use super::parts::Parts;
+use super::predictions::Predictions;
+use super::source::Source;
+use super::target::{Target, Task};
+use crate::error::{Error, Result};
+
+/// Why predictions count as honest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Each row was predicted by a model fitted without its fold.
+    OutOfFold,
+    /// The rows are a validation part that no member was fitted on.
+    Validation,
+    /// The recipe says that the member has not seen the rows (`seen: none`).
+    Declared,
+}
+
+/// Predictions of members for the same rows, none of which their makers have seen, with the truth.
+#[derive(Debug, Clone)]
+pub struct Honest {
+    members: Vec<(String, Predictions, Origin)>,
+    target: Target,
+    fold: Vec<u32>,
+    group: Option<Vec<u64>>,
+    weight: Option<Vec<f32>>,
+}
+
+impl Honest {
+    /// Puts members' predictions together. `fold` holds the fold of each row (all zero for a validation part); the
+    /// folds are used again to score fusers by cross-fitting.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there are no members, row ids or classes differ, a row is absent from every member, a fold
+    /// number between 0 and the largest has no rows, or a group lies in two folds.
+    pub fn new(
+        members: Vec<(String, Predictions, Origin)>,
+        target: Target,
+        fold: Vec<u32>,
+        group: Option<Vec<u64>>,
+        weight: Option<Vec<f32>>,
+    ) -> Result<Self> {
+        let Some((first_name, first, _)) = members.first() else {
+            return Err(Error::model("a composition needs at least one member"));
+        };
+        let task = target.task();
+        for (name, p, _) in &members {
+            if p.ids() != first.ids() {
+                return Err(Error::model("members predict different rows")
+                    .at(format!("member \"{name}\""))
+                    .expected(format!("the {} rows of \"{first_name}\", in the same order", first.rows()))
+                    .got(format!("{} rows", p.rows())));
+            }
+            if p.task() != task {
+                return Err(Error::model("a member predicts something else than the target")
+                    .at(format!("member \"{name}\""))
+                    .expected(describe(&task))
+                    .got(describe(&p.task()))
+                    .remedy("every member must give the same classes, by name and in the same order"));
+            }
+        }
+        let rows = first.rows();
+        let lengths = [target.len(), fold.len(), group.as_ref().map_or(rows, Vec::len), weight.as_ref().map_or(rows, Vec::len)];
+        if lengths.iter().any(|l| *l != rows) {
+            return Err(Error::internal(format!("honest predictions of {rows} rows with parts of {lengths:?}")));
+        }
+        let folds = fold.iter().copied().max().map_or(0, |f| f + 1);
+        if let Some(gap) = (0..folds).find(|f| !fold.contains(f)) {
+            return Err(Error::model(format!("fold {gap} has no rows")).expected(format!("rows in each of {folds} folds")));
+        }
+        if let Some(groups) = &group {
+            let mut seen = std::collections::BTreeMap::new();
+            for (g, f) in groups.iter().zip(&fold) {
+                if *seen.entry(*g).or_insert(*f) != *f {
+                    return Err(Error::model("a group lies in two folds")
+                        .expected("all rows of a group in one fold")
+                        .remedy("split with group: the group column"));
+                }
+            }
+        }
+        Ok(Self { members, target, fold, group, weight })
+    }
+
+    /// The members' names, in order.
+    pub fn names(&self) -> Vec<&str> {
+        self.members.iter().map(|(n, _, _)| n.as_str()).collect()
+    }
+
+    /// The members' predictions, in order.
+    pub fn predictions(&self) -> impl Iterator<Item = &Predictions> {
+        self.members.iter().map(|(_, p, _)| p)
+    }
+
+    /// How many members.
+    pub fn count(&self) -> usize {
+        self.members.len()
+    }
+
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        self.fold.len()
+    }
+
+    /// The truth.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The fold of each row.
+    pub fn fold(&self) -> &[u32] {
+        &self.fold
+    }
+
+    /// The group of each row, where there are groups.
+    pub fn group(&self) -> Option<&[u64]> {
+        self.group.as_deref()
+    }
+
+    /// The weight of each row, where there are weights.
+    pub fn weight(&self) -> Option<&[f32]> {
+        self.weight.as_deref()
+    }
+
+    /// Why each member's predictions are honest.
+    pub fn origins(&self) -> Vec<Origin> {
+        self.members.iter().map(|(_, _, o)| *o).collect()
+    }
+
+    /// The rows that every member left out.
+    pub fn silent(&self) -> Mask {
+        (0..self.rows()).map(|r| self.predictions().all(|p| p.absent().is_set(r))).collect()
+    }
+
+    /// The rows given, in that order, with folds as they are (gaps allowed): for cross-fitting.
+    #[must_use]
+    pub fn take(&self, rows: &[usize]) -> Self {
+        Self {
+            members: self.members.iter().map(|(n, p, o)| (n.clone(), p.take(rows), *o)).collect(),
+            target: self.target.take(rows),
+            fold: rows.iter().map(|&r| self.fold[r]).collect(),
+            group: self.group.as_ref().map(|g| rows.iter().map(|&r| g[r]).collect()),
+            weight: self.weight.as_ref().map(|w| rows.iter().map(|&r| w[r]).collect()),
+        }
+    }
+}
+
+fn describe(task: &Task) -> String {
+    match task {
+        Task::Classify(c) => format!("classes {}", c.names().join(", ")),
+        Task::Regress => "values".to_owned(),
+    }
+}
+
+/// The raw inputs of the rows that honest predictions are for: what a gate looks at.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Where the rows come from.
+    pub source: &'a dyn Source,
+    /// Which rows, aligned with the predictions.
+    pub rows: &'a [usize],
+}
+
+/// Unfitted settings of a way to compose predictions.
+pub trait Fuser: Send + Sync {
+    /// Whether it can do the task.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if it cannot.
+    fn check(&self, task: &Task, members: usize) -> Result<()>;
+
+    /// Whether it looks at the raw inputs beside the predictions.
+    fn wants_inputs(&self) -> bool {
+        false
+    }
+
+    /// Fits. `inputs` is given when [`Fuser::wants_inputs`] says so.
+    ///
+    /// # Errors
+    /// [`Error::Data`] or [`Error::Model`] for predictions it cannot be fitted to.
+    fn fit(&self, honest: &Honest, inputs: Option<Inputs<'_>>, context: &Context<'_>) -> Result<Box<dyn Fused>>;
+}
+
+/// A fitted composition of predictions.
+pub trait Fused: Send + Sync {
+    /// The key under which it is loaded.
+    fn kind(&self) -> &'static str;
+
+    /// The raw columns that it reads beside the predictions.
+    fn columns(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Composes the members' predictions for the same rows, in the order of fitting. A member that is absent on a row
+    /// is left out of it; a row that every member left out is absent.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for predictions of other members, rows or classes.
+    fn fuse(&self, members: &[Predictions], inputs: Option<&Batch>) -> Result<Predictions>;
+
+    /// Everything needed to load it again.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if it cannot be said.
+    fn save(&self) -> Result<Parts>;
+
+    /// The weight of each member, in order, where there is one.
+    fn weights(&self) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// How many fitted numbers it has.
+    fn parameters(&self) -> u64 {
+        0
+    }
+}

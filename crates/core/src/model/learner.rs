@@ -1,0 +1,49 @@
+//! What fits on a matrix of features: the members without a tensor backend.
+
+use super::estimator::Context;
+use super::parts::Parts;
+use super::target::{Target, Task};
+use crate::array::{ArrayView2, Matrix};
+use crate::error::Result;
+
+/// Unfitted settings of a learner on features.
+pub trait Learner: Send + Sync {
+    /// Whether it can do the task.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) if it cannot.
+    fn check(&self, task: &Task) -> Result<()>;
+
+    /// Fits to `x [rows, features]`, finite, with one truth and optionally one positive weight a row.
+    ///
+    /// # Errors
+    /// [`Error::Data`](crate::Error::Data) for rows it cannot be fitted to (no rows, not finite).
+    fn fit(
+        &self,
+        x: ArrayView2<'_, f32>,
+        target: &Target,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>>;
+}
+
+/// A fitted learner.
+pub trait FittedLearner: Send + Sync {
+    /// The key under which it is loaded.
+    fn kind(&self) -> &'static str;
+
+    /// Probabilities `[rows, classes]`, or values `[rows, 1]`, for `x [rows, features]`.
+    ///
+    /// # Errors
+    /// [`Error::Data`](crate::Error::Data) if the width differs from that of fitting.
+    fn predict(&self, x: ArrayView2<'_, f32>) -> Result<Matrix>;
+
+    /// Everything needed to load it again.
+    ///
+    /// # Errors
+    /// [`Error::Internal`](crate::Error::Internal) if it cannot be said.
+    fn save(&self) -> Result<Parts>;
+
+    /// How many fitted numbers it has.
+    fn parameters(&self) -> u64;
+}

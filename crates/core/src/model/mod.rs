@@ -1,0 +1,36 @@
+//! The contracts: what data look like in memory, what fits, what predicts, what composes, what is saved.
+//!
+//! **Everything that predicts is a member; every way of composing members gives a model, and a model is again a
+//! member.** The traits here are object safe and `Send + Sync`; nothing is ever downcast.
+
+mod adapter;
+mod batch;
+mod dir;
+mod estimator;
+mod feature;
+mod fuser;
+mod learner;
+mod mask;
+mod parts;
+mod predictions;
+mod predictor;
+mod ragged;
+mod schema;
+mod source;
+mod target;
+
+pub use adapter::{Adapted, Adapter};
+pub use batch::{Batch, Column};
+pub use dir::{FORMAT, ModelDir, Record, load_parts, save_parts};
+pub use estimator::{Context, Estimator, Fitted, Labelled, LogRow, Outline, Progress, Quiet, Stop, Unlabelled};
+pub use feature::{Feature, FittedFeature};
+pub use fuser::{Fused, Fuser, Honest, Inputs, Origin};
+pub use learner::{FittedLearner, Learner};
+pub use mask::Mask;
+pub use parts::{Array, Load, Loaders, Parts};
+pub use predictions::{Output, Predictions};
+pub use predictor::{Embed, Model};
+pub use ragged::{Audios, Images, Sequences, Vectors};
+pub use schema::{Field, Kind, Schema};
+pub use source::{Memory, Source};
+pub use target::{Classes, Target, Task};
