@@ -1,1 +1,3 @@
-//! x
+//! From recipe to plan to run: the store, the judge, the report.
+
+pub mod recipe;

@@ -1,0 +1,151 @@
+//! A recipe after it was checked: typed, every name known, order kept.
+
+use std::collections::BTreeMap;
+
+use consilience_core::data::{DataSpec, HonestSpec, SplitSpec, TaskKind};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A method by name with its parameters, as in `{rotate: {degrees: 10}}` or `{fit: cnn, epochs: 4}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The method's name.
+    pub name: String,
+    /// Its parameters with every default written out (a JSON object).
+    pub parameters: Value,
+}
+
+/// Whether the rows of this recipe were among those a loaded member was fitted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    /// It has seen none of the rows for choosing and judging.
+    None,
+    /// It has seen some.
+    Part,
+    /// Nobody knows; the verdict says so.
+    Unknown,
+}
+
+/// A member of the composition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Member {
+    /// Fitted here.
+    Fit {
+        /// The estimator.
+        method: Call,
+        /// The columns it reads; the word `table` stands for all numbers and categories.
+        on: Vec<String>,
+        /// Feature steps for some columns instead of the recipe's or the default ones.
+        features: BTreeMap<String, Vec<Call>>,
+        /// The member whose fitted model it starts from.
+        from: Option<String>,
+        /// A filter on the rows it is fitted on.
+        rows: Option<String>,
+        /// Keep the fold models and predict by their mean, instead of a refit on all rows.
+        bag: bool,
+    },
+    /// A model directory.
+    Load {
+        /// Where it is, below the data folder or beside the recipe.
+        path: String,
+        /// Whether it has seen the rows.
+        seen: Seen,
+    },
+    /// A table of predictions made elsewhere.
+    Predictions {
+        /// A csv, parquet or npy file: ids, folds, one column a class (or one value).
+        path: String,
+        /// The column of row ids (`id` by default).
+        id: Option<String>,
+        /// The column of folds, if the predictions are out-of-fold.
+        fold: Option<String>,
+        /// Class name to column name; the class names themselves by default.
+        columns: BTreeMap<String, String>,
+        /// Whether its maker has seen the rows.
+        seen: Seen,
+    },
+}
+
+/// A way of composing that is tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Synthesis {
+    /// Predictions.
+    Fuse {
+        /// The fuser.
+        method: Call,
+        /// The members, or names of other syntheses.
+        of: Vec<String>,
+    },
+    /// Features, by one network fitted on several modalities.
+    Fusion {
+        /// The network.
+        method: Call,
+        /// The modalities: columns, or the word `table`.
+        on: Vec<String>,
+        /// As for members.
+        features: BTreeMap<String, Vec<Call>>,
+    },
+    /// Weights.
+    Merge {
+        /// The way to merge.
+        method: Call,
+        /// The members.
+        of: Vec<String>,
+    },
+    /// Domains.
+    Adapt {
+        /// The adapter.
+        method: Call,
+        /// The member whose settings are fitted again on the matched features.
+        member: String,
+        /// Which rows are source: column name to value.
+        source: BTreeMap<String, String>,
+        /// Which rows are target.
+        target: BTreeMap<String, String>,
+    },
+}
+
+/// How the result is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judge {
+    /// The metric by which members and compositions are chosen, on honest predictions.
+    pub choose: String,
+    /// Metrics that are reported beside it.
+    pub report: Vec<String>,
+    /// How many bootstrap resamples.
+    pub resamples: u32,
+    /// The level of the intervals, e.g. .95.
+    pub level: f64,
+}
+
+/// A checked recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The grammar's version: 1.
+    pub version: u32,
+    /// The name of the runs.
+    pub name: String,
+    /// What is predicted.
+    pub task: TaskKind,
+    /// The root of all seeds.
+    pub seed: u64,
+    /// What the data are.
+    pub data: DataSpec,
+    /// How rows are parted.
+    pub split: SplitSpec,
+    /// Where fusers get their predictions.
+    pub honest: HonestSpec,
+    /// Feature steps by column, for all members that do not say otherwise.
+    pub features: BTreeMap<String, Vec<Call>>,
+    /// Augmentation by column (and the entry `mixup`), on rows for fitting only.
+    pub augment: BTreeMap<String, Vec<Call>>,
+    /// The members, in the recipe's order.
+    pub members: Vec<(String, Member)>,
+    /// The ways of composing, in the recipe's order.
+    pub synthesis: Vec<(String, Synthesis)>,
+    /// How the result is judged.
+    pub judge: Judge,
+}
