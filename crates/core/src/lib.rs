@@ -7,7 +7,7 @@
 //! 3. [`data`] (readers, splits, checks)
 //! 4. [`metrics`]
 //! 5. [`features`], [`learners`], [`augment`]
-//! 6. (calibration, later)
+//! 6. [`members`] (calibration, later)
 //! 7. [`fuse`], [`adapt`]
 //! 8. [`explain`] (privacy, later)
 
@@ -28,6 +28,8 @@ pub mod metrics;
 pub mod augment;
 pub mod features;
 pub mod learners;
+
+pub mod members;
 
 pub mod adapt;
 pub mod fuse;

@@ -10,3 +10,6 @@ pub static REGISTRY: Registry<dyn Feature> = Registry { what: "feature step", en
 
 /// How fitted ones are loaded, by kind.
 pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[];
+
+/// TEMP
+pub fn defaults(_: &crate::model::Field, _: bool) -> crate::Result<Vec<(&'static str, serde_json::Value)>> { Ok(vec![]) }

@@ -1,0 +1,113 @@
+//! A composition of predictions as a model: the members predict, the fitted fuser composes. It is again a member.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::model::{Batch, Fused, Loaders, Model, Parts, Predictions, Schema, Task};
+
+pub(super) const KIND: &str = "composition";
+
+/// Models and what composes their predictions.
+pub struct Composition {
+    members: Vec<(String, Arc<dyn Model>)>,
+    fused: Box<dyn Fused>,
+    schema: Schema,
+    task: Task,
+}
+
+impl Composition {
+    /// Composes models, in the order in which the fuser was fitted.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there are no members, tasks differ, or two members read one column as different kinds.
+    pub fn new(members: Vec<(String, Arc<dyn Model>)>, fused: Box<dyn Fused>) -> Result<Self> {
+        let Some((_, first)) = members.first() else {
+            return Err(Error::model("a composition needs at least one member"));
+        };
+        let task = first.task().clone();
+        let mut schema = Schema::default();
+        for (name, member) in &members {
+            if *member.task() != task {
+                return Err(Error::model("members predict different things")
+                    .at(format!("member \"{name}\""))
+                    .expected(format!("{task:?}"))
+                    .got(format!("{:?}", member.task())));
+            }
+            for field in &member.schema().fields {
+                match schema.fields.iter().find(|f| f.name == field.name) {
+                    None => schema.fields.push(field.clone()),
+                    Some(known) if known.kind == field.kind => {}
+                    Some(known) => {
+                        return Err(Error::model(format!("members read the column \"{}\" differently", field.name))
+                            .at(format!("member \"{name}\""))
+                            .expected(known.kind.name())
+                            .got(field.kind.name()));
+                    }
+                }
+            }
+        }
+        Ok(Self { members, fused, schema, task })
+    }
+}
+
+impl Model for Composition {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn task(&self) -> &Task {
+        &self.task
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn predict(&self, batch: &Batch) -> Result<Predictions> {
+        let predictions: Result<Vec<Predictions>> = self
+            .members
+            .iter()
+            .map(|(name, m)| m.predict(batch).map_err(|e| e.at(format!("member \"{name}\""))))
+            .collect();
+        self.fused.fuse(&predictions?, Some(batch))
+    }
+
+    fn save(&self) -> Result<Parts> {
+        let order: Vec<&str> = self.members.iter().map(|(n, _)| n.as_str()).collect();
+        let mut parts = Parts::new(KIND, json!({"order": order})).nest("fused", self.fused.save()?);
+        for (name, member) in &self.members {
+            parts.members.insert(name.clone(), member.save()?);
+        }
+        Ok(parts)
+    }
+
+    fn parameters(&self) -> Option<u64> {
+        let members: Option<u64> = self.members.iter().map(|(_, m)| m.parameters()).sum();
+        members.map(|m| m + self.fused.parameters())
+    }
+
+    fn members(&self) -> Vec<(&str, &dyn Model)> {
+        self.members.iter().map(|(n, m)| (n.as_str(), m.as_ref())).collect()
+    }
+
+    fn weights(&self) -> Option<Vec<(String, f64)>> {
+        let names = self.members.iter().map(|(n, _)| n.clone());
+        self.fused.weights().map(|w| names.zip(w).collect())
+    }
+}
+
+pub(super) fn load(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Model>> {
+    let order: Vec<String> = parts.field("order")?;
+    let mut members = Vec::new();
+    for name in order {
+        let inner = parts.members.get(&name).ok_or_else(|| {
+            Error::model(format!("the composition lacks its member \"{name}\""))
+                .remedy("the model directory is damaged; restore it")
+        })?;
+        let model: Arc<dyn Model> = Arc::from(loaders.model(inner)?);
+        members.push((name, model));
+    }
+    Ok(Box::new(Composition::new(members, loaders.fused(&parts.nested("fused")?)?)?))
+}

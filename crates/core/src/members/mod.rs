@@ -1,0 +1,23 @@
+//! Members put together from the contracts: features before a learner, an adaptation between them, compositions of
+//! models. Everything here works on any registered feature step, learner, adapter or fuser.
+
+mod composition;
+mod prepared;
+mod preprocess;
+mod tabular;
+mod transferred;
+
+pub use composition::Composition;
+pub use prepared::Prepared;
+pub use preprocess::{Preprocess, Steps, TABLE};
+pub use tabular::{Tabular, TabularModel};
+pub use transferred::{Transferred, transfer};
+
+use crate::model::{Load, Model};
+
+/// How the models of this folder are loaded, by kind.
+pub const LOADERS: &[(&str, Load<dyn Model>)] = &[
+    (composition::KIND, composition::load),
+    (tabular::KIND, tabular::load),
+    (transferred::KIND, transferred::load),
+];

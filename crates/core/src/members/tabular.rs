@@ -1,0 +1,120 @@
+//! A member without a tensor backend: features, then a learner on their matrix.
+
+use serde_json::json;
+
+use super::prepared::Prepared;
+use super::preprocess::Preprocess;
+use crate::array::Matrix;
+use crate::error::{Error, Result};
+use crate::model::{
+    Batch, Context, Estimator, Fitted, FittedLearner, Labelled, Learner, Loaders, Model, Outline, Parts, Predictions,
+    Schema, Task,
+};
+
+pub(super) const KIND: &str = "tabular";
+
+/// Unfitted: features and a learner.
+pub struct Tabular {
+    preprocess: Preprocess,
+    learner: Box<dyn Learner>,
+}
+
+impl Tabular {
+    /// A learner on the features of some columns.
+    pub fn new(preprocess: Preprocess, learner: Box<dyn Learner>) -> Self {
+        Self { preprocess, learner }
+    }
+
+    /// The features of labelled rows with everything that a learner needs, rows without any modality left out.
+    pub(super) fn matrix(prepared: &Prepared, data: &Labelled<'_>) -> Result<(Matrix, Vec<usize>)> {
+        let (x, absent) = prepared.matrix(&data.read(&prepared.schema().names())?)?;
+        let rows: Vec<usize> = (0..x.nrows()).filter(|r| !absent.is_set(*r)).collect();
+        if rows.is_empty() {
+            return Err(Error::data("no row has any of the member's columns")
+                .at(prepared.schema().names().join(", "))
+                .remedy("check the paths and missing values of these columns"));
+        }
+        let x = if rows.len() == x.nrows() { x } else { x.select(ndarray::Axis(0), &rows) };
+        Ok((x, rows))
+    }
+}
+
+impl Estimator for Tabular {
+    fn check(&self, schema: &Schema, task: &Task) -> Result<()> {
+        for field in &self.preprocess.schema().fields {
+            schema.field(&field.name)?;
+        }
+        self.learner.check(task)
+    }
+
+    fn fit(&self, data: &Labelled<'_>, context: &Context<'_>) -> Result<Fitted> {
+        if context.start.is_some() {
+            return Err(Error::argument("this member cannot start from another").remedy("remove from:"));
+        }
+        let prepared = self.preprocess.fit(data, &context.child("features"))?;
+        let (x, rows) = Self::matrix(&prepared, data)?;
+        let target = data.target.take(&rows);
+        let weight: Option<Vec<f32>> = data.weight.map(|w| rows.iter().map(|&r| w[r]).collect());
+        let learner = self.learner.fit(x.view(), &target, weight.as_deref(), &context.child("learner"))?;
+        let model = TabularModel { prepared, learner, task: target.task() };
+        Ok(Fitted { model: Box::new(model), log: Vec::new(), best_epoch: None })
+    }
+
+    fn outline(&self, _: &Schema, _: &Task) -> Outline {
+        Outline { inputs: self.preprocess.outputs().unwrap_or_default(), ..Outline::default() }
+    }
+}
+
+/// Fitted: features and a learner.
+pub struct TabularModel {
+    prepared: Prepared,
+    learner: Box<dyn FittedLearner>,
+    task: Task,
+}
+
+impl TabularModel {
+    /// The fitted features.
+    pub fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+}
+
+impl Model for TabularModel {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn task(&self) -> &Task {
+        &self.task
+    }
+
+    fn schema(&self) -> &Schema {
+        self.prepared.schema()
+    }
+
+    fn predict(&self, batch: &Batch) -> Result<Predictions> {
+        let (x, absent) = self.prepared.matrix(batch)?;
+        let output = if x.nrows() == 0 {
+            Matrix::zeros((0, self.task.width()))
+        } else {
+            self.learner.predict(x.view())?
+        };
+        Predictions::for_task(batch.ids().to_vec(), &self.task, output, absent)
+    }
+
+    fn save(&self) -> Result<Parts> {
+        Ok(Parts::new(KIND, json!({"task": self.task}))
+            .nest("features", self.prepared.save()?)
+            .nest("learner", self.learner.save()?))
+    }
+
+    fn parameters(&self) -> Option<u64> {
+        Some(self.learner.parameters())
+    }
+}
+
+pub(super) fn load(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Model>> {
+    let prepared = Prepared::load(&parts.nested("features")?, loaders)?;
+    let learner = loaders.learner(&parts.nested("learner")?)?;
+    Ok(Box::new(TabularModel { prepared, learner, task: parts.field("task")? }))
+}
