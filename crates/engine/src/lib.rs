@@ -1,3 +1,4 @@
 //! From recipe to plan to run: the store, the judge, the report.
 
+pub mod outcome;
 pub mod recipe;
