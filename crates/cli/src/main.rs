@@ -1,2 +1,43 @@
-//! x
-fn main() {}
+//! `csl`: makes one better model out of many, and proves it on held-out data.
+
+mod arguments;
+mod commands;
+mod fault;
+mod show;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use consilience_core::model::Stop;
+
+use arguments::Arguments;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let stop = Stop::default();
+    let asked = stop.clone();
+    // A second Ctrl-C ends at once; the store is safe at any point.
+    let hooked = ctrlc::set_handler(move || {
+        if asked.requested() {
+            std::process::exit(130);
+        }
+        asked.request();
+    });
+    if hooked.is_err() {
+        show::warn("Ctrl-C cannot be caught here; the store is safe all the same");
+    }
+    if let Some(threads) = arguments.threads {
+        // Results never depend on it.
+        if rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().is_err() {
+            show::warn("the number of threads could not be set");
+        }
+    }
+    match commands::dispatch(&arguments, &stop) {
+        Ok(code) => code,
+        Err(fault) => fault.report(arguments.json),
+    }
+}

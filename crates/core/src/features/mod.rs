@@ -12,4 +12,6 @@ pub static REGISTRY: Registry<dyn Feature> = Registry { what: "feature step", en
 pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[];
 
 /// TEMP
-pub fn defaults(_: &crate::model::Field, _: bool) -> crate::Result<Vec<(&'static str, serde_json::Value)>> { Ok(vec![]) }
+pub fn defaults(_: &crate::model::Field, _: bool) -> crate::Result<Vec<(&'static str, serde_json::Value)>> {
+    Ok(vec![])
+}

@@ -40,10 +40,13 @@ impl Composition {
                     None => schema.fields.push(field.clone()),
                     Some(known) if known.kind == field.kind => {}
                     Some(known) => {
-                        return Err(Error::model(format!("members read the column \"{}\" differently", field.name))
-                            .at(format!("member \"{name}\""))
-                            .expected(known.kind.name())
-                            .got(field.kind.name()));
+                        return Err(Error::model(format!(
+                            "members read the column \"{}\" differently",
+                            field.name
+                        ))
+                        .at(format!("member \"{name}\""))
+                        .expected(known.kind.name())
+                        .got(field.kind.name()));
                     }
                 }
             }

@@ -8,7 +8,8 @@ use super::preprocess::TABLE;
 use crate::array::Matrix;
 use crate::error::{Error, Result};
 use crate::model::{
-    Audios, Batch, Column, Field, FittedFeature, Images, Kind, Loaders, Mask, Parts, Schema, Sequences, Vectors,
+    Audios, Batch, Column, Field, FittedFeature, Images, Kind, Loaders, Mask, Parts, Schema, Sequences,
+    Vectors,
 };
 
 /// One column with its fitted steps.
@@ -105,7 +106,8 @@ impl Prepared {
     pub fn matrix(&self, raw: &Batch) -> Result<(Matrix, Mask)> {
         let batch = self.apply(raw)?;
         let flags = self.fields.len() > 1;
-        let width: usize = self.fields.iter().map(|f| f.shape.iter().product::<usize>() + usize::from(flags)).sum();
+        let width: usize =
+            self.fields.iter().map(|f| f.shape.iter().product::<usize>() + usize::from(flags)).sum();
         let mut x = Matrix::zeros((raw.rows(), width));
         let mut silent = vec![true; raw.rows()];
         let mut start = 0;
@@ -190,7 +192,10 @@ impl Prepared {
             }
             let output = steps.last().map_or_else(|| field.clone(), |s| s.output().clone());
             if output.kind != Kind::Vector || output.shape.is_empty() {
-                return Err(Error::model(format!("the saved features of \"{}\" do not end in a vector", field.name)));
+                return Err(Error::model(format!(
+                    "the saved features of \"{}\" do not end in a vector",
+                    field.name
+                )));
             }
             columns.push(PreparedColumn { input: field, steps, output });
         }
@@ -200,7 +205,10 @@ impl Prepared {
 
 impl std::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prepared").field("schema", &self.schema).field("fields", &self.fields).finish_non_exhaustive()
+        f.debug_struct("Prepared")
+            .field("schema", &self.schema)
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::prepared::{Prepared, PreparedColumn};
 use crate::error::{Error, Result};
@@ -18,6 +18,7 @@ pub type Steps = Vec<(String, Value)>;
 /// The unfitted preprocessing of a member.
 pub struct Preprocess {
     columns: Vec<(Field, Vec<Box<dyn Feature>>)>,
+    described: Vec<Value>,
 }
 
 impl Preprocess {
@@ -26,8 +27,14 @@ impl Preprocess {
     ///
     /// # Errors
     /// [`Error::Data`] for unknown columns, [`Error::Argument`] for steps that cannot follow each other.
-    pub fn new(schema: &Schema, on: &[String], given: &BTreeMap<String, Steps>, network: bool) -> Result<Self> {
+    pub fn new(
+        schema: &Schema,
+        on: &[String],
+        given: &BTreeMap<String, Steps>,
+        network: bool,
+    ) -> Result<Self> {
         let mut columns: Vec<(Field, Vec<Box<dyn Feature>>)> = Vec::new();
+        let mut described = Vec::new();
         for field in expand(schema, on)? {
             if columns.iter().any(|(f, _)| f.name == field.name) {
                 return Err(Error::argument(format!("the column \"{}\" is named twice", field.name)));
@@ -39,14 +46,23 @@ impl Preprocess {
                     .map(|(name, parameters)| (name.to_owned(), parameters))
                     .collect(),
             };
-            let built: Result<Vec<Box<dyn Feature>>> =
-                steps.iter().map(|(name, parameters)| features::REGISTRY.build(name, parameters)).collect();
-            columns.push((field, built?));
+            let mut built = Vec::new();
+            let mut said = Vec::new();
+            for (name, parameters) in &steps {
+                let entry = features::REGISTRY.get(name)?;
+                let resolved = (entry.resolve)(parameters)?;
+                built.push((entry.build)(&resolved)?);
+                said.push(json!([name, entry.version, resolved]));
+            }
+            described.push(json!({"column": field, "steps": said}));
+            columns.push((field, built));
         }
         if columns.is_empty() {
-            return Err(Error::argument("a member needs at least one column").remedy("name columns in on: [...]"));
+            return Err(
+                Error::argument("a member needs at least one column").remedy("name columns in on: [...]")
+            );
         }
-        let preprocess = Self { columns };
+        let preprocess = Self { columns, described };
         preprocess.outputs()?;
         Ok(preprocess)
     }
@@ -64,11 +80,39 @@ impl Preprocess {
         self.columns
             .iter()
             .map(|(field, steps)| {
-                steps.iter().try_fold(field.clone(), |f, s| s.output(&f)).map_err(|e| {
-                    e.at(format!("features of \"{}\"", field.name))
-                })
+                steps
+                    .iter()
+                    .try_fold(field.clone(), |f, s| s.output(&f))
+                    .map_err(|e| e.at(format!("features of \"{}\"", field.name)))
             })
             .collect()
+    }
+
+    /// The modalities, as far as they are known before fitting: numbers and categories form one, `table`. A width that
+    /// only fitting tells is 0.
+    ///
+    /// # Errors
+    /// As [`Preprocess::outputs`].
+    pub fn fields(&self) -> Result<Vec<Field>> {
+        let mut fields: Vec<Field> = Vec::new();
+        for ((raw, _), output) in self.columns.iter().zip(self.outputs()?) {
+            if !raw.kind.is_tabular() {
+                fields.push(Field { name: raw.name.clone(), ..output });
+                continue;
+            }
+            let width: usize = output.shape.iter().product::<usize>() * usize::from(!output.shape.is_empty());
+            match fields.iter_mut().find(|f| f.name == TABLE) {
+                Some(table) if width == 0 || table.shape[0] == 0 => table.shape[0] = 0,
+                Some(table) => table.shape[0] += width,
+                None => fields.push(Field::vector(TABLE, vec![width])),
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Every column with its steps, their versions and parameters: what results depend on.
+    pub fn describe(&self) -> &[Value] {
+        &self.described
     }
 
     /// The files in the data folder that the steps read.
@@ -90,16 +134,20 @@ impl Preprocess {
             let mut current = field.clone();
             let mut fitted = Vec::new();
             for (position, step) in steps.iter().enumerate() {
-                let inner = Context { seed: context.seed.child(&field.name).item(position as u64), ..*context };
+                let inner =
+                    Context { seed: context.seed.child(&field.name).item(position as u64), ..*context };
                 let one = step.fit(&current, &column, &inner).map_err(|e| e.at(place()))?;
                 column = one.apply(&column).map_err(|e| e.at(place()))?;
                 current = one.output().clone();
                 fitted.push(one);
             }
             if current.kind != Kind::Vector {
-                return Err(Error::argument(format!("the features of \"{}\" do not end in a vector", field.name))
-                    .got(current.kind.name())
-                    .remedy("add a step that gives numbers (tensor, log_mel, one_hot, standardize, tfidf)"));
+                return Err(Error::argument(format!(
+                    "the features of \"{}\" do not end in a vector",
+                    field.name
+                ))
+                .got(current.kind.name())
+                .remedy("add a step that gives numbers (tensor, log_mel, one_hot, standardize, tfidf)"));
             }
             prepared.push(PreparedColumn { input: field.clone(), steps: fitted, output: current });
         }
@@ -114,7 +162,9 @@ fn expand(schema: &Schema, on: &[String]) -> Result<Vec<Field>> {
         if name == TABLE && !schema.fields.iter().any(|f| f.name == TABLE) {
             let table: Vec<Field> = schema.fields.iter().filter(|f| f.kind.is_tabular()).cloned().collect();
             if table.is_empty() {
-                return Err(Error::data("the word \"table\" stands for numbers and categories, and there are none"));
+                return Err(Error::data(
+                    "the word \"table\" stands for numbers and categories, and there are none",
+                ));
             }
             fields.extend(table);
         } else {
@@ -129,4 +179,3 @@ impl std::fmt::Debug for Preprocess {
         f.debug_struct("Preprocess").field("schema", &self.schema()).finish_non_exhaustive()
     }
 }
-

@@ -7,8 +7,8 @@ use super::preprocess::Preprocess;
 use crate::array::Matrix;
 use crate::error::{Error, Result};
 use crate::model::{
-    Batch, Context, Estimator, Fitted, FittedLearner, Labelled, Learner, Loaders, Model, Outline, Parts, Predictions,
-    Schema, Task,
+    Batch, Context, Estimator, Fitted, FittedLearner, Labelled, Learner, Loaders, Model, Outline, Parts,
+    Predictions, Schema, Task,
 };
 
 pub(super) const KIND: &str = "tabular";

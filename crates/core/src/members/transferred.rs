@@ -8,8 +8,8 @@ use super::tabular::Tabular;
 use crate::array::Matrix;
 use crate::error::Result;
 use crate::model::{
-    Adapted, Adapter, Batch, Context, FittedLearner, Labelled, Learner, Loaders, Model, Parts, Predictions, Schema,
-    Task, Unlabelled,
+    Adapted, Adapter, Batch, Context, FittedLearner, Labelled, Learner, Loaders, Model, Parts, Predictions,
+    Schema, Task, Unlabelled,
 };
 
 pub(super) const KIND: &str = "transferred";

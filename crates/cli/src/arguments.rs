@@ -1,0 +1,145 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Makes one better model out of many, and proves it on held-out data.
+#[derive(Debug, Parser)]
+#[command(name = "csl", version, max_term_width = 110, propagate_version = true)]
+pub struct Arguments {
+    /// Machine-readable output on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Threads; results never depend on it.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(usize))]
+    pub threads: Option<usize>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where a recipe's data and runs are.
+#[derive(Debug, clap::Args)]
+pub struct Places {
+    /// The data folder, instead of the recipe's root.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The folder of runs and their store.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// The root of all seeds, instead of the recipe's.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compose written and spoken digits: embedded data, the whole way in under a minute.
+    Demo {
+        /// Where and how.
+        #[command(flatten)]
+        places: Places,
+        /// Do every step again.
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Run a recipe: fit, compose, judge, report, keep the best as a model directory.
+    Run {
+        /// The recipe.
+        recipe: PathBuf,
+        /// Where and how.
+        #[command(flatten)]
+        places: Places,
+        /// Do every step again.
+        #[arg(long)]
+        fresh: bool,
+        /// End with exit code 1 unless the composition gains.
+        #[arg(long, value_name = "WHAT", value_parser = ["gain"])]
+        require: Option<String>,
+    },
+    /// Write a recipe for a table or a folder of classes, with its guesses explained.
+    Init {
+        /// A csv or parquet file, or a folder with one folder a class.
+        data: PathBuf,
+        /// The column to predict.
+        #[arg(long, value_name = "COLUMN")]
+        target: Option<String>,
+        /// Where to write the recipe; standard output by default.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Check a recipe against the grammar, the methods and the data; nothing is run.
+    Check {
+        /// The recipe.
+        recipe: PathBuf,
+        /// Where and how.
+        #[command(flatten)]
+        places: Places,
+    },
+    /// Show what a run would do: rows, columns, members, shapes, memory, time.
+    Plan {
+        /// The recipe.
+        recipe: PathBuf,
+        /// Where and how.
+        #[command(flatten)]
+        places: Places,
+    },
+    /// Predict new rows with a model directory.
+    Predict {
+        /// The model directory.
+        model: PathBuf,
+        /// A csv or parquet file, or a folder laid out as the one the model was fitted on.
+        data: PathBuf,
+        /// Where to write: .csv or .parquet.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The folder that paths in the table start from; the table's own by default.
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+    },
+    /// Score a model directory on data with truth.
+    Evaluate {
+        /// The model directory.
+        model: PathBuf,
+        /// A csv or parquet file, or a folder laid out as the one the model was fitted on.
+        data: PathBuf,
+        /// Metrics; those that suit the task by default.
+        #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+        metrics: Vec<String>,
+        /// The folder that paths in the table start from; the table's own by default.
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+    },
+    /// Write a run's report again from its outcome.
+    Report {
+        /// The run's folder.
+        run: PathBuf,
+        /// Where to write; the run's report.html by default.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// List the methods that recipes can name.
+    List {
+        /// One kind only: learners, networks, fusers, fusions, mergers, adapters, features, transforms, metrics.
+        kind: Option<String>,
+    },
+    /// Print the JSON schema of recipes, for editors.
+    Schema,
+    /// List the runs; remove stored steps that none of them uses.
+    Runs {
+        /// The folder of runs and their store.
+        #[arg(long, value_name = "DIR", default_value = "runs")]
+        runs: PathBuf,
+        /// Remove the steps that no run uses.
+        #[arg(long)]
+        prune: bool,
+    },
+    /// Say what this machine and this build can do.
+    Doctor {
+        /// The folder of runs that would be written.
+        #[arg(long, value_name = "DIR", default_value = "runs")]
+        runs: PathBuf,
+    },
+}

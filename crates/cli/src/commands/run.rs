@@ -1,0 +1,68 @@
+//! `csl run`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use consilience_core::model::Stop;
+use consilience_engine::run::{Request, Silent, run as execute};
+
+use super::recipes::{Ready, read};
+use crate::arguments::Places;
+use crate::fault::Fault;
+use crate::show;
+use crate::watch::Bars;
+
+/// Runs a recipe.
+pub fn run(
+    recipe: &Path,
+    places: &Places,
+    fresh: bool,
+    require_gain: bool,
+    json: bool,
+    stop: &Stop,
+) -> Result<ExitCode, Fault> {
+    let ready = read(recipe, places, json)?;
+    let mut command = format!("csl run {}", recipe.display());
+    if let Some(data) = &places.data {
+        command.push_str(&format!(" --data {}", data.display()));
+    }
+    go(&ready, places, fresh, require_gain, json, stop, command)
+}
+
+/// Runs what was read.
+pub fn go(
+    ready: &Ready,
+    places: &Places,
+    fresh: bool,
+    require_gain: bool,
+    json: bool,
+    stop: &Stop,
+    command: String,
+) -> Result<ExitCode, Fault> {
+    let bars = Bars::new(json);
+    let silent = Silent;
+    let request = Request {
+        recipe: &ready.checked.recipe,
+        root: ready.root.clone(),
+        base: ready.base.clone(),
+        runs: places.runs.clone(),
+        fresh,
+        command,
+        stop,
+        watch: if json { &silent } else { &bars },
+    };
+    let finished = execute(&request)?;
+    if json {
+        let value = serde_json::to_string_pretty(&finished.outcome)
+            .map_err(|e| consilience_core::Error::internal(e.to_string()))?;
+        show::out(&format!("{value}\n"));
+    } else {
+        show::out(&show::outcome(&finished.outcome, &finished.dir));
+        show::out(&format!("{:.1} s\n", finished.outcome.seconds));
+    }
+    if require_gain && !finished.outcome.verdict.gain {
+        show::err("the gate failed: no gain (--require gain)\n");
+        return Ok(ExitCode::from(1));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,116 @@
+//! What is printed: standard output for results, standard error for the rest.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use consilience_core::Error;
+use consilience_engine::outcome::{Candidate, Outcome, Role};
+
+/// Prints to standard output; a closed pipe is no error.
+pub fn out(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Prints to standard error.
+pub fn err(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Prints a warning.
+pub fn warn(text: &str) {
+    err(&format!("warning: {text}\n"));
+}
+
+/// Whether colors are wanted on standard error.
+pub fn color_on_stderr() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Prints an error with its parts on lines of their own.
+pub fn error(error: &Error) {
+    let bold =
+        |text: &str| if color_on_stderr() { format!("\x1b[1;31m{text}\x1b[0m") } else { text.to_owned() };
+    let mut text = String::new();
+    match error.trouble() {
+        Some(t) => {
+            text.push_str(&format!("{}: {}\n", bold("error"), t.what));
+            for (label, part) in
+                [("  at", &t.place), ("  expected", &t.expected), ("  got", &t.got), ("  help", &t.remedy)]
+            {
+                if !part.is_empty() {
+                    text.push_str(&format!("{label}: {part}\n"));
+                }
+            }
+        }
+        None => text.push_str(&format!("{}: {error}\n", bold("error"))),
+    }
+    err(&text);
+}
+
+/// A plain table of cells.
+pub fn table(head: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    if !std::io::stdout().is_terminal() {
+        table.set_width(140);
+    }
+    table.set_header(head.to_vec());
+    for row in rows {
+        let cells = row.into_iter().enumerate().map(|(i, text)| {
+            let alignment = if right.contains(&i) { CellAlignment::Right } else { CellAlignment::Left };
+            Cell::new(text).set_alignment(alignment)
+        });
+        table.add_row(cells);
+    }
+    format!("{table}\n")
+}
+
+/// The leaderboard, the verdict and where things are.
+pub fn outcome(outcome: &Outcome, dir: &std::path::Path) -> String {
+    let metrics: Vec<String> = outcome
+        .candidates
+        .first()
+        .map(|c| c.scores.iter().map(|s| s.metric.clone()).collect())
+        .unwrap_or_default();
+    let mut head = vec!["", "name", "how"];
+    head.extend(metrics.iter().map(String::as_str));
+    head.extend(["against best single", "fit s", "us/row"]);
+    let rows = outcome.candidates.iter().map(|c| row(c, outcome)).collect();
+    let right: Vec<usize> = (3..head.len()).collect();
+    let mut text = table(&head, rows, &right);
+    text.push_str(&format!("\n{}\n", outcome.verdict.sentence));
+    for note in &outcome.verdict.notes {
+        text.push_str(&format!("note: {note}\n"));
+    }
+    text.push_str(&format!("\nreport  {}\n", dir.join("report.html").display()));
+    if dir.join("model").is_dir() {
+        text.push_str(&format!("model   {} ({})\n", dir.join("model").display(), outcome.verdict.exported));
+    }
+    text
+}
+
+fn row(c: &Candidate, outcome: &Outcome) -> Vec<String> {
+    let mark = if c.name == outcome.verdict.exported { "*" } else { "" };
+    let role = match c.role {
+        Role::Member => String::new(),
+        Role::Fuse => "fuse: ".to_owned(),
+        Role::Fusion => "fusion: ".to_owned(),
+        Role::Merge => "merge: ".to_owned(),
+        Role::Adapt => "adapt: ".to_owned(),
+    };
+    let mut cells = vec![mark.to_owned(), c.name.clone(), format!("{role}{}", c.method)];
+    for (i, s) in c.scores.iter().enumerate() {
+        cells.push(match &s.interval {
+            Some(interval) if i == 0 => format!("{:.4} [{:.4}, {:.4}]", s.value, interval.low, interval.high),
+            _ => format!("{:.4}", s.value),
+        });
+    }
+    cells.push(match c.scores.first().and_then(|s| s.against_best_single) {
+        Some(d) => format!("{:+.4} [{:+.4}, {:+.4}]", d.value, d.low, d.high),
+        None if c.name == outcome.verdict.best_single => "best single".to_owned(),
+        None => String::new(),
+    });
+    cells.push(format!("{:.1}", c.cost.fit_seconds));
+    cells.push(c.cost.predict_micros.map_or_else(String::new, |m| format!("{m:.0}")));
+    cells
+}

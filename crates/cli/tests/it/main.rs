@@ -1,0 +1,4 @@
+//! The program and the house, tested from outside.
+
+mod house;
+mod program;

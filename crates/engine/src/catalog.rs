@@ -1,0 +1,234 @@
+//! Every method of every crate, in one place: what recipes can name, how it is built, how it is loaded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use consilience_core::augment::Augmenter;
+use consilience_core::members::{Prepared, Preprocess, Steps, Tabular};
+use consilience_core::model::{
+    Batch, Context, Estimator, Fitted, Labelled, Loaders, Model, Outline, Parts, Schema, Task,
+};
+use consilience_core::registry::{Entry, Registry};
+use consilience_core::seed::Seed;
+use consilience_core::{Error, Result};
+use consilience_core::{adapt, augment, features, fuse, learners, members, metrics};
+use consilience_merge::MergeMethod;
+use consilience_nn::{AugmentHook, FUSIONS, NETWORKS, Network, NetworkMethod};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::recipe::{Call, MethodInfo, Methods};
+use crate::run::{Build, Ground, Keyed};
+
+/// The ways to merge weights.
+pub fn mergers() -> &'static Registry<dyn MergeMethod> {
+    &consilience_merge::METHODS
+}
+
+/// How everything that was saved is loaded.
+pub fn loaders() -> Loaders {
+    let mut loaders = Loaders {
+        models: members::LOADERS.iter().copied().collect(),
+        features: features::LOADERS.iter().copied().collect(),
+        learners: learners::LOADERS.iter().copied().collect(),
+        fused: fuse::LOADERS.iter().copied().collect(),
+        adapted: adapt::LOADERS.iter().copied().collect(),
+    };
+    loaders.models.insert("network", load_network);
+    loaders
+}
+
+fn load_network(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Model>> {
+    let prepared = Prepared::load(&parts.nested("inputs")?, loaders)?;
+    Ok(Box::new(Network::load(parts, Box::new(prepared))?))
+}
+
+fn infos<T: ?Sized>(registry: &Registry<T>) -> Vec<MethodInfo> {
+    registry.entries.iter().map(MethodInfo::of).collect()
+}
+
+/// What recipes can name, for checking them.
+pub fn methods() -> Methods {
+    let mut fitted = infos(&learners::REGISTRY);
+    fitted.extend(infos(&NETWORKS));
+    Methods {
+        learners: fitted,
+        fusers: infos(&fuse::REGISTRY),
+        fusions: infos(&FUSIONS),
+        mergers: infos(mergers()),
+        adapters: infos(&adapt::REGISTRY),
+        features: infos(&features::REGISTRY),
+        transforms: infos(&augment::REGISTRY),
+        metrics: metrics::ALL.iter().map(|m| (m.name(), m.about())).collect(),
+    }
+}
+
+/// One kind of method, for `csl list`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    /// The kind.
+    pub kind: &'static str,
+    /// Where recipes name them.
+    pub place: &'static str,
+    /// The methods.
+    pub methods: Vec<ListedMethod>,
+}
+
+/// One method, for `csl list`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListedMethod {
+    /// The name in recipes.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// The JSON schema of its parameters; null for metrics.
+    pub parameters: Value,
+}
+
+/// Every method by kind.
+pub fn list() -> Vec<Listed> {
+    fn of<T: ?Sized>(kind: &'static str, place: &'static str, registry: &Registry<T>) -> Listed {
+        let one = |e: &Entry<T>| ListedMethod { name: e.name, about: e.about, parameters: (e.schema)() };
+        Listed { kind, place, methods: registry.entries.iter().map(one).collect() }
+    }
+    vec![
+        of("learners", "members: {name: {fit: ...}}", &learners::REGISTRY),
+        of("networks", "members: {name: {fit: ...}}", &NETWORKS),
+        of("fusers", "synthesis: {name: {fuse: ...}}", &fuse::REGISTRY),
+        of("fusions", "synthesis: {name: {fusion: ...}}", &FUSIONS),
+        of("mergers", "synthesis: {name: {merge: ...}}", mergers()),
+        of("adapters", "synthesis: {name: {adapt: ...}}", &adapt::REGISTRY),
+        of("features", "features: {column: [...]}", &features::REGISTRY),
+        of("transforms", "augment: {column: [...]}", &augment::REGISTRY),
+        Listed {
+            kind: "metrics",
+            place: "judge: {choose: ..., report: [...]}",
+            methods: metrics::ALL
+                .iter()
+                .map(|m| ListedMethod { name: m.name(), about: m.about(), parameters: Value::Null })
+                .collect(),
+        },
+    ]
+}
+
+/// The preprocessing of a member: its own steps, else the recipe's, else the defaults.
+pub(crate) fn preprocess(
+    ground: &Ground<'_>,
+    on: &[String],
+    own: &BTreeMap<String, Vec<Call>>,
+    network: bool,
+) -> Result<Keyed> {
+    let mut steps: BTreeMap<String, Steps> = BTreeMap::new();
+    for (column, calls) in ground.recipe.features.iter().chain(own) {
+        steps.insert(column.clone(), calls.iter().map(|c| (c.name.clone(), c.parameters.clone())).collect());
+    }
+    let preprocess = Preprocess::new(ground.schema, on, &steps, network)?;
+    let files = ground.files_key(&preprocess.files())?;
+    let key = json!({"steps": preprocess.describe(), "files": files});
+    Ok((preprocess, key))
+}
+
+/// A member that is fitted: a learner on features, or a network.
+pub(crate) fn member(
+    ground: &Ground<'_>,
+    call: &Call,
+    on: &[String],
+    features: &BTreeMap<String, Vec<Call>>,
+) -> Result<Build> {
+    if let Ok(entry) = learners::REGISTRY.get(&call.name) {
+        let (preprocess, key) = preprocess(ground, on, features, false)?;
+        let estimator = Box::new(Tabular::new(preprocess, (entry.build)(&call.parameters)?));
+        let key = json!({"learner": call, "version": entry.version, "features": key});
+        return Ok(Build { estimator, key });
+    }
+    network(ground, &NETWORKS, call, on, features)
+}
+
+/// A network over several modalities.
+pub(crate) fn fusion(
+    ground: &Ground<'_>,
+    call: &Call,
+    on: &[String],
+    features: &BTreeMap<String, Vec<Call>>,
+) -> Result<Build> {
+    network(ground, &FUSIONS, call, on, features)
+}
+
+fn network(
+    ground: &Ground<'_>,
+    registry: &'static Registry<dyn NetworkMethod>,
+    call: &Call,
+    on: &[String],
+    features: &BTreeMap<String, Vec<Call>>,
+) -> Result<Build> {
+    let entry = registry.get(&call.name)?;
+    let (preprocess, key) = preprocess(ground, on, features, true)?;
+    let schema = preprocess.schema();
+    let wanted: serde_json::Map<String, Value> = ground
+        .recipe
+        .augment
+        .iter()
+        .filter(|(column, _)| schema.fields.iter().any(|f| f.name == **column))
+        .map(|(column, calls)| {
+            let steps = calls.iter().map(|c| json!({c.name.as_str(): c.parameters})).collect();
+            (column.clone(), Value::Array(steps))
+        })
+        .collect();
+    let augmented = Value::Object(wanted);
+    let augmenter = Augmenter::from_value(&augmented)?;
+    augmenter.check(&schema)?;
+    let hook: Option<AugmentHook> = if augmenter.is_empty() {
+        None
+    } else {
+        Some(Arc::new(move |batch: &mut Batch, seed: Seed, epoch: u32| augmenter.apply(batch, seed, epoch)))
+    };
+    let key = json!({"network": call, "version": entry.version, "features": key, "augment": augmented});
+    let estimator = Box::new(Networked { preprocess, method: (entry.build)(&call.parameters)?, hook });
+    Ok(Build { estimator, key })
+}
+
+/// A network with the preprocessing and augmentation of its recipe.
+struct Networked {
+    preprocess: Preprocess,
+    method: Box<dyn NetworkMethod>,
+    hook: Option<AugmentHook>,
+}
+
+impl Estimator for Networked {
+    fn check(&self, schema: &Schema, task: &Task) -> Result<()> {
+        for field in &self.preprocess.schema().fields {
+            schema.field(&field.name)?;
+        }
+        // Widths that only fitting tells (levels, vocabularies) are checked then.
+        let fields = self.preprocess.fields()?;
+        if fields.iter().any(|f| f.shape.is_empty() || f.shape.contains(&0)) {
+            return Ok(());
+        }
+        self.method.check(&fields, task)
+    }
+
+    fn fit(&self, data: &Labelled<'_>, context: &Context<'_>) -> Result<Fitted> {
+        // A network that starts from another one reads its inputs the same way.
+        let prepared = match context.start {
+            None => self.preprocess.fit(data, &context.child("features"))?,
+            Some(start) => {
+                let parts = start.save()?;
+                if parts.kind != "network" {
+                    return Err(Error::argument("a network can only start from a network")
+                        .got(format!("a {}", parts.kind))
+                        .remedy("name another member in from:"));
+                }
+                Prepared::load(&parts.nested("inputs")?, &loaders())?
+            }
+        };
+        self.method.fit(data, Box::new(prepared), self.hook.clone(), &context.child("network"))
+    }
+
+    fn outline(&self, _: &Schema, task: &Task) -> Outline {
+        let inputs = self.preprocess.fields().unwrap_or_default();
+        if inputs.iter().any(|f| f.shape.is_empty() || f.shape.contains(&0)) {
+            return Outline { inputs, ..Outline::default() };
+        }
+        Outline { inputs: inputs.clone(), ..self.method.outline(&inputs, task) }
+    }
+}

@@ -1,0 +1,225 @@
+//! What a run would do, before any work: checked against the data, with shapes, sizes and rough times.
+
+use std::path::Path;
+
+use consilience_core::Error;
+use consilience_core::data::HonestSpec;
+use consilience_core::model::{Outline, Schema, Source};
+use serde::Serialize;
+
+use crate::catalog;
+use crate::recipe::{Checked, Findings, Member, Synthesis, check_against};
+use crate::run::{Ground, open_data};
+
+/// Numbers that a core handles in a second of training, roughly; only for the estimate of time.
+const NUMBERS_A_SECOND: f64 = 4e9;
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub enum Refused {
+    /// The data or the methods say no.
+    Error(Error),
+    /// The recipe does not fit the data: all findings.
+    Findings(Box<Findings>),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// One column of the data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlanColumn {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: String,
+    /// The shape of a row, or the number of levels.
+    pub shape: String,
+    /// The share of rows without it.
+    pub unavailable: f64,
+}
+
+/// One member or composition.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlanMember {
+    /// Its name.
+    pub name: String,
+    /// member, fuse, fusion, merge or adapt.
+    pub role: &'static str,
+    /// The method.
+    pub method: String,
+    /// Its columns or members.
+    pub of: Vec<String>,
+    /// What it reads after its features: name and shape.
+    pub inputs: Vec<String>,
+    /// A line a layer, where it has layers.
+    pub layers: Vec<String>,
+    /// Trainable numbers, where known.
+    pub parameters: Option<u64>,
+    /// How many times it is fitted.
+    pub fits: u32,
+}
+
+/// The whole plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// All rows.
+    pub rows: usize,
+    /// Rows for fitting, choosing, judging.
+    pub parts: [usize; 3],
+    /// Where honest predictions come from.
+    pub honest: String,
+    /// The columns.
+    pub columns: Vec<PlanColumn>,
+    /// Members, then compositions.
+    pub members: Vec<PlanMember>,
+    /// Peak memory, roughly.
+    pub memory_mb: u64,
+    /// Disk that the store will take, roughly.
+    pub disk_mb: u64,
+    /// Time on this machine, roughly.
+    pub time: String,
+    /// Duplicates, leaks, rare classes and what else should be known.
+    pub notes: Vec<String>,
+}
+
+/// Opens the data and checks everything that can be checked without fitting.
+///
+/// # Errors
+/// [`Refused`] with every finding, or the first error of the data.
+pub fn plan(checked: &Checked, text: &str, name: &str, root: &Path, base: &Path) -> Result<Plan, Refused> {
+    let recipe = &checked.recipe;
+    let opened = open_data(recipe, root)?;
+    let target = opened.data.target.as_ref().ok_or_else(|| {
+        Error::data("the data have no target").at("data").remedy("give one column role: target")
+    })?;
+    let task = target.task();
+    let schema = opened.data.source.schema();
+    let findings = check_against(checked, text, name, schema, &task);
+    if findings.errors() > 0 {
+        return Err(Refused::Findings(Box::new(findings)));
+    }
+    let split = &opened.split;
+    let fits = match recipe.honest {
+        HonestSpec::Validation(_) => 1,
+        HonestSpec::Folds { folds } => folds + 1,
+    };
+    let ground = Ground { recipe, root, schema };
+    let mut members = Vec::new();
+    let mut work = 0.0;
+    let mut disk = 0u64;
+    let mut memory = data_bytes(opened.data.source.as_ref());
+    for (name, member) in &recipe.members {
+        members.push(match member {
+            Member::Fit { method, on, features, .. } => {
+                let build = catalog::member(&ground, method, on, features).map_err(|e| e.at(name))?;
+                build.estimator.check(schema, &task).map_err(|e| e.at(name))?;
+                let outline = build.estimator.outline(schema, &task);
+                let epochs = method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);
+                let size = load(&outline);
+                work += f64::from(fits) * split.fit.len() as f64 * epochs * size;
+                disk += u64::from(fits) * outline.parameters.unwrap_or(250_000) * 4;
+                memory = memory.max(data_bytes(opened.data.source.as_ref()) + outline.memory.unwrap_or(64 << 20));
+                describe(name, "member", &method.name, on, &outline, fits)
+            }
+            Member::Load { path, .. } => {
+                let found = consilience_core::files::confine(root, path)
+                    .or_else(|first| consilience_core::files::confine(base, path).map_err(|_| first))?;
+                consilience_core::model::ModelDir::open(&found)?.model(&catalog::loaders())?;
+                describe(name, "member", "load", std::slice::from_ref(path), &Outline::default(), 0)
+            }
+            Member::Predictions { path, .. } => {
+                consilience_core::files::confine(root, path)
+                    .or_else(|first| consilience_core::files::confine(base, path).map_err(|_| first))?;
+                describe(name, "member", "predictions", std::slice::from_ref(path), &Outline::default(), 0)
+            }
+        });
+    }
+    for (name, synthesis) in &recipe.synthesis {
+        members.push(match synthesis {
+            Synthesis::Fuse { method, of } => describe(name, "fuse", &method.name, of, &Outline::default(), 1),
+            Synthesis::Merge { method, of } => describe(name, "merge", &method.name, of, &Outline::default(), fits),
+            Synthesis::Adapt { method, member, .. } => {
+                describe(name, "adapt", &method.name, std::slice::from_ref(member), &Outline::default(), 1)
+            }
+            Synthesis::Fusion { method, on, features } => {
+                let build = catalog::fusion(&ground, method, on, features).map_err(|e| e.at(name))?;
+                build.estimator.check(schema, &task).map_err(|e| e.at(name))?;
+                let outline = build.estimator.outline(schema, &task);
+                let epochs = method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);
+                work += f64::from(fits) * split.fit.len() as f64 * epochs * load(&outline);
+                disk += u64::from(fits) * outline.parameters.unwrap_or(250_000) * 4;
+                memory = memory.max(data_bytes(opened.data.source.as_ref()) + outline.memory.unwrap_or(64 << 20));
+                describe(name, "fusion", &method.name, on, &outline, fits)
+            }
+        });
+    }
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get) as f64;
+    let columns = schema.fields.iter().map(|f| PlanColumn {
+        name: f.name.clone(),
+        kind: f.kind.name().to_owned(),
+        shape: if f.levels.is_empty() { shape(&f.shape) } else { format!("{} levels", f.levels.len()) },
+        unavailable: opened.data.unavailable.get(&f.name).copied().unwrap_or(0.0),
+    });
+    Ok(Plan {
+        rows: opened.data.source.rows(),
+        parts: [split.fit.len(), split.choose.len(), split.judge.len()],
+        honest: match recipe.honest {
+            HonestSpec::Validation(_) => "the rows for choosing".to_owned(),
+            HonestSpec::Folds { folds } => format!("{folds} folds of the rows for fitting"),
+        },
+        columns: columns.collect(),
+        members,
+        memory_mb: memory.div_ceil(1 << 20),
+        disk_mb: disk.div_ceil(1 << 20),
+        time: duration(work / NUMBERS_A_SECOND / threads),
+        notes: opened.data.notes.iter().chain(&split.notes).cloned().collect(),
+    })
+}
+
+fn describe(name: &str, role: &'static str, method: &str, of: &[String], outline: &Outline, fits: u32) -> PlanMember {
+    PlanMember {
+        name: name.to_owned(),
+        role,
+        method: method.to_owned(),
+        of: of.to_vec(),
+        inputs: outline.inputs.iter().map(|f| format!("{}[{}]", f.name, shape(&f.shape))).collect(),
+        layers: outline.lines.clone(),
+        parameters: outline.parameters,
+        fits,
+    }
+}
+
+fn shape(shape: &[usize]) -> String {
+    shape.iter().map(|d| if *d == 0 { "?".to_owned() } else { d.to_string() }).collect::<Vec<_>>().join("x")
+}
+
+/// Multiplications for one row of one epoch, forward and backward, roughly: six a parameter, and for maps (images,
+/// spectrograms) a few thousand an input number, since convolutions use a parameter at every place.
+fn load(outline: &Outline) -> f64 {
+    let places: f64 = outline
+        .inputs
+        .iter()
+        .map(|f| f.shape.iter().product::<usize>() as f64 * if f.shape.len() > 1 { 6000.0 } else { 20.0 })
+        .sum();
+    6.0 * outline.parameters.unwrap_or(1000) as f64 + places
+}
+
+/// Bytes of the rows in memory, roughly.
+fn data_bytes(source: &dyn Source) -> u64 {
+    let Schema { fields } = source.schema();
+    let row: usize = fields.iter().map(|f| f.shape.iter().product::<usize>().max(1) * 8).sum();
+    (row * source.rows()) as u64
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 10.0 => "a few seconds".to_owned(),
+        s if s < 90.0 => format!("{} s", (s / 10.0).ceil() * 10.0),
+        s if s < 5400.0 => format!("{} min", (s / 60.0).ceil()),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}

@@ -1,0 +1,394 @@
+//! Compositions: of predictions, of weights, of domains.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use consilience_core::files::Hasher;
+use consilience_core::fuse;
+use consilience_core::members::{Composition, Preprocess, transfer};
+use consilience_core::model::{
+    Batch, Fused, Inputs, Labelled, ModelDir, Origin, Parts, Predictions, Record, Schema, Source, Unlabelled, load_parts,
+    save_parts,
+};
+use consilience_core::{Error, Result};
+use serde_json::{Value, json};
+
+use super::candidate::{Draft, Made};
+use super::fitted::{keep_model, need_model};
+use super::session::{Session, in_order};
+use crate::catalog;
+use crate::codec::{read_predictions, write_predictions};
+use crate::outcome::{Cost, Role};
+use crate::recipe::Call;
+use crate::store::size_of_tree;
+
+/// A source that shows only some columns: those that the members of a composition read.
+struct Narrow<'a> {
+    inner: &'a dyn Source,
+    schema: Schema,
+}
+
+impl Source for Narrow<'_> {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn ids(&self) -> &[u64] {
+        self.inner.ids()
+    }
+
+    fn read(&self, rows: &[usize], columns: &[&str]) -> Result<Batch> {
+        self.inner.read(rows, columns)
+    }
+}
+
+/// A hash of predictions: rows and numbers.
+fn digest(p: &Predictions) -> String {
+    let ids: Vec<u8> = p.ids().iter().flat_map(|i| i.to_le_bytes()).collect();
+    let numbers: Vec<u8> = p.matrix().iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
+    Hasher::new().part(ids).part(numbers).finish()
+}
+
+impl Session<'_> {
+    /// Composes predictions.
+    pub fn fuse_draft(&self, name: &str, call: &Call, of: &[&Draft]) -> Result<Draft> {
+        let entry = fuse::REGISTRY.get(&call.name)?;
+        let fuser = (entry.build)(&call.parameters)?;
+        fuser.check(&self.task, of.len()).map_err(|e| e.at(name))?;
+        let mut honest = Vec::new();
+        for draft in of {
+            let p = draft.honest.clone().ok_or_else(|| {
+                Error::model(format!("\"{}\" has no honest predictions to compose", draft.name)).at(name)
+            })?;
+            honest.push((draft.name.clone(), p));
+        }
+        let digests: Vec<_> = honest.iter().map(|(n, p)| json!([n, digest(p)])).collect();
+        let honest = self.honest_of(honest)?;
+        let narrow = Narrow { inner: self.source(), schema: self.columns_of(of) };
+        let inputs = fuser.wants_inputs().then_some(Inputs { source: &narrow, rows: &self.honest.rows });
+        let key = json!({
+            "method": call.name, "version": entry.version, "parameters": call.parameters, "members": digests,
+            "folds": self.honest.folds, "data": self.data_key(), "seed": self.recipe.seed, "label": name,
+            "columns": inputs.as_ref().map(|_| narrow.schema.clone()),
+        });
+        let step = self.step(name, "fuse", &key, |dir| {
+            self.with_rows(name, self.seed.child("fuse").child(name), &self.honest.rows, |_, context| {
+                let fused = fuser.fit(&honest, inputs, context)?;
+                let crossed = fuse::cross_fitted(fuser.as_ref(), &honest, inputs, context)?;
+                keep(&dir.join("fused"), &fused.save()?)?;
+                write_predictions(dir, &crossed)
+            })
+        })?;
+        let (parts, _) = load_parts(&step.path.join("fused"))?;
+        let fused = self.loaders.fused(&parts)?;
+        let start = std::time::Instant::now();
+        let judged = self.fuse_judged(fused.as_ref(), of)?;
+        let own_micros = start.elapsed().as_secs_f64() * 1e6 / self.split.judge.len().max(1) as f64;
+        let weights = fused.weights().map(|w| of.iter().map(|d| d.name.clone()).zip(w).collect());
+        let mut cost = Cost {
+            fit_seconds: step.seconds + of.iter().map(|d| d.cost.fit_seconds).sum::<f64>(),
+            predict_micros: of.iter().map(|d| d.cost.predict_micros).sum::<Option<f64>>().map(|m| m + own_micros),
+            bytes: of.iter().map(|d| d.cost.bytes).sum::<Option<u64>>().map(|b| b + size_of_tree(&step.path.join("fused"))),
+            parameters: of.iter().map(|d| d.cost.parameters).sum::<Option<u64>>().map(|p| p + fused.parameters()),
+        };
+        let models: Option<Vec<_>> =
+            of.iter().map(|d| d.model.as_ref().map(|m| (d.name.clone(), Arc::clone(&m.model)))).collect();
+        let model = match models {
+            Some(models) => {
+                let made = Composition::new(models, fused)?;
+                cost.parameters = consilience_core::model::Model::parameters(&made).or(cost.parameters);
+                Some(Made { model: Arc::new(made), hash: self.composed_hash(&step.hash, of) })
+            }
+            None => None,
+        };
+        Ok(Draft {
+            name: name.to_owned(),
+            role: Role::Fuse,
+            method: call.name.clone(),
+            of: of.iter().map(|d| d.name.clone()).collect(),
+            honest: Some(read_predictions(&step.path, &self.task)?),
+            judged,
+            model,
+            folds: Vec::new(),
+            cost,
+            curve: Vec::new(),
+            weights,
+            notes: of.iter().flat_map(|d| d.notes.clone()).collect(),
+        })
+    }
+
+    fn fuse_judged(&self, fused: &dyn Fused, of: &[&Draft]) -> Result<Predictions> {
+        let predictions: Vec<Predictions> = of.iter().map(|d| d.judged.clone()).collect();
+        let columns = fused.columns();
+        let batch = if columns.is_empty() {
+            None
+        } else {
+            let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+            Some(self.source().read(&self.split.judge, &names)?)
+        };
+        fused.fuse(&predictions, batch.as_ref())
+    }
+
+    fn composed_hash(&self, own: &str, of: &[&Draft]) -> String {
+        let hashes = of.iter().filter_map(|d| d.model.as_ref()).map(|m| m.hash.clone());
+        hashes.fold(Hasher::new().part(own), |h, m| h.part(m)).finish()
+    }
+
+    /// The columns that the models of some drafts read; all of them where a draft is a table of predictions.
+    fn columns_of(&self, of: &[&Draft]) -> Schema {
+        let all = self.source().schema();
+        let read: Option<Vec<&str>> = of
+            .iter()
+            .map(|d| d.model.as_ref().map(|m| m.model.schema().names()))
+            .collect::<Option<Vec<_>>>()
+            .map(|n| n.concat());
+        match read {
+            Some(names) => {
+                Schema { fields: all.fields.iter().filter(|f| names.contains(&f.name.as_str())).cloned().collect() }
+            }
+            None => all.clone(),
+        }
+    }
+
+    /// Merges the weights of members of one architecture.
+    pub fn merge_draft(&self, name: &str, call: &Call, of: &[&Draft]) -> Result<Draft> {
+        let entry = catalog::mergers().get(&call.name)?;
+        let method = (entry.build)(&call.parameters)?;
+        let merged = |label: &str, makers: Vec<&Made>| -> Result<(Made, f64, u64)> {
+            let hashes: Vec<&str> = makers.iter().map(|m| m.hash.as_str()).collect();
+            let key = json!({"method": call.name, "version": entry.version, "parameters": call.parameters, "of": hashes});
+            let step = self.step(label, "merge", &key, |dir| {
+                let parts: Result<Vec<(String, Parts)>> =
+                    of.iter().zip(&makers).map(|(d, m)| Ok((d.name.clone(), m.model.save()?))).collect();
+                keep_model(dir, &consilience_merge::merge_parts(method.as_ref(), &parts?)?)
+            })?;
+            Ok((self.made(&step)?, step.seconds, size_of_tree(&step.path.join("model"))))
+        };
+        let finals: Result<Vec<&Made>> = of.iter().map(|d| need_model(d, name)).collect();
+        let (made, seconds, bytes) = merged(name, finals?)?;
+        let mut cost = Cost {
+            fit_seconds: seconds + of.iter().map(|d| d.cost.fit_seconds).sum::<f64>(),
+            bytes: Some(bytes),
+            parameters: made.model.parameters(),
+            ..Cost::default()
+        };
+        let mut folds = Vec::new();
+        let honest = if self.honest.origin == Origin::OutOfFold {
+            let mut parts = Vec::new();
+            for fold in 0..self.honest.count {
+                let label = format!("{name}, fold {}/{}", fold + 1, self.honest.count);
+                let makers: Option<Vec<&Made>> = of.iter().map(|d| d.folds.get(fold as usize)).collect();
+                let makers = makers.ok_or_else(|| {
+                    Error::model("a merge needs the fold models of its members, and one has none").at(name)
+                })?;
+                let (one, _, _) = merged(&label, makers)?;
+                let places: Vec<usize> =
+                    (0..self.honest.rows.len()).filter(|i| self.honest.folds[*i] == fold).collect();
+                let rows: Vec<usize> = places.iter().map(|i| self.honest.rows[*i]).collect();
+                let p = self.predict_step(&label, &one.hash, one.model.as_ref(), &rows)?;
+                parts.push((places, p.predictions));
+                folds.push(one);
+            }
+            in_order(&parts, self.honest.rows.len())?
+        } else {
+            let label = format!("{name}, choosing");
+            self.predict_step(&label, &made.hash, made.model.as_ref(), &self.honest.rows)?.predictions
+        };
+        let judged = self.judge_with(name, &made, &mut cost)?;
+        Ok(Draft {
+            name: name.to_owned(),
+            role: Role::Merge,
+            method: call.name.clone(),
+            of: of.iter().map(|d| d.name.clone()).collect(),
+            honest: Some(honest),
+            judged,
+            model: Some(made),
+            folds,
+            cost,
+            curve: Vec::new(),
+            weights: None,
+            notes: Vec::new(),
+        })
+    }
+
+    /// Carries a member's settings to another domain: the adapter sees the target rows without their labels.
+    pub fn adapt_draft(
+        &self,
+        name: &str,
+        call: &Call,
+        member: (&str, &Call),
+        preprocess: (&Preprocess, &Value),
+        source: &[usize],
+        target: &[usize],
+    ) -> Result<Draft> {
+        let entry = consilience_core::adapt::REGISTRY.get(&call.name)?;
+        let adapter = (entry.build)(&call.parameters)?;
+        let learner_entry = consilience_core::learners::REGISTRY.get(&member.1.name).map_err(|e| e.at(name))?;
+        let learner = (learner_entry.build)(&member.1.parameters)?;
+        let key = json!({
+            "adapt": call, "version": entry.version, "learner": member.1, "learner_version": learner_entry.version,
+            "features": preprocess.1, "data": self.data_key(), "seed": self.recipe.seed, "label": name,
+            "source": self.rows_key(source), "target": self.rows_key(target),
+        });
+        let step = self.step(name, "adapt", &key, |dir| {
+            self.with_rows(name, self.seed.child("adapt").child(name), source, |data: &Labelled<'_>, context| {
+                let unlabelled = Unlabelled { source: self.source(), rows: target };
+                let model = transfer(preprocess.0, adapter.as_ref(), learner.as_ref(), data, &unlabelled, context)?;
+                keep_model(dir, &consilience_core::model::Model::save(&model)?)
+            })
+        })?;
+        let made = self.made(&step)?;
+        let mut cost = Cost {
+            fit_seconds: step.seconds,
+            bytes: Some(size_of_tree(&step.path.join("model"))),
+            parameters: made.model.parameters(),
+            ..Cost::default()
+        };
+        let judged = self.judge_with(name, &made, &mut cost)?;
+        let rows: std::collections::BTreeSet<usize> = self.split.judge.iter().copied().collect();
+        let seen = target.iter().filter(|r| rows.contains(r)).count();
+        let mut notes = vec![format!(
+            "\"{name}\" was adapted without target labels, so nothing honest says whether to choose it; it is judged, \
+             not chosen"
+        )];
+        if seen > 0 {
+            notes.push(format!(
+                "\"{name}\" is transductive: it saw the inputs (not the labels) of {seen} of the {} judged rows",
+                self.split.judge.len()
+            ));
+        }
+        Ok(Draft {
+            name: name.to_owned(),
+            role: Role::Adapt,
+            method: call.name.clone(),
+            of: vec![member.0.to_owned()],
+            honest: None,
+            judged,
+            model: Some(made),
+            folds: Vec::new(),
+            cost,
+            curve: Vec::new(),
+            weights: None,
+            notes,
+        })
+    }
+
+    /// A member that was fitted elsewhere: honest for rows that it has not seen.
+    pub fn loaded_draft(&self, name: &str, path: &Path, seen: crate::recipe::Seen) -> Result<Draft> {
+        use crate::recipe::Seen;
+        let opened = ModelDir::open(path)?;
+        let provenance = opened.record.provenance.clone();
+        let model = opened.model(&self.loaders)?;
+        if *model.task() != self.task {
+            return Err(Error::model("the loaded member predicts something else than the target")
+                .at(name)
+                .expected(format!("{:?}", self.task))
+                .got(format!("{:?}", model.task()))
+                .remedy("its classes must be the same, by name and in the same order"));
+        }
+        let trained = super::provenance::digests(&provenance);
+        let needed: Vec<usize> = self.honest.rows.iter().chain(&self.split.judge).copied().collect();
+        let mut notes = Vec::new();
+        match &trained {
+            Some(digests) => {
+                let overlap = needed.iter().filter(|r| digests.binary_search(&self.data.digests[**r]).is_ok()).count();
+                if overlap > 0 {
+                    return Err(Error::model(format!(
+                        "the loaded member was fitted on {overlap} of the rows for choosing and judging"
+                    ))
+                    .at(format!("{name} ({})", path.display()))
+                    .expected("none")
+                    .remedy("split the data so that its fitting rows are for fitting, or fit it again"));
+                }
+            }
+            None if seen == Seen::None => {}
+            None => notes.push(format!(
+                "what \"{name}\" was fitted on is not known: its scores, and those of compositions with it, may be too good"
+            )),
+        }
+        let hash = Hasher::new().part("load").part(serde_json::to_vec(&provenance).unwrap_or_default());
+        let manifest = consilience_core::files::sha256_file(&path.join("manifest.json"))?;
+        let made = Made { model: Arc::from(model), hash: hash.part(manifest).finish() };
+        let label = format!("{name}, choosing");
+        let honest = self.predict_step(&label, &made.hash, made.model.as_ref(), &self.honest.rows)?.predictions;
+        let mut cost = Cost {
+            bytes: Some(size_of_tree(path)),
+            parameters: made.model.parameters(),
+            ..Cost::default()
+        };
+        let judged = self.judge_with(name, &made, &mut cost)?;
+        let folds = if self.honest.origin == Origin::OutOfFold {
+            vec![made.clone(); self.honest.count as usize]
+        } else {
+            Vec::new()
+        };
+        Ok(Draft {
+            name: name.to_owned(),
+            role: Role::Member,
+            method: "load".to_owned(),
+            of: made.model.schema().names().iter().map(|n| (*n).to_owned()).collect(),
+            honest: Some(honest),
+            judged,
+            weights: made.model.weights(),
+            model: Some(made),
+            folds,
+            cost,
+            curve: Vec::new(),
+            notes,
+        })
+    }
+
+    /// A member that is a table of predictions made elsewhere.
+    pub fn table_draft(&self, name: &str, all: &Predictions, folds: Option<&[u32]>, note: Option<String>) -> Result<Draft> {
+        let position: std::collections::BTreeMap<u64, usize> =
+            all.ids().iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        let ids = self.source().ids();
+        let pick = |rows: &[usize], what: &str| -> Result<Predictions> {
+            let places: Option<Vec<usize>> = rows.iter().map(|r| position.get(&ids[*r]).copied()).collect();
+            match places {
+                Some(places) => Ok(all.take(&places)),
+                None => {
+                    let missing = rows.iter().filter(|r| !position.contains_key(&ids[**r]));
+                    let first = missing.clone().next().map_or(0, |r| ids[*r]);
+                    Err(Error::model(format!("the predictions lack {} of the {what} rows", missing.count()))
+                        .at(name)
+                        .expected(format!("a prediction for each of {} rows", rows.len()))
+                        .got(format!("none for row id {first}"))
+                        .remedy("add the rows that are missing, by id"))
+                }
+            }
+        };
+        if self.honest.origin == Origin::OutOfFold {
+            let Some(folds) = folds else {
+                return Err(Error::model("out-of-fold predictions need a column of folds").at(name).remedy("set fold:"));
+            };
+            let known: std::collections::BTreeSet<u32> =
+                self.honest.rows.iter().filter_map(|r| position.get(&ids[*r])).map(|i| folds[*i]).collect();
+            let highest = known.iter().max().map_or(0, |f| f + 1);
+            if let Some(gap) = (0..highest).find(|f| !known.contains(f)) {
+                return Err(Error::model(format!("fold {gap} is missing from the predictions"))
+                    .at(name)
+                    .expected(format!("folds 0 to {}", highest - 1))
+                    .remedy("give the out-of-fold predictions of every fold"));
+            }
+        }
+        Ok(Draft {
+            name: name.to_owned(),
+            role: Role::Member,
+            method: "predictions".to_owned(),
+            of: Vec::new(),
+            honest: Some(pick(&self.honest.rows, "honest")?),
+            judged: pick(&self.split.judge, "judged")?,
+            model: None,
+            folds: Vec::new(),
+            cost: Cost::default(),
+            curve: Vec::new(),
+            weights: None,
+            notes: note.into_iter().collect(),
+        })
+    }
+}
+
+fn keep(dir: &Path, parts: &Parts) -> Result<()> {
+    save_parts(dir, parts, &Record { card: String::new(), metrics: json!({}), provenance: json!({}) })
+}

@@ -1,0 +1,220 @@
+//! What a run leaves: the model directory, predictions, metrics, costs, steps, the report.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::time::Instant;
+
+use consilience_core::data::{Written, write_table};
+use consilience_core::files::{Hasher, sweep_strays, write_atomic};
+use consilience_core::model::{Record, Target, save_parts};
+use consilience_core::{Error, Result};
+use serde_json::{Value, json};
+
+use super::candidate::Draft;
+use super::judged::Judged;
+use super::provenance::provenance;
+use super::session::Session;
+use super::{Finished, Request};
+use crate::codec::write_json;
+use crate::outcome::{ColumnSummary, DataSummary, Outcome, Reproduce};
+use crate::recipe::resolved_yaml;
+use crate::store::{canonical, instruction_set};
+
+/// Writes everything into `<runs>/<name>-<hash>/`.
+pub(crate) fn finish(
+    session: &Session<'_>,
+    request: &Request<'_>,
+    drafts: Vec<Draft>,
+    judged: Judged,
+    start: Instant,
+) -> Result<Finished> {
+    let recipe = session.recipe;
+    let yaml = resolved_yaml(recipe)?;
+    let as_json = serde_json::to_value(recipe).map_err(|e| Error::internal(e.to_string()))?;
+    let hash = Hasher::new().part(canonical(&as_json)).part(&session.data.content).finish();
+    let run = format!("{}-{}", recipe.name, hash.get(..8).unwrap_or(&hash));
+    let dir = request.runs.join(&run);
+    fs::create_dir_all(&dir).map_err(|e| Error::write(&dir, e))?;
+    sweep_strays(&dir)?;
+
+    let Judged { verdict, mut candidates, confusion, reliability, exported } = judged;
+    for (candidate, draft) in candidates.iter_mut().zip(&drafts) {
+        candidate.subsets = session.subsets(draft)?;
+    }
+    let importances = session.importances(&drafts[exported])?;
+    let environment = environment(session);
+    write_atomic(&dir.join("recipe.resolved.yaml"), yaml.as_bytes())?;
+    write_json(&dir.join("env.json"), &environment)?;
+    write_predictions(session, &drafts, &dir)?;
+    write_metrics(&candidates, &dir)?;
+
+    let chosen = &drafts[exported];
+    if let Some(made) = &chosen.model {
+        session.stop.check()?;
+        let scores: BTreeMap<&str, f64> =
+            candidates[exported].scores.iter().map(|s| (s.metric.as_str(), s.value)).collect();
+        let record = Record {
+            card: card(session, &run, &chosen.name, &verdict.sentence, &scores),
+            metrics: json!({"judged_rows": session.split.judge.len(), "scores": scores}),
+            provenance: provenance(session, &chosen.name, &session.fitting_rows()),
+        };
+        save_parts(&dir.join("model"), &made.model.save()?, &record)?;
+    }
+
+    let greater = consilience_core::metrics::get(&recipe.judge.choose)?.greater_is_better();
+    candidates.sort_by(|a, b| {
+        let (x, y) = (a.scores[0].value, b.scores[0].value);
+        if greater { y.total_cmp(&x) } else { x.total_cmp(&y) }
+    });
+    let costs: BTreeMap<&str, &crate::outcome::Cost> = candidates.iter().map(|c| (c.name.as_str(), &c.cost)).collect();
+    write_json(&dir.join("cost.json"), &json!({"candidates": costs, "seconds": start.elapsed().as_secs_f64()}))?;
+    write_json(&dir.join("steps.json"), &session.store.used())?;
+    let outcome = Outcome {
+        run,
+        classes: session.task.classes().map(|c| c.names().to_vec()).unwrap_or_default(),
+        level: recipe.judge.level,
+        verdict,
+        data: summary(session)?,
+        candidates,
+        confusion,
+        reliability,
+        importances,
+        reproduce: Reproduce {
+            command: request.command.clone(),
+            recipe: yaml,
+            environment,
+            data: session.data.content.clone(),
+        },
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    write_json(&dir.join("outcome.json"), &outcome)?;
+    write_atomic(&dir.join("report.html"), crate::report::html(&outcome)?.as_bytes())?;
+    Ok(Finished { outcome, dir })
+}
+
+impl Session<'_> {
+    /// The rows from which anything exported may have learned: those for fitting, and those that fusers saw.
+    fn fitting_rows(&self) -> Vec<usize> {
+        self.split.fit.iter().chain(&self.split.choose).copied().collect()
+    }
+}
+
+fn environment(session: &Session<'_>) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("system".to_owned(), format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+        ("instruction set".to_owned(), instruction_set().to_owned()),
+        ("threads".to_owned(), rayon::current_num_threads().to_string()),
+        ("device".to_owned(), "cpu".to_owned()),
+        ("seed".to_owned(), session.recipe.seed.to_string()),
+    ])
+}
+
+fn write_predictions(session: &Session<'_>, drafts: &[Draft], dir: &std::path::Path) -> Result<()> {
+    let rows = &session.split.judge;
+    let ids = rows.iter().map(|r| session.source().ids()[*r]).collect();
+    let mut columns = vec![("id".to_owned(), Written::Ids(ids))];
+    columns.push(match session.truth(rows) {
+        Target::Classes { classes, codes } => {
+            let names = codes.iter().map(|c| classes.names()[*c as usize].clone()).collect();
+            ("target".to_owned(), Written::Texts(names))
+        }
+        Target::Values(v) => ("target".to_owned(), Written::Numbers(v)),
+    });
+    for draft in drafts {
+        let m = draft.judged.matrix();
+        for (k, column) in m.columns().into_iter().enumerate() {
+            let name = match session.task.classes() {
+                Some(classes) => format!("{}: {}", draft.name, classes.names()[k]),
+                None => draft.name.clone(),
+            };
+            columns.push((name, Written::Numbers(column.to_vec())));
+        }
+    }
+    write_table(&dir.join("predictions.parquet"), &columns)
+}
+
+fn write_metrics(candidates: &[crate::outcome::Candidate], dir: &std::path::Path) -> Result<()> {
+    let mut lines = String::new();
+    let mut line = |value: Value| {
+        lines.push_str(&value.to_string());
+        lines.push('\n');
+    };
+    for c in candidates {
+        for row in &c.curve {
+            line(json!({"candidate": c.name, "epoch": row.epoch, "fit_loss": row.fit_loss, "held_loss": row.held_loss}));
+        }
+        for s in &c.scores {
+            line(json!({
+                "candidate": c.name, "metric": s.metric, "judged": s.value, "interval": s.interval,
+                "against_best_single": s.against_best_single,
+            }));
+        }
+    }
+    write_atomic(&dir.join("metrics.jsonl"), lines.as_bytes())
+}
+
+fn card(
+    session: &Session<'_>,
+    run: &str,
+    name: &str,
+    sentence: &str,
+    scores: &BTreeMap<&str, f64>,
+) -> String {
+    let mut card = format!("# {run}: {name}\n\n{sentence}\n\n");
+    let _ = writeln!(card, "| metric | judged |\n|---|---|");
+    for (metric, value) in scores {
+        let _ = writeln!(card, "| {metric} | {value:.4} |");
+    }
+    let columns: Vec<String> =
+        session.source().schema().fields.iter().map(|f| format!("{} ({})", f.name, f.kind.name())).collect();
+    let _ = writeln!(card, "\nInputs known to the data: {}.", columns.join(", "));
+    if let Some(classes) = session.task.classes() {
+        let _ = writeln!(card, "\nClasses in order: {}.", classes.names().join(", "));
+    }
+    let _ = writeln!(card, "\nPredict with `csl predict <this folder> DATA --out predictions.csv`.");
+    card
+}
+
+fn summary(session: &Session<'_>) -> Result<DataSummary> {
+    let schema = session.source().schema().clone();
+    let rows = session.source().rows();
+    let mut columns = Vec::new();
+    for field in &schema.fields {
+        columns.push(ColumnSummary {
+            name: field.name.clone(),
+            kind: field.kind.name().to_owned(),
+            shape: field.shape.clone(),
+            unavailable: session.data.unavailable.get(&field.name).copied().unwrap_or(0.0),
+        });
+    }
+    let count = |part: &[usize]| -> Vec<usize> {
+        match session.truth(part) {
+            Target::Classes { classes, codes } => {
+                let mut counts = vec![0; classes.count()];
+                codes.iter().for_each(|c| counts[*c as usize] += 1);
+                counts
+            }
+            Target::Values(_) => Vec::new(),
+        }
+    };
+    let classes = match session.task.classes() {
+        Some(c) => c
+            .names()
+            .iter()
+            .zip(count(&session.split.fit).into_iter().zip(count(&session.split.judge)))
+            .map(|(n, (f, j))| (n.clone(), f, j))
+            .collect(),
+        None => Vec::new(),
+    };
+    let groups = session.groups(&session.split.judge).map(|g| g.into_iter().collect::<std::collections::BTreeSet<_>>().len());
+    Ok(DataSummary {
+        rows,
+        parts: [session.split.fit.len(), session.split.choose.len(), session.split.judge.len()],
+        judged_groups: groups,
+        columns,
+        classes,
+        notes: session.data.notes.iter().chain(&session.split.notes).cloned().collect(),
+    })
+}

@@ -1,0 +1,245 @@
+//! A run: members are fitted, composed, judged, and the best is kept as a model directory.
+
+mod candidate;
+mod composed;
+mod export;
+mod fitted;
+mod judged;
+mod looked;
+mod provenance;
+mod session;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use consilience_core::data::{Dataset, Split, open, split};
+use consilience_core::files::confine;
+use consilience_core::members::Preprocess;
+use consilience_core::model::Stop;
+use consilience_core::seed::Seed;
+use consilience_core::{Error, Result};
+
+use crate::catalog;
+use crate::outcome::{Outcome, Role};
+use crate::recipe::{Member, Recipe, Synthesis};
+use crate::store::Store;
+use candidate::Draft;
+use fitted::Plan;
+use session::{Session, honest_rows};
+
+pub(crate) use fitted::Build;
+pub(crate) use session::Ground;
+pub use session::{Silent, Watch};
+
+/// What to run, where, and how.
+pub struct Request<'a> {
+    /// The checked recipe.
+    pub recipe: &'a Recipe,
+    /// The data folder.
+    pub root: PathBuf,
+    /// The folder of the recipe: where paths of loaded members and tables of predictions start, if not in the data.
+    pub base: PathBuf,
+    /// The folder of the runs and their store.
+    pub runs: PathBuf,
+    /// Do every step again.
+    pub fresh: bool,
+    /// The command that the report shows.
+    pub command: String,
+    /// Set from outside to stop.
+    pub stop: &'a Stop,
+    /// Where progress is told.
+    pub watch: &'a dyn Watch,
+}
+
+/// A finished run.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// What was found.
+    pub outcome: Outcome,
+    /// The run's folder.
+    pub dir: PathBuf,
+}
+
+/// Opened data with their parts: what `check`, `plan` and `run` begin with.
+#[derive(Debug)]
+pub struct Opened {
+    /// The data.
+    pub data: Dataset,
+    /// Their parts.
+    pub split: Split,
+}
+
+/// Opens the data of a recipe and parts the rows.
+///
+/// # Errors
+/// [`Error::Data`] for data that cannot be read or parted.
+pub fn open_data(recipe: &Recipe, root: &Path) -> Result<Opened> {
+    let data = open(&recipe.data, root, Some(recipe.task), recipe.split.column.as_deref())?;
+    let seed = Seed::new(recipe.seed);
+    let split = split(&recipe.split, &recipe.honest, &data, seed.child("split"))?;
+    Ok(Opened { data, split })
+}
+
+/// Runs a recipe.
+///
+/// # Errors
+/// [`Error::Data`] and [`Error::Argument`] for what the recipe or the data do not allow, [`Error::Write`] if the run's
+/// folder cannot be written, [`Error::Interrupted`] when stopped: the steps that are done stay in the store.
+pub fn run(request: &Request<'_>) -> Result<Finished> {
+    let start = Instant::now();
+    let recipe = request.recipe;
+    let store = Store::open(&request.runs, request.fresh)?;
+    request.watch.begin("data");
+    let Opened { data, split } = open_data(recipe, &request.root)?;
+    request.watch.end("data", start.elapsed().as_secs_f64(), true);
+    let target = data.target.clone().ok_or_else(|| {
+        Error::data("the data have no target").at("data").remedy("give one column role: target")
+    })?;
+    if split.judge.is_empty() {
+        return Err(Error::data("there are no rows to judge on").at("split").remedy("set holdout: .2"));
+    }
+    let session = Session {
+        recipe,
+        root: request.root.clone(),
+        base: request.base.clone(),
+        store,
+        task: target.task(),
+        honest: honest_rows(&recipe.honest, &split)?,
+        target,
+        data,
+        split,
+        seed: Seed::new(recipe.seed),
+        loaders: catalog::loaders(),
+        stop: request.stop,
+        watch: request.watch,
+    };
+    let drafts = drafts(&session)?;
+    let judged = judged::judge(&session, &drafts)?;
+    export::finish(&session, request, drafts, judged, start)
+}
+
+/// Every member and composition, in the recipe's order.
+fn drafts(session: &Session<'_>) -> Result<Vec<Draft>> {
+    let mut done: BTreeMap<String, Draft> = BTreeMap::new();
+    let recipe = session.recipe;
+    let names: Vec<&str> =
+        recipe.members.iter().map(|(n, _)| n.as_str()).chain(recipe.synthesis.iter().map(|(n, _)| n.as_str())).collect();
+    for name in &names {
+        make(session, name, &mut done, 0)?;
+    }
+    let mut out = Vec::new();
+    for name in names {
+        out.extend(done.remove(name));
+    }
+    Ok(out)
+}
+
+/// Makes a member or composition after everything that it needs.
+fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, depth: usize) -> Result<()> {
+    if done.contains_key(name) {
+        return Ok(());
+    }
+    if depth > 32 {
+        return Err(Error::argument("members and compositions need each other in a circle").at(name));
+    }
+    let recipe = session.recipe;
+    if let Some((_, member)) = recipe.members.iter().find(|(n, _)| n == name) {
+        let draft = make_member(session, name, member, done, depth)?;
+        done.insert(name.to_owned(), draft);
+        return Ok(());
+    }
+    let Some((_, synthesis)) = recipe.synthesis.iter().find(|(n, _)| n == name) else {
+        return Err(Error::argument(format!("there is no member or composition \"{name}\"")));
+    };
+    let needed: &[String] = match synthesis {
+        Synthesis::Fuse { of, .. } | Synthesis::Merge { of, .. } => of,
+        Synthesis::Fusion { .. } | Synthesis::Adapt { .. } => &[],
+    };
+    for inner in needed {
+        make(session, inner, done, depth + 1)?;
+    }
+    let of: Vec<&Draft> = needed.iter().filter_map(|n| done.get(n)).collect();
+    let draft = match synthesis {
+        Synthesis::Fuse { method, .. } => session.fuse_draft(name, method, &of)?,
+        Synthesis::Merge { method, .. } => session.merge_draft(name, method, &of)?,
+        Synthesis::Fusion { method, on, features } => {
+            let build = catalog::fusion(&session.ground(), method, on, features)?;
+            let plan =
+                Plan { name, role: Role::Fusion, method: &method.name, on, rows: None, bag: false };
+            session.fit_draft(&plan, &build, None)?
+        }
+        Synthesis::Adapt { method, member, source, target } => {
+            let Some((_, Member::Fit { method: learner, on, features, .. })) =
+                recipe.members.iter().find(|(n, _)| n == member)
+            else {
+                return Err(Error::argument(format!("\"{member}\" is not a member that is fitted here"))
+                    .at(name)
+                    .remedy("name a member with fit:"));
+            };
+            let (preprocess, key) = catalog::preprocess(&session.ground(), on, features, false)?;
+            let fit: BTreeSet<usize> = session.split.fit.iter().copied().collect();
+            let source: Vec<usize> = session.rows_where(source)?.into_iter().filter(|r| fit.contains(r)).collect();
+            let target = session.rows_where(target)?;
+            session.adapt_draft(name, method, (member, learner), (&preprocess, &key), &source, &target)?
+        }
+    };
+    done.insert(name.to_owned(), draft);
+    Ok(())
+}
+
+fn make_member(
+    session: &Session<'_>,
+    name: &str,
+    member: &Member,
+    done: &mut BTreeMap<String, Draft>,
+    depth: usize,
+) -> Result<Draft> {
+    match member {
+        Member::Fit { method, on, features, from, rows, bag } => {
+            if let Some(from) = from {
+                make(session, from, done, depth + 1)?;
+            }
+            let build = catalog::member(&session.ground(), method, on, features)?;
+            let plan =
+                Plan { name, role: Role::Member, method: &method.name, on, rows: rows.as_deref(), bag: *bag };
+            session.fit_draft(&plan, &build, from.as_ref().and_then(|f| done.get(f)))
+        }
+        Member::Load { path, seen } => session.loaded_draft(name, &session.find(path)?, *seen),
+        Member::Predictions { path, id, fold, columns, seen } => {
+            let table = table::read(session, &session.find(path)?, id.as_deref(), fold.as_deref(), columns)
+                .map_err(|e| e.at(name))?;
+            let note = (*seen != crate::recipe::Seen::None).then(|| {
+                format!("what \"{name}\" was fitted on is not known: its scores may be too good (seen: none says otherwise)")
+            });
+            session.table_draft(name, &table.predictions, table.folds.as_deref(), note)
+        }
+    }
+}
+
+impl Session<'_> {
+    /// A path of the recipe: in the data folder, else beside the recipe.
+    fn find(&self, path: &str) -> Result<PathBuf> {
+        confine(&self.root, path).or_else(|first| confine(&self.base, path).map_err(|_| first))
+    }
+
+    /// The rows whose cells have the values given.
+    fn rows_where(&self, wanted: &BTreeMap<String, String>) -> Result<Vec<usize>> {
+        let mut rows: Vec<usize> = (0..self.source().rows()).collect();
+        for (column, value) in wanted {
+            let cells = self.data.roles.cells.get(column).ok_or_else(|| {
+                Error::data(format!("there is no column \"{column}\" to choose rows by"))
+                    .expected(self.data.roles.cells.keys().cloned().collect::<Vec<_>>().join(", "))
+            })?;
+            rows.retain(|r| cells.get(*r).is_some_and(|c| c == value));
+        }
+        if rows.is_empty() {
+            return Err(Error::data(format!("no row has {wanted:?}")).at("source and target of adapt"));
+        }
+        Ok(rows)
+    }
+}
+
+/// The unfitted preprocessing with what its results depend on.
+pub(crate) type Keyed = (Preprocess, serde_json::Value);
