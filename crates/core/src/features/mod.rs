@@ -1,17 +1,72 @@
 //! Fitted preprocessing: one step a file, from one column to one column.
 //!
 //! A new one is a file with its parameters, formula, source and tests, and a line in each of the two lists here.
+//! Every step is fitted on the rows it is given and nothing else: rows without a value never enter a statistic.
 
+mod defaults;
+mod flatten;
+mod impute;
+#[cfg(feature = "audio")]
+mod log_mel;
+mod one_hot;
+mod ordinal;
+mod project;
+mod project_arrays;
+mod reading;
+mod resample;
+mod scale;
+mod standardize;
+mod tensor;
+mod tfidf;
+
+#[cfg(test)]
+mod conformance;
+
+pub use defaults::defaults;
+pub use flatten::Flatten;
+pub use impute::{Impute, Strategy};
+#[cfg(feature = "audio")]
+pub use log_mel::LogMel;
+pub use one_hot::OneHot;
+pub use ordinal::Ordinal;
+pub use project::Project;
+pub use scale::Scale;
+pub use standardize::{Per, Standardize};
+pub use tensor::Tensor;
+pub use tfidf::TfIdf;
+
+use crate::entry;
 use crate::model::{Feature, FittedFeature, Load};
-use crate::registry::Registry;
+use crate::registry::{Entry, Registry};
 
 /// Every feature step, in the order in which it is shown.
-pub static REGISTRY: Registry<dyn Feature> = Registry { what: "feature step", entries: &[] };
+pub static REGISTRY: Registry<dyn Feature> = Registry { what: "feature step", entries: ENTRIES };
+
+const ENTRIES: &[Entry<dyn Feature>] = &[
+    entry!(dyn Feature, Impute),
+    entry!(dyn Feature, Standardize),
+    entry!(dyn Feature, Scale),
+    entry!(dyn Feature, OneHot),
+    entry!(dyn Feature, Ordinal),
+    entry!(dyn Feature, Tensor),
+    entry!(dyn Feature, Project),
+    #[cfg(feature = "audio")]
+    entry!(dyn Feature, LogMel),
+    entry!(dyn Feature, TfIdf),
+    entry!(dyn Feature, Flatten),
+];
 
 /// How fitted ones are loaded, by kind.
-pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[];
-
-/// TEMP
-pub fn defaults(_: &crate::model::Field, _: bool) -> crate::Result<Vec<(&'static str, serde_json::Value)>> {
-    Ok(vec![])
-}
+pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[
+    ("impute", impute::load),
+    ("standardize", standardize::load),
+    ("scale", scale::load),
+    ("one_hot", one_hot::load),
+    ("ordinal", ordinal::load),
+    ("tensor", tensor::load),
+    ("project", project::load),
+    #[cfg(feature = "audio")]
+    ("log_mel", log_mel::load),
+    ("tfidf", tfidf::load),
+    ("flatten", flatten::load),
+];
