@@ -44,7 +44,12 @@ impl<'a> Aligned<'a> {
             }
         }
         let views: Result<Vec<_>> = members.iter().map(view).collect();
-        Ok(Self { ids: first.ids(), views: views?, absent: members.iter().map(Predictions::absent).collect(), task })
+        Ok(Self {
+            ids: first.ids(),
+            views: views?,
+            absent: members.iter().map(Predictions::absent).collect(),
+            task,
+        })
     }
 
     /// How many rows.

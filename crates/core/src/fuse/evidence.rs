@@ -80,9 +80,18 @@ impl Evidence {
             Target::Values(values) => rows.iter().map(|&r| values[r]).collect(),
         };
         if let Some(i) = truth.iter().position(|v| !v.is_finite()) {
-            return Err(Error::data("a true value is not finite").at(format!("row {}", rows[i])).got(truth[i]));
+            return Err(Error::data("a true value is not finite")
+                .at(format!("row {}", rows[i]))
+                .got(truth[i]));
         }
-        Ok(Self { columns, present: (!all).then_some(present), weight, equal: honest.weight().is_none(), truth, rows })
+        Ok(Self {
+            columns,
+            present: (!all).then_some(present),
+            weight,
+            equal: honest.weight().is_none(),
+            truth,
+            rows,
+        })
     }
 
     /// How many members.

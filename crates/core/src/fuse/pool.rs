@@ -32,11 +32,7 @@ pub(super) struct Pool {
 impl Pool {
     /// A pool; weights are divided by their sum.
     pub(super) fn new(task: Task, weights: &[f64], content: Content) -> Result<Self> {
-        let sum: f64 = weights.iter().sum();
-        if weights.iter().any(|w| !w.is_finite() || *w < 0.0) || !sum.is_finite() || sum <= 0.0 {
-            return Err(Error::model("the weights of a composition are not numbers from zero on with a sum above zero")
-                .got(format!("{weights:?}")));
-        }
+        let sum = checked_sum(weights)?;
         Ok(Self { task, weights: weights.iter().map(|w| w / sum).collect(), content })
     }
 
@@ -45,8 +41,8 @@ impl Pool {
         let task = parts.field("task")?;
         let content = parts.field("content")?;
         let weights = parts.f64("weights")?;
-        // The check of a new pool, but the stored weights as they are: dividing again could change the last bit.
-        Self::new(Task::Regress, weights, content)?;
+        checked_sum(weights)?;
+        // The stored weights as they are: dividing again could change the last bit.
         Ok(Box::new(Self { task, weights: weights.to_vec(), content }))
     }
 }
@@ -77,6 +73,17 @@ impl Fused for Pool {
     fn parameters(&self) -> u64 {
         self.weights.len() as u64
     }
+}
+
+fn checked_sum(weights: &[f64]) -> Result<f64> {
+    let sum: f64 = weights.iter().sum();
+    if weights.iter().any(|w| !w.is_finite() || *w < 0.0) || !sum.is_finite() || sum <= 0.0 {
+        return Err(Error::model(
+            "the weights of a composition are not numbers from zero on with a sum above zero",
+        )
+        .got(format!("{weights:?}")));
+    }
+    Ok(sum)
 }
 
 fn add_vote(prediction: &[f32], weight: f64, sum: &mut [f64]) {

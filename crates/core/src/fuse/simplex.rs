@@ -7,11 +7,11 @@
 //!
 //! Reference: Nocedal and Wright, "Numerical Optimization", 2nd edition, 2006, chapters 16 and 18.
 
-use faer::linalg::solvers::Solve;
-use faer::{Mat, Side};
+use ndarray::Array2;
 
 use crate::error::Result;
 use crate::model::Stop;
+use crate::solve::cholesky_solve;
 
 /// The gap at which a search ends.
 const GAP: f64 = 1e-10;
@@ -63,7 +63,7 @@ pub(super) fn minimize(f: &dyn Smooth, start: Vec<f64>, stop: &Stop) -> Result<M
         if gap <= GAP {
             break;
         }
-        let goal = quadratic_step(&local, &w);
+        let goal = quadratic_step(&local, &w)?;
         let step: Vec<f64> = goal.iter().zip(&w).map(|(g, w)| g - w).collect();
         let slope = dot(&local.gradient, &step);
         let Some((next, lower)) = search(f, &w, &step, value, slope) else { break };
@@ -98,7 +98,7 @@ fn search(f: &dyn Smooth, w: &[f64], step: &[f64], value: f64, slope: f64) -> Op
 }
 
 /// The minimum of the local quadratic over the simplex by a primal active-set method: all weights, zeros outside.
-fn quadratic_step(local: &Local, w: &[f64]) -> Vec<f64> {
+fn quadratic_step(local: &Local, w: &[f64]) -> Result<Vec<f64>> {
     let k = local.working.len();
     let start: Vec<f64> = local.working.iter().map(|&j| w[j]).collect();
     let g: Vec<f64> = local.working.iter().map(|&j| local.gradient[j]).collect();
@@ -109,12 +109,14 @@ fn quadratic_step(local: &Local, w: &[f64]) -> Vec<f64> {
     for i in 0..k {
         h[i * k + i] += ridge;
     }
+    let slope_at = |x: &[f64]| -> Vec<f64> {
+        (0..k).map(|i| g[i] + (0..k).map(|j| h[i * k + j] * (x[j] - start[j])).sum::<f64>()).collect()
+    };
     let mut x = start.clone();
     let mut free: Vec<usize> = (0..k).filter(|&i| x[i] > 0.0).collect();
     for _ in 0..20 * k + 100 {
-        let slope: Vec<f64> =
-            (0..k).map(|i| g[i] + (0..k).map(|j| h[i * k + j] * (x[j] - start[j])).sum::<f64>()).collect();
-        let Some((direction, multiplier)) = newton(&h, k, &free, &slope) else { break };
+        let slope = slope_at(&x);
+        let Some((direction, multiplier)) = newton(&h, k, &free, &slope)? else { break };
         let mut length = 1.0;
         let mut block = None;
         for (&i, d) in free.iter().zip(&direction) {
@@ -132,8 +134,7 @@ fn quadratic_step(local: &Local, w: &[f64]) -> Vec<f64> {
             continue;
         }
         // On the minimum of the free part, whose slopes all equal the multiplier: does a member outside fall faster?
-        let slope: Vec<f64> =
-            (0..k).map(|i| g[i] + (0..k).map(|j| h[i * k + j] * (x[j] - start[j])).sum::<f64>()).collect();
+        let slope = slope_at(&x);
         let tolerance = 1e-13 * (1.0 + g.iter().fold(0.0f64, |a, b| a.max(b.abs())));
         let steepest = (0..k)
             .filter(|i| !free.contains(i) && slope[*i] < multiplier - tolerance)
@@ -146,19 +147,20 @@ fn quadratic_step(local: &Local, w: &[f64]) -> Vec<f64> {
     for (&j, v) in local.working.iter().zip(&x) {
         all[j] = *v;
     }
-    all
+    Ok(all)
 }
 
-/// The Newton step of the free members with sum zero, and the slope that all of them have at its end.
-fn newton(h: &[f64], k: usize, free: &[usize], slope: &[f64]) -> Option<(Vec<f64>, f64)> {
+/// The Newton step of the free members with sum zero, and the slope that all of them have at its end; none if the
+/// curvature is too nearly singular for numbers.
+fn newton(h: &[f64], k: usize, free: &[usize], slope: &[f64]) -> Result<Option<(Vec<f64>, f64)>> {
     let n = free.len();
-    let part = Mat::from_fn(n, n, |i, j| h[free[i] * k + free[j]]);
-    let right = Mat::from_fn(n, 2, |i, j| if j == 0 { slope[free[i]] } else { 1.0 });
-    let solved = part.llt(Side::Lower).ok()?.solve(&right);
-    let (down, ones): (f64, f64) = (0..n).map(|i| (solved[(i, 0)], solved[(i, 1)])).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
-    let multiplier = down / ones;
-    let direction: Vec<f64> = (0..n).map(|i| multiplier * solved[(i, 1)] - solved[(i, 0)]).collect();
-    (multiplier.is_finite() && direction.iter().all(|d| d.is_finite())).then_some((direction, multiplier))
+    let part = Array2::from_shape_fn((n, n), |(i, j)| h[free[i] * k + free[j]]);
+    let right = Array2::from_shape_fn((n, 2), |(i, j)| if j == 0 { slope[free[i]] } else { 1.0 });
+    let Some(solved) = cholesky_solve(&part, &right)? else { return Ok(None) };
+    let multiplier = solved.column(0).sum() / solved.column(1).sum();
+    let direction: Vec<f64> = solved.rows().into_iter().map(|r| multiplier * r[1] - r[0]).collect();
+    let finite = multiplier.is_finite() && direction.iter().all(|d| d.is_finite());
+    Ok(finite.then_some((direction, multiplier)))
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -181,7 +183,8 @@ mod tests {
         }
 
         fn local(&self, w: &[f64], working: &dyn Fn(&[f64]) -> Vec<usize>) -> Local {
-            let gradient: Vec<f64> = w.iter().zip(&self.t).zip(&self.c).map(|((w, t), c)| c * (w - t)).collect();
+            let gradient: Vec<f64> =
+                w.iter().zip(&self.t).zip(&self.c).map(|((w, t), c)| c * (w - t)).collect();
             let working = working(&gradient);
             let k = working.len();
             let mut curvature = vec![0.0; k * k];
