@@ -84,8 +84,8 @@ impl<T: ?Sized> Registry<T> {
 pub fn decode<M: Method>(parameters: &Value) -> Result<M> {
     let empty = Value::Object(serde_json::Map::new());
     let parameters = if parameters.is_null() { &empty } else { parameters };
-    let method: M =
-        serde_json::from_value(parameters.clone()).map_err(|e| Error::argument(e.to_string()).at(M::NAME))?;
+    let method: M = serde_json::from_value(parameters.clone())
+        .map_err(|e| Error::argument(e.to_string()).at(M::NAME))?;
     method.validate().map_err(|e| e.at(M::NAME))?;
     Ok(method)
 }

@@ -14,9 +14,7 @@ pub fn confine(root: &Path, relative: &str) -> Result<PathBuf> {
         Error::data("the path leads outside the data folder")
             .at(relative)
             .expected(format!("a path below {}", root.display()))
-            .remedy(
-                "move the file below the data folder, or point root (or --data) at a folder that holds both",
-            )
+            .remedy("move the file below the data folder, or point root (or --data) at a folder that holds both")
     };
     let path = Path::new(relative);
     if !path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {

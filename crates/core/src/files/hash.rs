@@ -65,7 +65,10 @@ mod tests {
 
     #[test]
     fn known_hashes_and_parts_that_do_not_run_together() {
-        assert_eq!(sha256_bytes(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            sha256_bytes(b"abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
         let a = Hasher::new().part("ab").part("c").finish();
         let b = Hasher::new().part("a").part("bc").finish();
         assert_ne!(a, b);

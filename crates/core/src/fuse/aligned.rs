@@ -67,10 +67,6 @@ impl<'a> Aligned<'a> {
         !self.absent[member].is_set(row)
     }
 
-    /// What each member says, `[rows, classes]` or `[rows, 1]`; absent rows hold NaN.
-    pub(super) fn views(&self) -> &[ArrayView2<'a, f32>] {
-        &self.views
-    }
 
     /// The rows that every member left out.
     pub(super) fn silent(&self) -> Mask {

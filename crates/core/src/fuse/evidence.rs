@@ -103,4 +103,13 @@ impl Evidence {
     pub(super) fn has(&self, member: usize, row: usize) -> bool {
         self.present.as_ref().is_none_or(|p| p[member][row])
     }
+
+    /// The variance of the true values, in whose unit squared errors are measured so that no scale changes a search;
+    /// one for classes and for values that do not vary.
+    pub(super) fn spread(&self) -> f64 {
+        let truth = || self.truth.iter().zip(&self.weight).map(|(y, w)| (f64::from(*y), *w));
+        let mean: f64 = truth().map(|(y, w)| w * y).sum();
+        let variance: f64 = truth().map(|(y, w)| w * (y - mean).powi(2)).sum();
+        if variance > 0.0 { variance } else { 1.0 }
+    }
 }

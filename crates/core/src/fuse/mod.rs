@@ -9,6 +9,8 @@ mod cases;
 mod conformance;
 mod crossfit;
 mod evidence;
+mod gate;
+mod gate_view;
 mod greedy;
 mod greedy_scores;
 mod hard_vote;
@@ -20,6 +22,7 @@ mod soft_vote;
 mod weighted;
 
 pub use crossfit::{PARTS, cross_fitted};
+pub use gate::Gate;
 pub use greedy::{Greedy, Objective};
 pub use hard_vote::HardVote;
 pub use soft_vote::SoftVote;
@@ -37,8 +40,9 @@ pub static REGISTRY: Registry<dyn Fuser> = Registry {
         entry!(dyn Fuser, HardVote),
         entry!(dyn Fuser, Weighted),
         entry!(dyn Fuser, Greedy),
+        entry!(dyn Fuser, Gate),
     ],
 };
 
 /// How fitted ones are loaded, by kind.
-pub const LOADERS: &[(&str, Load<dyn Fused>)] = &[(pool::KIND, pool::Pool::load)];
+pub const LOADERS: &[(&str, Load<dyn Fused>)] = &[(pool::KIND, pool::Pool::load), (gate::KIND, gate::load)];

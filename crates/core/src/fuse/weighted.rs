@@ -59,7 +59,7 @@ pub(super) fn best_weights(evidence: &Evidence, seed: Seed, stop: &Stop) -> Resu
     let uniform = vec![1.0 / count as f64; count];
     let masked = evidence.present.is_some();
     let floor = if masked { FLOOR.min(0.5 / count as f64) } else { 0.0 };
-    let loss = PoolLoss { evidence, floor, unit: spread(evidence) };
+    let loss = PoolLoss { evidence, floor, unit: evidence.spread() };
     let mut best = minimize(&loss, uniform, stop)?;
     for start in (0..STARTS).filter(|_| masked && count > 1) {
         let mut rng = seed.child("starts").item(start).rng();
@@ -72,15 +72,6 @@ pub(super) fn best_weights(evidence: &Evidence, seed: Seed, stop: &Stop) -> Resu
     }
     best.weights = loss.raised(&best.weights);
     Ok(best)
-}
-
-/// The variance of the true values, in whose unit squared errors are measured so that no scale changes the search; one
-/// for classes and for values that do not vary.
-fn spread(evidence: &Evidence) -> f64 {
-    let truth = || evidence.truth.iter().zip(&evidence.weight).map(|(y, w)| (f64::from(*y), *w));
-    let mean: f64 = truth().map(|(y, w)| w * y).sum();
-    let variance: f64 = truth().map(|(y, w)| w * (y - mean).powi(2)).sum();
-    if variance > 0.0 { variance } else { 1.0 }
 }
 
 /// The mean loss of the pool over the evidence, as a function of weights `v` with `w = floor + (1 - m floor) v`.

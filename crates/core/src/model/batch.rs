@@ -88,19 +88,17 @@ impl Column {
             return Err(Error::internal(format!("row {row} of a column of {} rows", self.len())));
         }
         Ok(match self {
-            Self::Number { values, missing } => Self::Number {
-                values: rows.iter().map(|&r| values[r]).collect(),
-                missing: missing.take(rows),
-            },
+            Self::Number { values, missing } => {
+                Self::Number { values: rows.iter().map(|&r| values[r]).collect(), missing: missing.take(rows) }
+            }
             Self::Category { levels, codes, missing } => Self::Category {
                 levels: Arc::clone(levels),
                 codes: rows.iter().map(|&r| codes[r]).collect(),
                 missing: missing.take(rows),
             },
-            Self::Text { values, absent } => Self::Text {
-                values: rows.iter().map(|&r| values[r].clone()).collect(),
-                absent: absent.take(rows),
-            },
+            Self::Text { values, absent } => {
+                Self::Text { values: rows.iter().map(|&r| values[r].clone()).collect(), absent: absent.take(rows) }
+            }
             Self::Image(c) => {
                 let mut out = Images::default();
                 for &r in rows {

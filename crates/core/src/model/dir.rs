@@ -174,8 +174,7 @@ pub fn load_parts(path: &Path) -> Result<(Parts, Record)> {
     check_manifest(path)?;
     let parts = read_tree(path, 0)?;
     let record = Record {
-        card: fs::read_to_string(path.join("README.md"))
-            .map_err(|e| Error::read(path.join("README.md"), e))?,
+        card: fs::read_to_string(path.join("README.md")).map_err(|e| Error::read(path.join("README.md"), e))?,
         metrics: read_json(&path.join("metrics.json"))?,
         provenance: read_json(&path.join("provenance.json"))?,
     };
@@ -202,8 +201,7 @@ fn check_manifest(path: &Path) -> Result<()> {
                 .got(size));
         }
         if sha256_file(&file)? != sealed.sha256 {
-            return Err(damaged(name, "a file of the model was changed")
-                .expected(format!("sha256 {}", sealed.sha256)));
+            return Err(damaged(name, "a file of the model was changed").expected(format!("sha256 {}", sealed.sha256)));
         }
     }
     let mut present = BTreeMap::new();
@@ -263,11 +261,7 @@ fn check_name(name: &str) -> Result<()> {
         && name.len() <= 100
         && !name.starts_with('.')
         && name.chars().all(|c| c.is_alphanumeric() || "_-.+ ".contains(c));
-    if fine {
-        Ok(())
-    } else {
-        Err(Error::model(format!("\"{name}\" cannot be the name of a member's folder")))
-    }
+    if fine { Ok(()) } else { Err(Error::model(format!("\"{name}\" cannot be the name of a member's folder"))) }
 }
 
 #[cfg(test)]
@@ -279,11 +273,8 @@ mod tests {
         let leaf = Parts::new("leaf", json!({"k": 3})).with_f32("w", &[1.0, 2.0]);
         let mut top = Parts::new("top", json!({"order": ["a"]})).with_f64("v", &[0.5]);
         top.members.insert("a".into(), leaf);
-        let record = Record {
-            card: "# card\n".into(),
-            metrics: json!({"m": 1.5}),
-            provenance: json!({"rows": "00ff"}),
-        };
+        let record =
+            Record { card: "# card\n".into(), metrics: json!({"m": 1.5}), provenance: json!({"rows": "00ff"}) };
         (top, record)
     }
 

@@ -85,10 +85,7 @@ impl<'a> Context<'a> {
 
 impl fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
-            .field("seed", &self.seed)
-            .field("epochs", &self.epochs)
-            .finish_non_exhaustive()
+        f.debug_struct("Context").field("seed", &self.seed).field("epochs", &self.epochs).finish_non_exhaustive()
     }
 }
 
@@ -150,10 +147,7 @@ pub struct Fitted {
 
 impl fmt::Debug for Fitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fitted")
-            .field("log", &self.log)
-            .field("best_epoch", &self.best_epoch)
-            .finish_non_exhaustive()
+        f.debug_struct("Fitted").field("log", &self.log).field("best_epoch", &self.best_epoch).finish_non_exhaustive()
     }
 }
 

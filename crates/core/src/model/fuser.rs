@@ -65,21 +65,13 @@ impl Honest {
             }
         }
         let rows = first.rows();
-        let lengths = [
-            target.len(),
-            fold.len(),
-            group.as_ref().map_or(rows, Vec::len),
-            weight.as_ref().map_or(rows, Vec::len),
-        ];
+        let lengths = [target.len(), fold.len(), group.as_ref().map_or(rows, Vec::len), weight.as_ref().map_or(rows, Vec::len)];
         if lengths.iter().any(|l| *l != rows) {
-            return Err(Error::internal(format!(
-                "honest predictions of {rows} rows with parts of {lengths:?}"
-            )));
+            return Err(Error::internal(format!("honest predictions of {rows} rows with parts of {lengths:?}")));
         }
         let folds = fold.iter().copied().max().map_or(0, |f| f + 1);
         if let Some(gap) = (0..folds).find(|f| !fold.contains(f)) {
-            return Err(Error::model(format!("fold {gap} has no rows"))
-                .expected(format!("rows in each of {folds} folds")));
+            return Err(Error::model(format!("fold {gap} has no rows")).expected(format!("rows in each of {folds} folds")));
         }
         if let Some(groups) = &group {
             let mut seen = std::collections::BTreeMap::new();
@@ -190,12 +182,7 @@ pub trait Fuser: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Data`] or [`Error::Model`] for predictions it cannot be fitted to.
-    fn fit(
-        &self,
-        honest: &Honest,
-        inputs: Option<Inputs<'_>>,
-        context: &Context<'_>,
-    ) -> Result<Box<dyn Fused>>;
+    fn fit(&self, honest: &Honest, inputs: Option<Inputs<'_>>, context: &Context<'_>) -> Result<Box<dyn Fused>>;
 }
 
 /// A fitted composition of predictions.

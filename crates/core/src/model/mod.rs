@@ -22,9 +22,7 @@ mod target;
 pub use adapter::{Adapted, Adapter};
 pub use batch::{Batch, Column};
 pub use dir::{FORMAT, ModelDir, Record, load_parts, save_parts};
-pub use estimator::{
-    Context, Estimator, Fitted, Labelled, LogRow, Outline, Progress, Quiet, Stop, Unlabelled,
-};
+pub use estimator::{Context, Estimator, Fitted, Labelled, LogRow, Outline, Progress, Quiet, Stop, Unlabelled};
 pub use feature::{Feature, FittedFeature};
 pub use fuser::{Fused, Fuser, Honest, Inputs, Origin};
 pub use learner::{FittedLearner, Learner};

@@ -152,9 +152,7 @@ impl Parts {
     pub fn matrix(&self, name: &str) -> Result<Matrix> {
         let (shape, data) = self.f32(name)?;
         match shape {
-            [r, c] => {
-                Matrix::from_shape_vec((*r, *c), data.to_vec()).map_err(|e| Error::internal(e.to_string()))
-            }
+            [r, c] => Matrix::from_shape_vec((*r, *c), data.to_vec()).map_err(|e| Error::internal(e.to_string())),
             _ => Err(self.lacks(name).expected("a matrix").got(format!("{shape:?}"))),
         }
     }
@@ -196,9 +194,8 @@ impl Parts {
     /// [`Error::Model`] naming the field.
     pub fn field<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
         let value = self.config.get(name).cloned().ok_or_else(|| self.lacks(name))?;
-        serde_json::from_value(value).map_err(|e| {
-            Error::model(format!("the saved \"{}\" cannot be read at \"{name}\": {e}", self.kind))
-        })
+        serde_json::from_value(value)
+            .map_err(|e| Error::model(format!("the saved \"{}\" cannot be read at \"{name}\": {e}", self.kind)))
     }
 }
 
@@ -285,8 +282,7 @@ mod tests {
     #[test]
     fn nested_parts_come_out_as_they_went_in() {
         let inner = Parts::new("mean", json!({"a": 1})).with_f64("m", &[1.5]);
-        let outer =
-            Parts::new("outer", Value::Null).nest("x", inner.clone()).nest("y", Parts::new("e", Value::Null));
+        let outer = Parts::new("outer", Value::Null).nest("x", inner.clone()).nest("y", Parts::new("e", Value::Null));
         assert_eq!(outer.nested("x").unwrap(), inner);
         assert_eq!(outer.nested("y").unwrap().kind, "e");
         assert!(outer.nested("z").unwrap_err().to_string().contains("\"z\""));

@@ -67,9 +67,7 @@ impl Predictions {
     /// [`Error::Model`] if lengths differ or a present value is not finite.
     pub fn values(ids: Vec<u64>, mut values: Vec<f32>, absent: Mask) -> Result<Self> {
         if values.len() != ids.len() || absent.len() != ids.len() {
-            return Err(Error::model("predictions have the wrong length")
-                .expected(ids.len())
-                .got(values.len()));
+            return Err(Error::model("predictions have the wrong length").expected(ids.len()).got(values.len()));
         }
         for (r, v) in values.iter_mut().enumerate() {
             if absent.is_set(r) {
@@ -150,9 +148,10 @@ impl Predictions {
         Self {
             ids: rows.iter().map(|&r| self.ids[r]).collect(),
             output: match &self.output {
-                Output::Probabilities { classes, p } => {
-                    Output::Probabilities { classes: classes.clone(), p: p.select(ndarray::Axis(0), rows) }
-                }
+                Output::Probabilities { classes, p } => Output::Probabilities {
+                    classes: classes.clone(),
+                    p: p.select(ndarray::Axis(0), rows),
+                },
                 Output::Values(v) => Output::Values(rows.iter().map(|&r| v[r]).collect()),
             },
             absent: self.absent.take(rows),
@@ -175,8 +174,7 @@ impl Predictions {
         let absent = parts.iter().flat_map(|p| p.absent.marks().iter().copied()).collect();
         let rows: Vec<Matrix> = parts.iter().map(Self::matrix).collect();
         let views: Vec<_> = rows.iter().map(|m| m.view()).collect();
-        let all =
-            ndarray::concatenate(ndarray::Axis(0), &views).map_err(|e| Error::internal(e.to_string()))?;
+        let all = ndarray::concatenate(ndarray::Axis(0), &views).map_err(|e| Error::internal(e.to_string()))?;
         Self::for_task(ids, &task, all, absent)
     }
 }

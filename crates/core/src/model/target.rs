@@ -33,11 +33,7 @@ impl Classes {
     pub fn new(names: Vec<String>) -> Result<Self> {
         if names.len() < 2 {
             return Err(Error::data("a classification needs at least two classes")
-                .got(if names.is_empty() {
-                    "none".to_owned()
-                } else {
-                    format!("only \"{}\"", names.join(""))
-                })
+                .got(if names.is_empty() { "none".to_owned() } else { format!("only \"{}\"", names.join("")) })
                 .remedy("check the target column, or use task: regress"));
         }
         let mut sorted: Vec<&String> = names.iter().collect();

@@ -17,27 +17,19 @@ pub fn write_arrays(path: &Path, arrays: &BTreeMap<String, Array>) -> Result<()>
     let raw: Vec<(&String, Dtype, Vec<usize>, Vec<u8>)> = arrays
         .iter()
         .map(|(name, array)| match array {
-            Array::F32(s, d) => {
-                (name, Dtype::F32, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect())
-            }
-            Array::F64(s, d) => {
-                (name, Dtype::F64, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect())
-            }
-            Array::U32(s, d) => {
-                (name, Dtype::U32, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect())
-            }
+            Array::F32(s, d) => (name, Dtype::F32, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Array::F64(s, d) => (name, Dtype::F64, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Array::U32(s, d) => (name, Dtype::U32, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect()),
             Array::U8(s, d) => (name, Dtype::U8, s.clone(), d.clone()),
         })
         .collect();
     let views: std::result::Result<Vec<_>, _> = raw
         .iter()
-        .map(|(name, dtype, shape, bytes)| {
-            Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?))
-        })
+        .map(|(name, dtype, shape, bytes)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?)))
         .collect();
-    let bytes = views.and_then(|v: Vec<(&str, TensorView<'_>)>| safetensors::serialize(v, None)).map_err(
-        |e: safetensors::SafeTensorError| Error::internal(format!("arrays cannot be written: {e}")),
-    )?;
+    let bytes = views
+        .and_then(|v: Vec<(&str, TensorView<'_>)>| safetensors::serialize(v, None))
+        .map_err(|e: safetensors::SafeTensorError| Error::internal(format!("arrays cannot be written: {e}")))?;
     write_atomic(path, &bytes)
 }
 
