@@ -1,0 +1,98 @@
+//! The floor: the same answer for every row.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::rows::{as_given, check_lengths};
+use crate::array::{ArrayView2, Matrix};
+use crate::error::{Error, Result};
+use crate::model::{Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
+use crate::registry::Method;
+
+/// Says the same of every row and looks at no feature: the share of each class, `p_c = sum of the weights of class c /
+/// sum of all weights`, or the weighted mean of the values. What cannot beat it has learnt nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Constant {}
+
+impl Method for Constant {
+    const NAME: &'static str = "constant";
+    const ABOUT: &'static str = "class shares or the mean, whatever the row: the floor that everything must beat";
+}
+
+impl Learner for Constant {
+    fn check(&self, _task: &Task) -> Result<()> {
+        Ok(())
+    }
+
+    fn fit(
+        &self,
+        x: ArrayView2<'_, f32>,
+        target: &Target,
+        weight: Option<&[f32]>,
+        _context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
+        if x.nrows() == 0 {
+            return Err(Error::data("there are no rows to fit to"));
+        }
+        check_lengths(x.nrows(), target, weight)?;
+        Ok(Box::new(Same::of(x.ncols(), target, weight)))
+    }
+}
+
+/// The fitted answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Same {
+    width: usize,
+    output: Vec<f32>,
+}
+
+impl Same {
+    /// The class shares, or the mean. Lengths were checked.
+    pub(super) fn of(width: usize, target: &Target, weight: Option<&[f32]>) -> Self {
+        let weight = as_given(weight, target.len());
+        let total: f64 = weight.iter().sum();
+        let mut sums = vec![0.0f64; target.task().width()];
+        match target {
+            Target::Classes { codes, .. } => {
+                for (&code, w) in codes.iter().zip(&weight) {
+                    sums[code as usize] += w;
+                }
+            }
+            Target::Values(values) => {
+                for (&value, w) in values.iter().zip(&weight) {
+                    sums[0] += f64::from(value) * w;
+                }
+            }
+        }
+        Self { width, output: sums.iter().map(|s| (s / total) as f32).collect() }
+    }
+}
+
+impl FittedLearner for Same {
+    fn kind(&self) -> &'static str {
+        Constant::NAME
+    }
+
+    fn predict(&self, x: ArrayView2<'_, f32>) -> Result<Matrix> {
+        super::rows::check_predict(x, self.width)?;
+        Ok(Matrix::from_shape_fn((x.nrows(), self.output.len()), |(_, c)| self.output[c]))
+    }
+
+    fn save(&self) -> Result<Parts> {
+        Ok(Parts::new(self.kind(), json!({"width": self.width})).with_f32("output", &self.output))
+    }
+
+    fn parameters(&self) -> u64 {
+        self.output.len() as u64
+    }
+}
+
+pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedLearner>> {
+    let output = parts.f32("output")?.1.to_vec();
+    if output.is_empty() {
+        return Err(Error::model("the saved \"constant\" has no output"));
+    }
+    Ok(Box::new(Same { width: parts.field("width")?, output }))
+}
