@@ -2,11 +2,47 @@
 //!
 //! A new one is a file with its parameters, formula, source and tests, and a line in each of the two lists here.
 
+mod aligned;
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod conformance;
+mod crossfit;
+mod evidence;
+mod gate;
+mod gate_view;
+mod greedy;
+mod greedy_scores;
+mod hard_vote;
+mod pool;
+#[cfg(test)]
+mod reference;
+mod simplex;
+mod soft_vote;
+mod weighted;
+
+pub use crossfit::{PARTS, cross_fitted};
+pub use gate::Gate;
+pub use greedy::{Greedy, Objective};
+pub use hard_vote::HardVote;
+pub use soft_vote::SoftVote;
+pub use weighted::Weighted;
+
+use crate::entry;
 use crate::model::{Fused, Fuser, Load};
 use crate::registry::Registry;
 
 /// Every way to fuse, in the order in which it is shown.
-pub static REGISTRY: Registry<dyn Fuser> = Registry { what: "way to fuse", entries: &[] };
+pub static REGISTRY: Registry<dyn Fuser> = Registry {
+    what: "way to fuse",
+    entries: &[
+        entry!(dyn Fuser, SoftVote),
+        entry!(dyn Fuser, HardVote),
+        entry!(dyn Fuser, Weighted),
+        entry!(dyn Fuser, Greedy),
+        entry!(dyn Fuser, Gate),
+    ],
+};
 
 /// How fitted ones are loaded, by kind.
-pub const LOADERS: &[(&str, Load<dyn Fused>)] = &[];
+pub const LOADERS: &[(&str, Load<dyn Fused>)] = &[(pool::KIND, pool::Pool::load), (gate::KIND, gate::load)];

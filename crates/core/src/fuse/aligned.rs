@@ -1,0 +1,156 @@
+//! Members' predictions side by side: checked once, read without a copy.
+
+use ndarray::ArrayView2;
+use rayon::prelude::*;
+
+use crate::array::Matrix;
+use crate::error::{Error, Result};
+use crate::model::{Mask, Output, Predictions, Task};
+
+/// Rows in a block of parallel work.
+const BLOCK: usize = 1024;
+
+/// Predictions of the same rows by several members.
+pub(super) struct Aligned<'a> {
+    ids: &'a [u64],
+    views: Vec<ArrayView2<'a, f32>>,
+    absent: Vec<&'a Mask>,
+    task: &'a Task,
+}
+
+impl<'a> Aligned<'a> {
+    /// Checks that there are `count` members, all of the same rows and of `task`.
+    pub(super) fn new(members: &'a [Predictions], task: &'a Task, count: usize) -> Result<Self> {
+        if members.len() != count {
+            return Err(Error::model("the composition was fitted to another number of members")
+                .expected(format!("{count} members"))
+                .got(members.len()));
+        }
+        let Some(first) = members.first() else {
+            return Err(Error::model("a composition needs at least one member"));
+        };
+        for (i, member) in members.iter().enumerate() {
+            if member.ids() != first.ids() {
+                return Err(Error::model("members predict different rows")
+                    .at(format!("member {}", i + 1))
+                    .expected(format!("the {} rows of member 1, in the same order", first.rows()))
+                    .got(format!("{} rows", member.rows())));
+            }
+            if member.task() != *task {
+                return Err(Error::model("a member predicts something else than at fitting")
+                    .at(format!("member {}", i + 1))
+                    .expected(describe(task))
+                    .got(describe(&member.task())));
+            }
+        }
+        let views: Result<Vec<_>> = members.iter().map(view).collect();
+        Ok(Self {
+            ids: first.ids(),
+            views: views?,
+            absent: members.iter().map(Predictions::absent).collect(),
+            task,
+        })
+    }
+
+    /// How many rows.
+    pub(super) fn rows(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// How many members.
+    pub(super) fn count(&self) -> usize {
+        self.views.len()
+    }
+
+    /// Whether a member says something about a row.
+    pub(super) fn present(&self, member: usize, row: usize) -> bool {
+        !self.absent[member].is_set(row)
+    }
+
+
+    /// The rows that every member left out.
+    pub(super) fn silent(&self) -> Mask {
+        (0..self.rows()).map(|r| (0..self.count()).all(|m| !self.present(m, r))).collect()
+    }
+
+    /// Mixes: for each row `sum_m w_m c_m / sum_m w_m` over the members present. `weigh(row, w)` writes the weights,
+    /// not negative; `add(c, w, sum)` adds `w` times the contribution of a member's row `c` to `sum`. Where all
+    /// present members have weight zero, they count the same.
+    pub(super) fn mix(
+        &self,
+        weigh: impl Fn(usize, &mut [f64]) + Sync,
+        add: impl Fn(&[f32], f64, &mut [f64]) + Sync,
+    ) -> Result<Predictions> {
+        let width = self.task.width();
+        let mut out = Matrix::zeros((self.rows(), width));
+        let Some(cells) = out.as_slice_mut() else {
+            return Err(Error::internal("a fresh matrix is not contiguous"));
+        };
+        cells.par_chunks_mut(BLOCK * width).enumerate().for_each(|(block, cells)| {
+            let mut weights = vec![0.0f64; self.count()];
+            let mut sum = vec![0.0f64; width];
+            let mut spare = vec![0.0f32; width];
+            for (i, cell) in cells.chunks_mut(width).enumerate() {
+                let row = block * BLOCK + i;
+                weigh(row, &mut weights);
+                self.leave_out_absent(row, &mut weights);
+                let total: f64 = weights.iter().sum();
+                if total <= 0.0 {
+                    continue;
+                }
+                sum.fill(0.0);
+                for (view, weight) in self.views.iter().zip(&weights).filter(|(_, w)| **w > 0.0) {
+                    let line = view.row(row);
+                    match line.as_slice() {
+                        Some(slice) => add(slice, *weight, &mut sum),
+                        None => {
+                            spare.iter_mut().zip(line).for_each(|(s, v)| *s = *v);
+                            add(&spare, *weight, &mut sum);
+                        }
+                    }
+                }
+                cell.iter_mut().zip(&sum).for_each(|(c, s)| *c = (s / total) as f32);
+            }
+        });
+        Predictions::for_task(self.ids.to_vec(), self.task, out, self.silent())
+    }
+
+    fn leave_out_absent(&self, row: usize, weights: &mut [f64]) {
+        let mut any = false;
+        for (m, w) in weights.iter_mut().enumerate() {
+            if !self.present(m, row) {
+                *w = 0.0;
+            }
+            any |= *w > 0.0;
+        }
+        if !any {
+            for (m, w) in weights.iter_mut().enumerate() {
+                *w = f64::from(u8::from(self.present(m, row)));
+            }
+        }
+    }
+}
+
+/// A contribution that is the prediction itself.
+pub(super) fn add_as_is(prediction: &[f32], weight: f64, sum: &mut [f64]) {
+    for (s, p) in sum.iter_mut().zip(prediction) {
+        *s += weight * f64::from(*p);
+    }
+}
+
+/// What a member says as a matrix, without a copy.
+pub(super) fn view(predictions: &Predictions) -> Result<ArrayView2<'_, f32>> {
+    match predictions.output() {
+        Output::Probabilities { p, .. } => Ok(p.view()),
+        Output::Values(v) => {
+            ArrayView2::from_shape((v.len(), 1), v).map_err(|e| Error::internal(e.to_string()))
+        }
+    }
+}
+
+fn describe(task: &Task) -> String {
+    match task.classes() {
+        Some(c) => format!("classes {}", c.names().join(", ")),
+        None => "values".to_owned(),
+    }
+}

@@ -1,0 +1,144 @@
+//! The figures of peers on shared predictions: SciPy's optimum, AutoGluon's order, scikit-learn's stacking.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::cases::said;
+use super::evidence::Evidence;
+use super::greedy::Greedy;
+use super::weighted::best_weights;
+use crate::array::{MIN_PROBABILITY, Matrix, argmax};
+use crate::fuse::REGISTRY;
+use crate::model::{Classes, Context, Honest, Mask, Origin, Predictions, Quiet, Stop, Target};
+use crate::registry::decode;
+use crate::seed::Seed;
+
+fn shared() -> Option<PathBuf> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
+    let root = PathBuf::from(std::env::var("CSL_SHARED").unwrap_or_else(|_| default.to_owned()));
+    let path = root.join("data/fusion/predictions");
+    if path.is_dir() {
+        return Some(path);
+    }
+    assert!(std::env::var("CSL_REQUIRE_SHARED").as_deref() != Ok("1"), "{} is not there", path.display());
+    println!("skipped: {} is not there", path.display());
+    None
+}
+
+/// An array of numpy: its shape and numbers.
+struct Numbers(Vec<usize>, Vec<f64>);
+
+fn numbers(path: &Path) -> Numbers {
+    let bytes = std::fs::read(path).unwrap();
+    let end = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = std::str::from_utf8(&bytes[10..end]).unwrap();
+    let shape = header.split(['(', ')']).nth(1).unwrap();
+    let shape = shape.split(',').filter_map(|n| n.trim().parse().ok()).collect();
+    let body = &bytes[end..];
+    let values = if header.contains("'<f8'") {
+        body.chunks_exact(8).map(|c| f64::from_le_bytes(c.try_into().unwrap())).collect()
+    } else {
+        assert!(header.contains("'<i4'"), "{header}");
+        body.chunks_exact(4).map(|c| f64::from(i32::from_le_bytes(c.try_into().unwrap()))).collect()
+    };
+    Numbers(shape, values)
+}
+
+/// Members' predictions `[member, row, class]` with the truth.
+fn load(dir: &Path, name: &str, what: &str, truth: &str, fold: bool) -> Honest {
+    let p = numbers(&dir.join(format!("{name}_{what}.npy")));
+    let y = numbers(&dir.join(format!("{name}_{truth}.npy")));
+    let [members, rows, width] = p.0[..] else { panic!() };
+    let classes = Classes::new((0..width).map(|c| c.to_string()).collect()).unwrap();
+    let values: Vec<f32> = p.1.iter().map(|v| *v as f32).collect();
+    let ids: Vec<u64> = (0..rows as u64).collect();
+    let made = (0..members).map(|m| {
+        let part = values[m * rows * width..(m + 1) * rows * width].to_vec();
+        let matrix = Matrix::from_shape_vec((rows, width), part).unwrap();
+        let p = Predictions::probabilities(ids.clone(), classes.clone(), matrix, Mask::none(rows)).unwrap();
+        (format!("{m}"), p, Origin::OutOfFold)
+    });
+    let codes = y.1.iter().map(|c| *c as u32).collect();
+    let folds = if fold {
+        numbers(&dir.join(format!("{name}_fold.npy"))).1.iter().map(|f| *f as u32).collect()
+    } else {
+        vec![0; rows]
+    };
+    Honest::new(made.collect(), Target::Classes { classes, codes }, folds, None, None).unwrap()
+}
+
+fn log_loss_and_accuracy(p: &Predictions, target: &Target) -> (f64, f64) {
+    let (_, codes) = target.codes().unwrap();
+    let p = p.p().unwrap();
+    let n = codes.len() as f64;
+    let loss =
+        codes.iter().enumerate().map(|(r, c)| -f64::from(p[[r, *c as usize]].max(MIN_PROBABILITY)).ln());
+    let right = codes.iter().enumerate().filter(|(r, c)| argmax(&p.row(*r).to_vec()) == Some(**c as usize));
+    (loss.sum::<f64>() / n, right.count() as f64 / n)
+}
+
+/// Fits on the out-of-fold rows and scores on the test rows.
+fn on_test(dir: &Path, name: &str, method: &str, parameters: &Value) -> (f64, f64) {
+    let stop = Stop::default();
+    let fuser = REGISTRY.build(method, parameters).unwrap();
+    let honest = load(dir, name, "oof", "y_train", true);
+    let fused = fuser.fit(&honest, None, &Context::new(Seed::new(1), &Quiet, &stop)).unwrap();
+    let test = load(dir, name, "test_refit", "y_test", false);
+    log_loss_and_accuracy(&fused.fuse(&said(&test), None).unwrap(), test.target())
+}
+
+#[test]
+fn weights_reach_the_optimum_of_the_simplex() {
+    let Some(dir) = shared() else { return };
+    for (name, optimum) in [("credit", 0.4266975), ("digits", 0.0753463)] {
+        let honest = load(&dir, name, "oof", "y_train", true);
+        let best = best_weights(&Evidence::new(&honest).unwrap(), Seed::new(1), &Stop::default()).unwrap();
+        assert!(best.gap <= 1e-8, "{name}: {best:?}");
+        // The figures have seven decimals, and are of 64-bit inputs.
+        assert!((best.value - optimum).abs() <= 1.5e-7, "{name}: {best:?}");
+        let theirs = numbers(&dir.join(format!("{name}_slsqp_w.npy")));
+        for (i, w) in best.weights.iter().enumerate() {
+            assert!((w - theirs.1[i]).abs() < 2e-3, "{name} {i}: {w} and {}", theirs.1[i]);
+        }
+    }
+}
+
+#[test]
+fn greedy_takes_members_in_the_order_of_autogluon() {
+    let Some(dir) = shared() else { return };
+    for (name, objective) in [("credit", "log_loss"), ("digits", "log_loss"), ("digits", "accuracy")] {
+        let honest = load(&dir, name, "oof", "y_train", true);
+        let greedy: Greedy = decode(&json!({"objective": objective})).unwrap();
+        let stop = Stop::default();
+        let picks = greedy.select(&honest, &Context::new(Seed::new(1), &Quiet, &stop)).unwrap();
+        let path = dir.join(format!("{name}_ag_greedy_{objective}_25.json"));
+        let theirs: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let order: Vec<usize> = serde_json::from_value(theirs["order"].clone()).unwrap();
+        assert_eq!(picks.order, order, "{name} {objective}");
+        let losses: Vec<f64> = serde_json::from_value(theirs["traj"].clone()).unwrap();
+        for (ours, theirs) in picks.losses.iter().zip(&losses) {
+            assert!((ours - theirs).abs() < 1.5e-6, "{name} {objective}: {ours} {theirs}");
+        }
+    }
+}
+
+#[test]
+fn test_rows_score_as_those_of_the_peers() {
+    let Some(dir) = shared() else { return };
+    let none = Value::Null;
+    // (data, method, log-loss of the peer, how far at most): greedy and weights are the same optimum.
+    for (name, method, peer, near) in [
+        ("credit", "soft_vote", 0.43657, 1e-5),
+        ("digits", "soft_vote", 0.1709, 1e-4),
+        ("credit", "greedy", 0.42469, 1e-5),
+        ("digits", "greedy", 0.0664, 1e-4),
+        ("credit", "weighted", 0.42476, 2e-5),
+        ("digits", "weighted", 0.0668, 1e-4),
+    ] {
+        let (loss, _) = on_test(&dir, name, method, &none);
+        assert!((loss - peer).abs() <= near, "{name} {method}: {loss} and {peer}");
+    }
+    assert!((on_test(&dir, "digits", "soft_vote", &none).1 - 0.9815).abs() < 1e-4);
+    assert!((on_test(&dir, "digits", "weighted", &none).1 - 0.9741).abs() < 1e-4);
+}
