@@ -1,7 +1,7 @@
 //! Reading a column as the kind that a step needs, with the errors that all steps share.
 
 use crate::error::{Error, Result};
-use crate::model::{Audios, Column, Field, Images, Kind, Mask, Parts, Sequences, Vectors};
+use crate::model::{Column, Field, Images, Kind, Mask, Parts, Sequences, Vectors};
 
 /// Refuses a field of another kind before anything is fitted.
 pub(super) fn accept(step: &str, field: &Field, kinds: &[Kind]) -> Result<()> {
@@ -106,7 +106,8 @@ pub(super) fn images<'a>(step: &str, name: &str, column: &'a Column) -> Result<&
 }
 
 /// Sounds, each with samples that are finite.
-pub(super) fn audios<'a>(step: &str, name: &str, column: &'a Column) -> Result<&'a Audios> {
+#[cfg(feature = "audio")]
+pub(super) fn audios<'a>(step: &str, name: &str, column: &'a Column) -> Result<&'a crate::model::Audios> {
     let Column::Audio(audios) = column else {
         return Err(wrong_kind(step, name, Kind::Audio, column));
     };

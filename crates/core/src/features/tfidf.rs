@@ -77,7 +77,7 @@ impl Feature for TfIdf {
         let mut rows = 0usize;
         let mut counts: HashMap<String, u32> = HashMap::new();
         for (_, text) in values.iter().enumerate().filter(|(r, _)| !absent.is_set(*r)) {
-            if rows % 256 == 0 {
+            if rows.is_multiple_of(256) {
                 context.stop.check()?;
             }
             rows += 1;
