@@ -81,7 +81,7 @@ impl FittedLearner for Same {
     }
 
     fn save(&self) -> Result<Parts> {
-        Ok(Parts::new(self.kind(), json!({"width": self.width})).with_f32("output", &self.output))
+        Ok(Parts::new(self.kind(), json!({"width": self.width, "outputs": self.output.len()})).with_f32("output", &self.output))
     }
 
     fn parameters(&self) -> u64 {
@@ -91,8 +91,8 @@ impl FittedLearner for Same {
 
 pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedLearner>> {
     let output = parts.f32("output")?.1.to_vec();
-    if output.is_empty() {
-        return Err(Error::model("the saved \"constant\" has no output"));
+    if output.is_empty() || output.len() != parts.field::<usize>("outputs")? {
+        return Err(Error::model("the saved \"constant\" is damaged").got(format!("{} outputs", output.len())));
     }
     Ok(Box::new(Same { width: parts.field("width")?, output }))
 }

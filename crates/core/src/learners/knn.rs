@@ -307,3 +307,51 @@ pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedLearner>>
     }
     Ok(Box::new(Neighbours::new(settings, rows, truth, weight)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+    use rand::RngExt;
+
+    /// The same neighbours as sorting all distances in 64 bits, also far from the origin, with rows that coincide,
+    /// and where 32-bit products overflow.
+    #[test]
+    fn the_search_is_exact() {
+        let mut rng = Seed::new(2).rng();
+        for (offset, scale) in [(0.0f32, 1.0f32), (10_000.0, 1.0), (0.0, 1e25)] {
+            let mut rows = Matrix::from_shape_fn((700, 6), |_| offset + scale * rng.random_range(-1.0f32..1.0));
+            for i in 0..40 {
+                let twin = rows.row(i).to_owned();
+                rows.row_mut(i + 300).assign(&twin);
+            }
+            let values = vec![0.0; 700];
+            let settings = Knn { k: 9, ..Knn::default() };
+            let fitted = Neighbours::new(settings, rows.clone(), Truth::Values(values), vec![1.0; 700]);
+            let asked = Matrix::from_shape_fn((50, 6), |(r, c)| {
+                if r < 10 { rows[[r, c]] } else { offset + scale * rng.random_range(-1.0f32..1.0) }
+            });
+            let around = &asked - &fitted.center;
+            let dots = around.dot(&fitted.around.t());
+            for r in 0..50 {
+                let found = fitted.nearest(asked.row(r), squared(around.row(r)), dots.row(r));
+                let mut all: Vec<(f64, usize)> =
+                    (0..700).map(|i| (distance(asked.row(r), rows.row(i)), i)).collect();
+                all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                assert_eq!(found, all[..9], "offset {offset}, scale {scale}, row {r}");
+            }
+        }
+    }
+
+    #[test]
+    fn smoothing_adds_votes_in_the_shares_of_the_classes() {
+        let classes = crate::model::Classes::new(vec!["a".into(), "b".into()]).unwrap();
+        let codes = vec![0, 0, 0, 1];
+        let present = Present::among(&classes, &codes);
+        let rows = ndarray::array![[0.0f32], [1.0], [2.0], [9.0]];
+        let settings = Knn { k: 2, ..Knn::default() };
+        let fitted = Neighbours::new(settings, rows, Truth::Classes { present, codes }, vec![1.0; 4]);
+        let p = fitted.predict(ndarray::array![[0.1f32]].view()).unwrap();
+        assert_eq!(p, ndarray::array![[2.75f32 / 3.0, 0.25 / 3.0]]);
+    }
+}

@@ -144,7 +144,7 @@ impl FittedLearner for Plane {
     }
 
     fn save(&self) -> Result<Parts> {
-        Ok(Parts::new(self.kind(), json!({}))
+        Ok(Parts::new(self.kind(), json!({"width": self.coefficients.len()}))
             .with_f64("coefficients", &self.coefficients)
             .with_f64("intercept", &[self.intercept]))
     }
@@ -155,8 +155,12 @@ impl FittedLearner for Plane {
 }
 
 pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedLearner>> {
-    let [intercept] = parts.f64("intercept")? else {
-        return Err(Error::model("the saved \"linear\" has not one intercept"));
-    };
-    Ok(Box::new(Plane { coefficients: parts.f64("coefficients")?.to_vec(), intercept: *intercept }))
+    let coefficients = parts.f64("coefficients")?.to_vec();
+    match parts.f64("intercept")? {
+        [intercept] if coefficients.len() == parts.field::<usize>("width")? => {
+            Ok(Box::new(Plane { coefficients, intercept: *intercept }))
+        }
+        _ => Err(Error::model("the saved \"linear\" is damaged")
+            .expected("a coefficient for each feature and one intercept")),
+    }
 }
