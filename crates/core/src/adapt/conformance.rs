@@ -42,8 +42,16 @@ fn the_same_bytes_again_on_other_threads_and_after_loading() {
         let loaded = loaders.adapted(&load_parts(&root.path().join(name)).unwrap().0).unwrap();
         assert_eq!(loaded.kind(), one.kind());
         for (a, b) in [(&one, &two), (&one, &loaded)] {
-            assert_eq!(bits(&a.source(source.view()).unwrap()), bits(&b.source(source.view()).unwrap()), "{name}");
-            assert_eq!(bits(&a.target(target.view()).unwrap()), bits(&b.target(target.view()).unwrap()), "{name}");
+            assert_eq!(
+                bits(&a.source(source.view()).unwrap()),
+                bits(&b.source(source.view()).unwrap()),
+                "{name}"
+            );
+            assert_eq!(
+                bits(&a.target(target.view()).unwrap()),
+                bits(&b.target(target.view()).unwrap()),
+                "{name}"
+            );
         }
         assert_eq!(one.source(source.view()).unwrap().nrows(), 80, "{name}");
     }

@@ -239,16 +239,23 @@ mod tests {
     fn settings_are_words_or_numbers_and_labels_change_nothing() {
         use crate::registry::decode;
         use serde_json::json;
-        assert_eq!(decode::<Coral>(&json!({"regularization": "auto"})).unwrap().regularization, Regularization::default());
+        assert_eq!(
+            decode::<Coral>(&json!({"regularization": "auto"})).unwrap().regularization,
+            Regularization::default()
+        );
         let number = decode::<Coral>(&json!({"regularization": 0.5})).unwrap();
         assert_eq!(number.regularization, Regularization::Number(0.5));
-        for bad in [json!({"regularization": 0}), json!({"regularization": -1.0}), json!({"regularization": "much"})] {
+        for bad in
+            [json!({"regularization": 0}), json!({"regularization": -1.0}), json!({"regularization": "much"})]
+        {
             assert!(decode::<Coral>(&bad).is_err(), "{bad}");
         }
         let (source, target) = (domain(30, 3, 1, 1.0), domain(30, 3, 2, 2.0));
         let stop = crate::model::Stop::default();
         let context = Context::new(crate::seed::Seed::new(1), &crate::model::Quiet, &stop);
-        let with = |t: Target| Coral::default().fit(source.view(), &t, target.view(), &context).unwrap().save().unwrap();
+        let with = |t: Target| {
+            Coral::default().fit(source.view(), &t, target.view(), &context).unwrap().save().unwrap()
+        };
         assert_eq!(with(labels(30)), with(Target::Values(vec![1.0; 30])));
     }
 }

@@ -5,7 +5,11 @@ use crate::error::{Error, Result};
 use crate::model::Target;
 
 /// Both domains have rows of one width, all finite, and the source a label each.
-pub(super) fn check_domains(source: ArrayView2<'_, f32>, labels: &Target, target: ArrayView2<'_, f32>) -> Result<()> {
+pub(super) fn check_domains(
+    source: ArrayView2<'_, f32>,
+    labels: &Target,
+    target: ArrayView2<'_, f32>,
+) -> Result<()> {
     if labels.len() != source.nrows() {
         return Err(Error::data("there is not one label for each row of the source")
             .expected(source.nrows())
@@ -18,7 +22,9 @@ pub(super) fn check_domains(source: ArrayView2<'_, f32>, labels: &Target, target
     }
     for (name, x) in [("source", source), ("target", target)] {
         if x.is_empty() {
-            return Err(Error::data("a domain has no rows or no features").at(name).got(format!("{:?}", x.shape())));
+            return Err(Error::data("a domain has no rows or no features")
+                .at(name)
+                .got(format!("{:?}", x.shape())));
         }
         check_finite(x).map_err(|e| e.at(name))?;
     }
@@ -28,7 +34,9 @@ pub(super) fn check_domains(source: ArrayView2<'_, f32>, labels: &Target, target
 /// The width is that of fitting, and all is finite.
 pub(super) fn check_width(x: ArrayView2<'_, f32>, width: usize) -> Result<()> {
     if x.ncols() != width {
-        return Err(Error::data("the features have another width than at fitting").expected(width).got(x.ncols()));
+        return Err(Error::data("the features have another width than at fitting")
+            .expected(width)
+            .got(x.ncols()));
     }
     check_finite(x)
 }

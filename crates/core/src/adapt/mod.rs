@@ -18,8 +18,10 @@ use crate::model::{Adapted, Adapter, Load};
 use crate::registry::Registry;
 
 /// Every way to adapt, in the order in which it is shown.
-pub static REGISTRY: Registry<dyn Adapter> =
-    Registry { what: "way to adapt", entries: &[entry!(dyn Adapter, SourceOnly), entry!(dyn Adapter, Coral)] };
+pub static REGISTRY: Registry<dyn Adapter> = Registry {
+    what: "way to adapt",
+    entries: &[entry!(dyn Adapter, SourceOnly), entry!(dyn Adapter, Coral)],
+};
 
 /// How fitted ones are loaded, by kind.
 pub const LOADERS: &[(&str, Load<dyn Adapted>)] =

@@ -67,6 +67,15 @@ impl<'a> Aligned<'a> {
         !self.absent[member].is_set(row)
     }
 
+    /// What each member says, `[rows, classes]` or `[rows, 1]`; absent rows hold NaN.
+    pub(super) fn views(&self) -> &[ArrayView2<'a, f32>] {
+        &self.views
+    }
+
+    /// The row ids.
+    pub(super) fn ids(&self) -> &'a [u64] {
+        self.ids
+    }
 
     /// The rows that every member left out.
     pub(super) fn silent(&self) -> Mask {

@@ -60,8 +60,11 @@ impl Look {
                 out[[first + r, at + c]] = match &numbers {
                     None => f64::NAN,
                     Some(n) => n.get(c).copied().filter(|v| v.is_finite()).ok_or_else(|| {
-                        Error::data("a value is not finite")
-                            .at(format!("column \"{}\", row id {}", self.column, batch.ids()[r]))
+                        Error::data("a value is not finite").at(format!(
+                            "column \"{}\", row id {}",
+                            self.column,
+                            batch.ids()[r]
+                        ))
                     })?,
                 };
             }
@@ -167,8 +170,13 @@ impl View {
             looks.push(Look { column: field.name, kind: field.kind, levels });
         }
         let count = members.len() + looks.len();
-        let mut view =
-            Self { members: members.len(), looks, flagged: vec![false; count], mean: Vec::new(), sd: Vec::new() };
+        let mut view = Self {
+            members: members.len(),
+            looks,
+            flagged: vec![false; count],
+            mean: Vec::new(),
+            sd: Vec::new(),
+        };
         let mut raw = view.member_part(members, task, rows);
         let names = view.columns();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -182,7 +190,12 @@ impl View {
     }
 
     /// The features of all rows of members and a batch.
-    pub(super) fn apply(&self, members: &[Predictions], task: &Task, batch: Option<&Batch>) -> Result<Array2<f64>> {
+    pub(super) fn apply(
+        &self,
+        members: &[Predictions],
+        task: &Task,
+        batch: Option<&Batch>,
+    ) -> Result<Array2<f64>> {
         let rows = members.first().map_or(0, Predictions::rows);
         let all: Vec<usize> = (0..rows).collect();
         let mut raw = self.member_part(&members.iter().collect::<Vec<_>>(), task, &all);
@@ -228,7 +241,8 @@ impl View {
 
     /// Where the numbers of each source begin, members first, and the end.
     fn starts(&self, task: &Task) -> Vec<usize> {
-        let widths = std::iter::repeat_n(member_width(task), self.members).chain(self.looks.iter().map(Look::width));
+        let widths =
+            std::iter::repeat_n(member_width(task), self.members).chain(self.looks.iter().map(Look::width));
         let mut starts = vec![0];
         for width in widths {
             starts.push(starts.last().copied().unwrap_or(0) + width);

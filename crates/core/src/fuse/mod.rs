@@ -19,6 +19,7 @@ mod pool;
 mod reference;
 mod simplex;
 mod soft_vote;
+mod stacking;
 mod weighted;
 
 pub use crossfit::{PARTS, cross_fitted};
@@ -26,6 +27,7 @@ pub use gate::Gate;
 pub use greedy::{Greedy, Objective};
 pub use hard_vote::HardVote;
 pub use soft_vote::SoftVote;
+pub use stacking::Stacking;
 pub use weighted::Weighted;
 
 use crate::entry;
@@ -40,9 +42,11 @@ pub static REGISTRY: Registry<dyn Fuser> = Registry {
         entry!(dyn Fuser, HardVote),
         entry!(dyn Fuser, Weighted),
         entry!(dyn Fuser, Greedy),
+        entry!(dyn Fuser, Stacking),
         entry!(dyn Fuser, Gate),
     ],
 };
 
 /// How fitted ones are loaded, by kind.
-pub const LOADERS: &[(&str, Load<dyn Fused>)] = &[(pool::KIND, pool::Pool::load), (gate::KIND, gate::load)];
+pub const LOADERS: &[(&str, Load<dyn Fused>)] =
+    &[(pool::KIND, pool::Pool::load), (stacking::KIND, stacking::load), (gate::KIND, gate::load)];

@@ -139,6 +139,11 @@ fn test_rows_score_as_those_of_the_peers() {
         let (loss, _) = on_test(&dir, name, method, &none);
         assert!((loss - peer).abs() <= near, "{name} {method}: {loss} and {peer}");
     }
+    // scikit-learn 1.9 on the same logits: .42422, and on digits .06032 at an accuracy of .98704.
+    let (loss, _) = on_test(&dir, "credit", "stacking", &none);
+    assert!((loss - 0.42422).abs() <= 2e-5, "{loss}");
+    let (loss, accuracy) = on_test(&dir, "digits", "stacking", &none);
+    assert!((loss - 0.06032).abs() <= 2e-4 && (accuracy - 0.98704).abs() < 2e-3, "{loss} {accuracy}");
     assert!((on_test(&dir, "digits", "soft_vote", &none).1 - 0.9815).abs() < 1e-4);
     assert!((on_test(&dir, "digits", "weighted", &none).1 - 0.9741).abs() < 1e-4);
 }
