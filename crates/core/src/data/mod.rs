@@ -1,9 +1,27 @@
 //! Readers, splits and checks: from files to rows.
 
+mod arrays;
+mod check;
 mod dataset;
+mod digest;
+mod gather;
+mod inputs;
+mod names;
+mod notes;
+mod open;
+mod paths;
+mod read;
+mod roles;
 mod spec;
+mod stacks;
+mod stored;
+mod table;
+mod typing;
 
 pub use dataset::{Dataset, Roles};
+pub use open::{open, open_for};
+pub use read::{NdArray, Numbers, read_idx, read_npy, read_npz};
 pub use spec::{
-    ColumnSpec, Corrupt, DataSpec, HonestSpec, PerValue, Role, SourceSpec, SplitSpec, TaskKind, Validation,
+    BesideSpec, ColumnSpec, Corrupt, DataSpec, Header, HonestSpec, PerValue, Role, SourceSpec, SplitSpec,
+    TaskKind, Validation,
 };

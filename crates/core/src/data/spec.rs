@@ -87,7 +87,8 @@ pub struct ColumnSpec {
     /// Category: the levels, where their order or completeness matters. Target: the classes in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<String>,
-    /// What stands for a missing value, beside the empty cell, `NA`, `NaN`, `null` and `?` is not among them.
+    /// What else stands for a missing value. The empty cell, `NA`, `NaN`, `nan`, `null` and `None` always do, unless
+    /// `levels` names them; `?` does not. Of a text only the empty one is absent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
     /// Multiplies numbers of an npy or npz array when read (1/255 for bytes).
@@ -111,13 +112,13 @@ pub struct SourceSpec {
     /// The array that becomes the column `x`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x: Option<String>,
-    /// The array that becomes the column `y`.
+    /// The array that becomes the column `y`, the target unless another column is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub y: Option<String>,
     /// Further arrays: column name to array name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub arrays: BTreeMap<String, String>,
-    /// Columns that are constant over this source.
+    /// Columns that are constant over this source; no inputs unless `columns` names them. `domain` is the domain.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub set: BTreeMap<String, String>,
 }
@@ -132,7 +133,8 @@ pub struct DataSpec {
     /// A csv or parquet file with one row a row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// A folder with one folder of files a class: columns `file`'s content by `columns`, the target by folder name.
+    /// A folder with one folder of files a class. It gives the columns `file` (the path) and `class` (the folder), which
+    /// is the target unless another column is; what the files hold is guessed from their endings unless `columns` says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
     /// Several sources, one after the other.
@@ -142,12 +144,52 @@ pub struct DataSpec {
     pub columns: BTreeMap<String, ColumnSpec>,
     /// Ignore the table's columns that are not named.
     pub only: bool,
-    /// What a csv file separates cells with; a comma by default.
+    /// Further tables whose columns stand beside those of the table, row by row (the views of a multi-view set).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<BesideSpec>,
+    /// What a csv file separates cells with; a comma by default, a tab for `.tsv`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<char>,
+    /// What the first line of a csv file is.
+    #[serde(skip_serializing_if = "Header::is_names")]
+    pub header: Header,
     /// Files that cannot be read: `error` (the default), or `absent` to treat the modality as absent, with a count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrupt: Option<Corrupt>,
+}
+
+/// What the first line of a csv file is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Header {
+    /// The names of the columns.
+    #[default]
+    Names,
+    /// A row like the others; the columns are named `c1`, `c2`, and so on.
+    None,
+    /// Names that are of no use; it is passed over, and the columns are named `c1`, `c2`, and so on.
+    Skip,
+}
+
+impl Header {
+    /// Whether the first line holds the names, as by default.
+    pub fn is_names(&self) -> bool {
+        *self == Self::Names
+    }
+}
+
+/// A table with one row for each row of the data, in the same order.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BesideSpec {
+    /// A csv or parquet file.
+    pub table: String,
+    /// Put before the name of each of its columns.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// What the first line of a csv file is.
+    #[serde(skip_serializing_if = "Header::is_names")]
+    pub header: Header,
 }
 
 /// What to do with a file that cannot be read.
