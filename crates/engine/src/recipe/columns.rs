@@ -1,0 +1,268 @@
+//! References to columns: against what the recipe declares, and, once the data are open, against what they hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use consilience_core::data::TaskKind;
+use consilience_core::model::{Schema, Task};
+use consilience_core::registry::nearest;
+
+use super::Checked;
+use super::finding::{Finding, Severity, quote};
+use super::tree::{Content, Node, Span};
+use super::validate::below;
+
+/// The word for all numbers and categories.
+pub(super) const TABLE: &str = "table";
+
+/// A place where a column is named.
+struct Use<'a> {
+    name: &'a str,
+    span: Span,
+    path: String,
+    /// Whether it must be an input: not the target, a group, ...
+    input: bool,
+}
+
+/// What the recipe says of its columns.
+struct Declared<'a> {
+    /// Column name to role.
+    columns: BTreeMap<&'a str, Option<&'a str>>,
+    /// Whether a table may hold more columns than are named.
+    open: bool,
+}
+
+fn declared(root: &Node) -> Declared<'_> {
+    let data = root.get("data");
+    let get = |key: &str| data.and_then(|d| d.get(key));
+    let mut columns: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    let mut tables = get("table").is_some() || get("folder").is_some();
+    for source in get("sources").map(Node::items).unwrap_or_default() {
+        tables |= source.get("table").is_some() || source.get("folder").is_some();
+        for fixed in ["x", "y"] {
+            if source.get(fixed).is_some() {
+                columns.insert(fixed, None);
+            }
+        }
+        for map in ["arrays", "set"] {
+            let entries = source.get(map).map(Node::entries).unwrap_or_default();
+            columns.extend(entries.iter().map(|e| (e.key.as_str(), None)));
+        }
+    }
+    for entry in get("columns").map(Node::entries).unwrap_or_default() {
+        columns.insert(&entry.key, entry.value.get("role").and_then(Node::text));
+    }
+    let only = get("only").is_some_and(|n| n.content == Content::Bool(true));
+    // `only` leaves out undeclared inputs; split columns of the table are still there.
+    Declared { columns, open: tables && !only }
+}
+
+/// The keys of an entry's `features:`, and what stands in its `on:`.
+fn uses_in<'a>(entry: &'a Node, path: &str, out: &mut Vec<Use<'a>>) {
+    for (i, item) in entry.get("on").map(Node::items).unwrap_or_default().iter().enumerate() {
+        if let Some(name) = item.text() {
+            out.push(Use { name, span: item.span, path: format!("{path}.on[{i}]"), input: true });
+        }
+    }
+    steps(entry, "features", path, out);
+}
+
+fn steps<'a>(node: &'a Node, key: &str, path: &str, out: &mut Vec<Use<'a>>) {
+    let path = below(path, key);
+    for entry in node.get(key).map(Node::entries).unwrap_or_default() {
+        if !(key == "augment" && entry.key == "mixup") {
+            out.push(Use {
+                name: &entry.key,
+                span: entry.key_span,
+                path: below(&path, &entry.key),
+                input: true,
+            });
+        }
+    }
+}
+
+fn uses(root: &Node) -> Vec<Use<'_>> {
+    let mut out = Vec::new();
+    steps(root, "features", "", &mut out);
+    steps(root, "augment", "", &mut out);
+    for section in ["members", "synthesis"] {
+        for entry in root.get(section).map(Node::entries).unwrap_or_default() {
+            let path = below(section, &entry.key);
+            uses_in(&entry.value, &path, &mut out);
+            for map in ["source", "target"] {
+                for e in entry.value.get(map).map(Node::entries).unwrap_or_default() {
+                    let path = format!("{path}.{map}.{}", e.key);
+                    out.push(Use { name: &e.key, span: e.key_span, path, input: false });
+                }
+            }
+        }
+    }
+    let split = root.get("split");
+    for key in ["column", "stratify", "group", "time"] {
+        if let Some(node) = split.and_then(|s| s.get(key))
+            && let Some(name) = node.text()
+        {
+            out.push(Use { name, span: node.span, path: below("split", key), input: false });
+        }
+    }
+    out
+}
+
+/// What can be said of columns before the data are open.
+pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
+    let wrong = |f: &Finding| f.severity == Severity::Error;
+    // A key of `data` that is not known may be the one that says what the columns are.
+    let unsure = !root.get("data").is_some_and(|d| matches!(d.content, Content::Map(_)))
+        || findings
+            .iter()
+            .filter(|f| wrong(f))
+            .any(|f| f.is_under("data") && !f.path.contains('[') && f.path.matches('.').count() < 2);
+    if unsure {
+        return;
+    }
+    roles(root, findings.iter().any(|f| wrong(f) && f.is_under("data.columns")), findings);
+    let declared = declared(root);
+    let inputs: Vec<&str> =
+        declared.columns.iter().filter(|(_, role)| role.is_none()).map(|(n, _)| *n).collect();
+    for used in uses(root) {
+        if used.input && used.name == TABLE {
+            continue;
+        }
+        match declared.columns.get(used.name) {
+            Some(Some(role)) if used.input => {
+                let finding = Finding::error(
+                    format!("the column {} is no input: its role is {role}", quote(used.name)),
+                    used.span,
+                );
+                findings.push(finding.at(used.path).expected("a column without a role"));
+            }
+            Some(_) => {}
+            None => {
+                let known: Vec<&str> =
+                    if used.input { inputs.clone() } else { declared.columns.keys().copied().collect() };
+                let near = nearest(used.name, known.iter().copied().chain(used.input.then_some(TABLE)));
+                let message = format!("the column {} is not declared", quote(used.name));
+                let closed = !declared.open && (used.input || !has_table(root));
+                if closed {
+                    let finding = Finding::error(message, used.span).expected(one_of(&known)).near(near);
+                    findings.push(finding.at(used.path));
+                } else if near.is_some() {
+                    let finding = Finding::warning(message, used.span)
+                        .near(near)
+                        .remedy("it must be a column of the table, or be declared under data: columns:");
+                    findings.push(finding.at(used.path));
+                }
+            }
+        }
+    }
+}
+
+fn has_table(root: &Node) -> bool {
+    let data = root.get("data");
+    let holds = |n: &Node| n.get("table").is_some() || n.get("folder").is_some();
+    data.is_some_and(|d| holds(d) || d.get("sources").is_some_and(|s| s.items().iter().any(holds)))
+}
+
+fn one_of(known: &[&str]) -> String {
+    match known.len() {
+        0 => "a column declared under data: columns:".to_owned(),
+        1..=20 => format!("one of {}", known.join(", ")),
+        n => format!("one of the {n} columns declared under data: columns:"),
+    }
+}
+
+/// One target, and every other role at most once. A target is not missed while a column's own map is wrong.
+fn roles(root: &Node, unsure: bool, findings: &mut Vec<Finding>) {
+    let Some(data) = root.entry("data") else { return };
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    let columns = data.value.entry("columns");
+    for entry in columns.map(|c| c.value.entries()).unwrap_or_default() {
+        let Some(node) = entry.value.get("role") else { continue };
+        let Some(role) = node.text().filter(|r| *r != "ignore") else { continue };
+        if let Some(other) = first.insert(role, &entry.key) {
+            let finding = Finding::error(format!("two columns have the role {}", quote(role)), node.span)
+                .expected(format!("one; {} has it already", quote(other)))
+                .at(format!("data.columns.{}.role", entry.key));
+            findings.push(finding);
+        }
+    }
+    let by_folder = |n: &Node| n.get("folder").is_some();
+    let named_by_folder =
+        by_folder(&data.value) || data.value.get("sources").is_some_and(|s| s.items().iter().any(by_folder));
+    if !first.contains_key("target") && !named_by_folder && !unsure {
+        let finding =
+            Finding::error("no column has the role target", columns.map_or(data.key_span, |c| c.key_span))
+                .expected("one column with role: target")
+                .at("data.columns");
+        findings.push(finding);
+    }
+    let given: Vec<&str> =
+        ["table", "folder", "sources"].into_iter().filter(|k| data.value.entry(k).is_some()).collect();
+    if let [_, second, ..] = given.as_slice() {
+        let finding = Finding::error(
+            format!("{} stand side by side", given.join(" and ")),
+            data.value.locate(&[second]),
+        )
+        .expected("one of table, folder, sources")
+        .remedy("several tables or folders are entries of sources");
+        findings.push(finding.at(below("data", second)));
+    }
+}
+
+/// What is wrong with a checked recipe for the data it was opened with: `schema` holds the input columns, `task` what
+/// the target asks for. Every finding has the recipe's place.
+pub fn check_against(checked: &Checked, schema: &Schema, task: &Task) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let root = &checked.tree;
+    let names = schema.names();
+    let known: BTreeSet<&str> = names.iter().copied().collect();
+    let tabular = schema.fields.iter().any(|f| f.kind.is_tabular());
+    for used in uses(root).into_iter().filter(|u| u.input) {
+        if used.name == TABLE && !known.contains(TABLE) {
+            if !tabular && !used.path.starts_with("augment") {
+                let finding = Finding::error("the data have no numbers and no categories", used.span)
+                    .expected(one_of_inputs(&names))
+                    .at(used.path);
+                findings.push(finding);
+            }
+        } else if !known.contains(used.name) {
+            let near = nearest(used.name, names.iter().copied());
+            let finding = Finding::error(format!("there is no column {}", quote(used.name)), used.span)
+                .expected(one_of_inputs(&names))
+                .near(near)
+                .at(used.path);
+            findings.push(finding);
+        }
+    }
+    for entry in root.get("members").map(Node::entries).unwrap_or_default() {
+        if entry.value.entry("fit").is_some() && entry.value.entry("on").is_none() && !tabular {
+            let finding = Finding::error("the data have no numbers and no categories", entry.key_span)
+                .expected(format!("on: {}", one_of_inputs(&names)))
+                .remedy("without on: a member reads the table")
+                .at(below("members", &entry.key));
+            findings.push(finding);
+        }
+    }
+    let asked = checked.recipe.task;
+    let fits =
+        matches!((asked, task), (TaskKind::Classify, Task::Classify(_)) | (TaskKind::Regress, Task::Regress));
+    if !fits {
+        let (word, holds) = match task {
+            Task::Classify(c) => ("classify", format!("{} classes", c.count())),
+            Task::Regress => ("regress", "numbers".to_owned()),
+        };
+        let finding = Finding::error("the target does not suit the task", root.locate(&["task"]))
+            .expected(word)
+            .got(format!("a target of {holds}"))
+            .at("task");
+        findings.push(finding);
+    }
+    findings.sort_by_key(|f| (f.span.start, f.severity != Severity::Error));
+    findings
+}
+
+fn one_of_inputs(names: &[&str]) -> String {
+    match names.len() {
+        1..=20 => format!("one of {}", names.join(", ")),
+        n => format!("one of the {n} input columns"),
+    }
+}

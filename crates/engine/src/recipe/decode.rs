@@ -1,0 +1,276 @@
+//! From a tree to a typed recipe, every default written out. A method's own check of its parameters happens here, for
+//! every entry in which nothing else is wrong, so that its findings stand beside all others.
+
+use std::collections::BTreeMap;
+
+use consilience_core::data::{HonestSpec, SplitSpec, TaskKind, Validation};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::finding::{Finding, Severity, quote};
+use super::methods::{MethodInfo, Methods, find};
+use super::names;
+use super::schema::{LEVEL, RESAMPLES, own_keys};
+use super::tree::{Content, Entry, Node, Span};
+use super::types::{Call, Judge, Member, Recipe, Seen, Synthesis};
+use super::validate::below;
+
+/// The recipe, if nothing is wrong with it. What the methods say about their parameters is added to `findings`.
+pub(super) fn decode(
+    root: &Node,
+    methods: &Methods,
+    file_name: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<Recipe> {
+    let mut decoder = Decoder { methods, findings };
+    let d = &mut decoder;
+    let task: Option<TaskKind> = d.part(root, "task");
+    let data = d.part(root, "data");
+    let split: Option<SplitSpec> = d.part(root, "split");
+    let honest = match (root.get("honest"), &split) {
+        (Some(_), _) => d.part(root, "honest"),
+        (None, Some(split)) => Some(usual_honesty(split)),
+        (None, None) => None,
+    };
+    let features = d.steps_by_column(root.entry("features"), "features", &methods.features);
+    let augment = d.steps_by_column(root.entry("augment"), "augment", &methods.transforms);
+    let members = d.entries(root.get("members"), "members", Decoder::member);
+    let synthesis = d.entries(root.get("synthesis"), "synthesis", Decoder::synthesis);
+    let judge = task.and_then(|task| d.judge(root, task));
+    if findings.iter().any(|f| f.severity == Severity::Error) {
+        return None;
+    }
+    Some(Recipe {
+        version: 1,
+        name: root
+            .get("name")
+            .and_then(Node::text)
+            .map_or_else(|| names::from_file(file_name), str::to_owned),
+        task: task?,
+        seed: root.get("seed").and_then(|n| n.to_json().as_u64()).unwrap_or(0),
+        data: data?,
+        split: split?,
+        honest: honest?,
+        features: features?,
+        augment: augment?,
+        members: members?,
+        synthesis: synthesis?,
+        judge: judge?,
+    })
+}
+
+/// Where honest predictions come from unless the recipe says: from the rows for choosing where the split has some
+/// (`validation` or `choose`), else from five folds.
+pub(super) fn usual_honesty(split: &SplitSpec) -> HonestSpec {
+    if split.validation.is_some() || !split.choose.is_empty() {
+        HonestSpec::Validation(Validation::Validation)
+    } else {
+        HonestSpec::Folds { folds: 5 }
+    }
+}
+
+struct Decoder<'a> {
+    methods: &'a Methods,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl Decoder<'_> {
+    fn is_sound(&self, path: &str) -> bool {
+        !self.findings.iter().any(|f| f.severity == Severity::Error && f.is_under(path))
+    }
+
+    /// Decodes what the schema let through; should the two disagree, that is a finding too.
+    fn value<T: DeserializeOwned>(&mut self, node: &Node, path: &str, label: Span) -> Option<T> {
+        if !self.is_sound(path) {
+            return None;
+        }
+        match serde_json::from_value(node.to_json()) {
+            Ok(value) => Some(value),
+            Err(e) => {
+                self.findings.push(Finding::error(e.to_string(), label).at(path));
+                None
+            }
+        }
+    }
+
+    fn part<T: DeserializeOwned>(&mut self, root: &Node, key: &str) -> Option<T> {
+        let entry = root.entry(key)?;
+        self.value(&entry.value, key, entry.key_span)
+    }
+
+    fn entries<T>(
+        &mut self,
+        node: Option<&Node>,
+        path: &str,
+        one: fn(&mut Self, &Node, &str) -> Option<T>,
+    ) -> Option<Vec<(String, T)>> {
+        let mut out = Vec::new();
+        for entry in node.map(Node::entries).unwrap_or_default() {
+            let path = below(path, &entry.key);
+            if self.is_sound(&path) {
+                out.extend(one(self, &entry.value, &path).map(|value| (entry.key.clone(), value)));
+            }
+        }
+        Some(out)
+    }
+
+    fn member(&mut self, node: &Node, path: &str) -> Option<Member> {
+        let text = |key: &str| node.get(key).and_then(Node::text).map(str::to_owned);
+        let seen = match node.entry("seen") {
+            Some(e) => self.value(&e.value, &below(path, "seen"), e.key_span)?,
+            None => Seen::Unknown,
+        };
+        if let Some(path) = text("load") {
+            return Some(Member::Load { path, seen });
+        }
+        if let Some(path) = text("predictions") {
+            let columns = texts_by_key(node.get("columns"));
+            return Some(Member::Predictions { path, id: text("id"), fold: text("fold"), columns, seen });
+        }
+        let methods = self.methods;
+        let method = self.call(node, "fit", &methods.learners, path);
+        let features =
+            self.steps_by_column(node.entry("features"), &below(path, "features"), &methods.features);
+        let on = match node.get("on") {
+            Some(on) => texts(on),
+            None => vec!["table".to_owned()],
+        };
+        Some(Member::Fit {
+            method: method?,
+            on,
+            features: features?,
+            from: text("from"),
+            rows: text("rows"),
+            bag: node.get("bag").is_some_and(|b| b.content == Content::Bool(true)),
+        })
+    }
+
+    fn synthesis(&mut self, node: &Node, path: &str) -> Option<Synthesis> {
+        let methods = self.methods;
+        let names = |key: &str| node.get(key).map(texts).unwrap_or_default();
+        if node.entry("fuse").is_some() {
+            let method = self.call(node, "fuse", &methods.fusers, path)?;
+            return Some(Synthesis::Fuse { method, of: names("of") });
+        }
+        if node.entry("merge").is_some() {
+            let method = self.call(node, "merge", &methods.merges, path)?;
+            return Some(Synthesis::Merge { method, of: names("of") });
+        }
+        if node.entry("fusion").is_some() {
+            let method = self.call(node, "fusion", &methods.fusions, path);
+            let features =
+                self.steps_by_column(node.entry("features"), &below(path, "features"), &methods.features);
+            return Some(Synthesis::Fusion { method: method?, on: names("on"), features: features? });
+        }
+        let method = self.call(node, "adapt", &methods.adapters, path)?;
+        Some(Synthesis::Adapt {
+            method,
+            member: node.get("member").and_then(Node::text)?.to_owned(),
+            source: texts_by_key(node.get("source")),
+            target: texts_by_key(node.get("target")),
+        })
+    }
+
+    /// The method of an entry with the parameters beside its key.
+    fn call(&mut self, node: &Node, key: &str, list: &[MethodInfo], path: &str) -> Option<Call> {
+        let entry = node.entry(key)?;
+        let info = find(list, entry.value.text()?)?;
+        let own = own_keys(key);
+        let beside: Vec<&Entry> = node.entries().iter().filter(|e| !own.contains(&e.key.as_str())).collect();
+        self.resolve(info, &beside, entry.value.span, path)
+    }
+
+    fn resolve(&mut self, info: &MethodInfo, given: &[&Entry], span: Span, path: &str) -> Option<Call> {
+        let parameters: Map<String, Value> =
+            given.iter().map(|e| (e.key.clone(), e.value.to_json())).collect();
+        match (info.resolve)(&Value::Object(parameters)) {
+            Ok(parameters) => Some(Call { name: info.name.clone(), parameters }),
+            Err(error) => {
+                let said = error.to_string();
+                // If it speaks of one given parameter, that is the place.
+                let mut named = given.iter().filter(|e| speaks_of(&said, &e.key));
+                let (span, path) = match (named.next(), named.next()) {
+                    (Some(only), None) => (only.value.span, below(path, &only.key)),
+                    _ => (span, path.to_owned()),
+                };
+                let mut finding = Finding::of(&error, span).at(path);
+                if !said.starts_with(&info.name) {
+                    finding.message = format!("{}: {}", info.name, finding.message);
+                }
+                self.findings.push(finding);
+                None
+            }
+        }
+    }
+
+    fn steps_by_column(
+        &mut self,
+        entry: Option<&Entry>,
+        path: &str,
+        list: &[MethodInfo],
+    ) -> Option<BTreeMap<String, Vec<Call>>> {
+        let mut out = BTreeMap::new();
+        for column in entry.map(|e| e.value.entries()).unwrap_or_default() {
+            let path = below(path, &column.key);
+            let mut calls = Vec::new();
+            for (i, step) in column.value.items().iter().enumerate() {
+                let path = format!("{path}[{i}]");
+                if self.is_sound(&path) {
+                    calls.extend(self.step(step, list, &path));
+                }
+            }
+            out.insert(column.key.clone(), calls);
+        }
+        Some(out)
+    }
+
+    fn step(&mut self, step: &Node, list: &[MethodInfo], path: &str) -> Option<Call> {
+        if let Some(name) = step.text() {
+            return self.resolve(find(list, name)?, &[], step.span, path);
+        }
+        let entry = step.entries().first()?;
+        let given: Vec<&Entry> = entry.value.entries().iter().collect();
+        self.resolve(find(list, &entry.key)?, &given, entry.key_span, &below(path, &entry.key))
+    }
+
+    fn judge(&mut self, root: &Node, task: TaskKind) -> Option<Judge> {
+        let node = root.get("judge");
+        let get = |key: &str| node.and_then(|n| n.get(key));
+        let choose = match get("choose").and_then(Node::text).or_else(|| self.methods.usual_metric(task)) {
+            Some(name) => name.to_owned(),
+            None => {
+                let finding = Finding::error("there is no metric for this task", root.locate(&["judge"]));
+                self.findings.push(finding.at("judge").expected("choose: a metric"));
+                return None;
+            }
+        };
+        Some(Judge {
+            choose,
+            report: get("report").map(texts).unwrap_or_default(),
+            resamples: get("resamples")
+                .and_then(|n| n.to_json().as_u64())
+                .and_then(|v| u32::try_from(v).ok())
+                .unwrap_or(RESAMPLES),
+            level: get("level").and_then(|n| n.to_json().as_f64()).unwrap_or(LEVEL),
+        })
+    }
+}
+
+fn texts(node: &Node) -> Vec<String> {
+    node.items().iter().filter_map(Node::text).map(str::to_owned).collect()
+}
+
+fn texts_by_key(node: Option<&Node>) -> BTreeMap<String, String> {
+    node.map(Node::entries)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|e| e.value.text().map(|t| (e.key.clone(), t.to_owned())))
+        .collect()
+}
+
+/// Whether a message holds a parameter's name as a word of its own.
+fn speaks_of(message: &str, name: &str) -> bool {
+    let quoted = quote(name);
+    message.contains(&quoted)
+        || message.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == name)
+}

@@ -1,0 +1,425 @@
+//! A first recipe for data that were opened: its guesses stand in it with their reasons.
+
+use std::collections::BTreeMap;
+
+use consilience_core::data::{DataSpec, Role};
+use consilience_core::model::{Field, Kind, Schema, Task};
+use serde_json::Value;
+
+use super::columns::TABLE;
+use super::methods::{MethodInfo, Methods, find};
+use super::names;
+use super::scalar::{write_key, write_text};
+use super::tree::Node;
+use super::yaml;
+
+/// More table columns than this are left to be guessed again when the recipe runs.
+const MAX_COLUMNS: usize = 60;
+/// More classes than this are not written out.
+const MAX_CLASSES: usize = 50;
+/// From this many rows on, one validation part is cheaper than folds and as good.
+const MANY_ROWS: usize = 50_000;
+
+/// What is known of the data for which a recipe is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The name of the recipe.
+    pub name: &'a str,
+    /// What the data were opened with.
+    pub data: &'a DataSpec,
+    /// The input columns as they were read.
+    pub schema: &'a Schema,
+    /// What the target asks for.
+    pub task: &'a Task,
+    /// How many rows there are.
+    pub rows: usize,
+    /// The target's column; `None` where folders name the classes.
+    pub target: Option<&'a str>,
+    /// The other columns with a role.
+    pub roles: &'a BTreeMap<String, Role>,
+    /// What was noticed about the data; written at the top.
+    pub notes: &'a [String],
+}
+
+impl Facts<'_> {
+    fn role(&self, role: Role) -> Option<&str> {
+        self.roles.iter().find(|(_, r)| **r == role).map(|(name, _)| name.as_str())
+    }
+
+    fn classifies(&self) -> bool {
+        self.task.classes().is_some()
+    }
+}
+
+/// A member that the recipe proposes.
+struct Proposal {
+    name: String,
+    line: String,
+    about: String,
+}
+
+/// A recipe as commented YAML. It names only methods that are known, and loads without errors.
+pub fn init(facts: &Facts<'_>, methods: &Methods) -> String {
+    let mut out = String::new();
+    comment(
+        &mut out,
+        "",
+        "A first recipe. Every guess in it has a comment; change what is wrong and run it with csl run.",
+    );
+    for note in facts.notes {
+        comment(&mut out, "", &format!("Noticed: {note}"));
+    }
+    out += "version: 1\n";
+    out += &format!("name: {}\n", write_text(&names::fit(facts.name)));
+    match facts.task {
+        Task::Classify(c) => {
+            out += &format!(
+                "task: classify              # the target has {} classes; regress for numbers\n",
+                c.count()
+            );
+        }
+        Task::Regress => {
+            out += "task: regress               # the target holds numbers; classify for classes\n"
+        }
+    }
+    out += "seed: 7                     # the root of all chance: the same seed gives the same bytes\n\n";
+    data(facts, &mut out);
+    split(facts, &mut out);
+    let members = propose(facts, methods);
+    out += "\n";
+    if members.is_empty() {
+        comment(&mut out, "", "No method here reads such columns yet; describe a member by hand.");
+        out += "members: {}\n";
+    } else {
+        comment(&mut out, "", "Members that err differently help each other most.");
+        out += "members:\n";
+        let width = members.iter().map(|m| m.line.chars().count()).max().unwrap_or(0).min(80);
+        for m in &members {
+            out += &format!("  {:width$}  # {}\n", m.line, one_line(&m.about));
+        }
+    }
+    out += "\n";
+    synthesis(facts, methods, &members, &mut out);
+    judge(facts, methods, &mut out);
+    out
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A comment, broken into lines of at most 100 characters.
+fn comment(out: &mut String, indent: &str, text: &str) {
+    let mut line = String::new();
+    for word in one_line(text).split_whitespace() {
+        if !line.is_empty() && line.chars().count() + word.chars().count() > 98 {
+            *out += &format!("{indent}# {line}\n");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        *out += &format!("{indent}# {line}\n");
+    }
+}
+
+fn flow<T: serde::Serialize>(value: &T) -> String {
+    yaml::flow(&Node::from_json(&serde_json::to_value(value).unwrap_or(Value::Null)))
+}
+
+fn data(facts: &Facts<'_>, out: &mut String) {
+    *out += "data:\n";
+    *out += &format!(
+        "  root: {}  # relative to this file; --data replaces it; nothing outside is read\n",
+        write_text(facts.data.root.as_deref().unwrap_or("."))
+    );
+    let spec = facts.data;
+    for (key, value) in [("table", &spec.table), ("folder", &spec.folder)] {
+        if let Some(value) = value {
+            *out += &format!("  {key}: {}\n", write_text(value));
+        }
+    }
+    if !spec.sources.is_empty() {
+        *out += "  sources:\n";
+        for source in &spec.sources {
+            *out += &format!("    - {}\n", flow(source));
+        }
+    }
+    if let Some(delimiter) = spec.delimiter {
+        *out += &format!("  delimiter: {}\n", flow(&delimiter));
+    }
+    if let Some(corrupt) = spec.corrupt {
+        *out += &format!("  corrupt: {}\n", flow(&corrupt));
+    }
+    if spec.only {
+        *out += "  only: true\n";
+    }
+    // Columns as they were described, then what was guessed.
+    let mut lines: Vec<(String, String, String)> = Vec::new();
+    for (name, column) in &spec.columns {
+        let mut column = column.clone();
+        if facts.target == Some(name.as_str()) {
+            column.role = Some(Role::Target);
+        } else if let Some(role) = facts.roles.get(name) {
+            column.role = Some(*role);
+        }
+        lines.push((name.clone(), flow(&column), String::new()));
+    }
+    let guessed: Vec<&Field> =
+        facts.schema.fields.iter().filter(|f| !spec.columns.contains_key(&f.name)).collect();
+    let written = if guessed.len() > MAX_COLUMNS { Vec::new() } else { guessed.clone() };
+    for field in &written {
+        lines.push((field.name.clone(), format!("{{type: {}}}", field.kind.name()), reason(field)));
+    }
+    for (name, role) in facts.roles.iter().filter(|(n, _)| !spec.columns.contains_key(*n)) {
+        lines.push((name.clone(), format!("{{role: {}}}", flow(role)), String::new()));
+    }
+    if let Some(target) = facts.target.filter(|t| !spec.columns.contains_key(*t)) {
+        lines.push((target.to_owned(), "{role: target}".to_owned(), classes(facts.task)));
+    }
+    if written.len() < guessed.len() {
+        comment(
+            out,
+            "  ",
+            &format!(
+                "{} more columns of the table are inputs; each is a number if every value is one, else a category.",
+                guessed.len()
+            ),
+        );
+    }
+    if lines.is_empty() {
+        *out += "  columns: {}\n\n";
+        return;
+    }
+    *out += "  columns:\n";
+    let width = lines.iter().map(|(n, v, _)| write_key(n).chars().count() + v.chars().count() + 2).max();
+    let width = width.unwrap_or(0).min(60);
+    for (name, value, why) in lines {
+        let line = format!("{}: {value}", write_key(&name));
+        if why.is_empty() {
+            *out += &format!("    {line}\n");
+        } else {
+            *out += &format!("    {line:width$}  # {}\n", one_line(&why));
+        }
+    }
+    *out += "\n";
+}
+
+fn reason(field: &Field) -> String {
+    match field.kind {
+        Kind::Number => "every value is a number; category if they are codes".to_owned(),
+        Kind::Category if field.levels.is_empty() => "not every value is a number".to_owned(),
+        Kind::Category => format!("{} levels; text if it is prose", field.levels.len()),
+        _ if !field.shape.is_empty() => {
+            let sides: Vec<String> = field.shape.iter().map(ToString::to_string).collect();
+            format!("every row is {}", sides.join(" x "))
+        }
+        _ => "guessed from the files".to_owned(),
+    }
+}
+
+fn classes(task: &Task) -> String {
+    match task.classes() {
+        Some(c) if c.count() <= MAX_CLASSES => {
+            let names = c.names().join(", ");
+            if names.chars().count() <= 100 {
+                format!("classes {names}")
+            } else {
+                format!("{} classes", c.count())
+            }
+        }
+        Some(c) => format!("{} classes", c.count()),
+        None => "numbers".to_owned(),
+    }
+}
+
+fn split(facts: &Facts<'_>, out: &mut String) {
+    let mut parts = vec!["holdout: 0.2".to_owned()];
+    let mut why = vec!["A fifth of the rows is for judging alone.".to_owned()];
+    if let Some(time) = facts.role(Role::Time) {
+        parts.push(format!("time: {}", write_text(time)));
+        why.push("There is a column of times: judged on the latest rows.".to_owned());
+    } else if let Some(target) = facts.target.filter(|_| facts.classifies()) {
+        parts.push(format!("stratify: {}", write_text(target)));
+        why.push("The classes are spread evenly.".to_owned());
+    }
+    if let Some(group) = facts.role(Role::Group) {
+        parts.push(format!("group: {}", write_text(group)));
+        why.push("Rows of one group stay together.".to_owned());
+    }
+    if let Some(domain) = facts.role(Role::Domain) {
+        why.push(format!(
+            "To be judged on a domain that no member has seen, write {{domain: a value of {domain}}} instead."
+        ));
+    }
+    let many = facts.rows >= MANY_ROWS;
+    if many {
+        parts.push("validation: 0.1".to_owned());
+    }
+    comment(out, "", &why.join(" "));
+    *out += &format!("split: {{{}}}\n", parts.join(", "));
+    if many {
+        comment(
+            out,
+            "",
+            &format!(
+                "With {} rows a validation part is enough for the fusers; {{folds: 5}} uses all rows and takes five \
+                 times as long.",
+                facts.rows
+            ),
+        );
+        *out += "honest: validation\n";
+    } else {
+        comment(
+            out,
+            "",
+            &format!(
+                "With {} rows, fusers learn from out-of-fold predictions: every row is predicted by models that have \
+                 not seen it.",
+                facts.rows
+            ),
+        );
+        *out += "honest: {folds: 5}\n";
+    }
+}
+
+fn first_known<'a>(list: &'a [MethodInfo], names: &[&str]) -> Option<&'a MethodInfo> {
+    names.iter().find_map(|n| find(list, n))
+}
+
+/// Members for every kind of column that some known method reads.
+fn propose(facts: &Facts<'_>, methods: &Methods) -> Vec<Proposal> {
+    let tabular = facts.schema.fields.iter().any(|f| f.kind.is_tabular());
+    let modalities: Vec<&Field> = facts.schema.fields.iter().filter(|f| !f.kind.is_tabular()).collect();
+    let several = usize::from(tabular) + modalities.len() > 1;
+    let on_numbers: &[&str] = if facts.classifies() {
+        &["logistic", "naive_bayes", "knn", "random_forest", "gradient_boosting", "mlp"]
+    } else {
+        &["ridge", "knn", "random_forest", "gradient_boosting", "mlp"]
+    };
+    let mut out: Vec<Proposal> = Vec::new();
+    let mut add = |method: &MethodInfo, column: &str, steps: Option<&MethodInfo>| {
+        let plain = if several { format!("{}_{}", column, method.name) } else { method.name.clone() };
+        let mut name = names::fit(&plain);
+        let taken = |n: &str, all: &[Proposal]| all.iter().any(|p| p.name.eq_ignore_ascii_case(n));
+        let stem = name.clone();
+        for number in 2.. {
+            if !taken(&name, &out) {
+                break;
+            }
+            name = names::fit(&format!("{number}_{stem}"));
+        }
+        let column = write_text(column);
+        let features =
+            steps.map_or(String::new(), |s| format!(", features: {{{column}: [{}]}}", write_text(&s.name)));
+        let line =
+            format!("{}: {{fit: {}, on: [{column}]{features}}}", write_key(&name), write_text(&method.name));
+        let about = match steps {
+            Some(s) => format!("{} on: {}", method.about, s.about),
+            None => method.about.clone(),
+        };
+        out.push(Proposal { name, line, about });
+    };
+    if tabular {
+        on_numbers.iter().filter_map(|n| find(&methods.learners, n)).for_each(|m| add(m, TABLE, None));
+    }
+    for field in modalities {
+        let learners = &methods.learners;
+        match field.kind {
+            Kind::Image => {
+                if let Some(m) = first_known(learners, &["cnn", "mlp"]) {
+                    add(m, &field.name, None);
+                }
+            }
+            Kind::Audio => {
+                let steps = first_known(&methods.features, &["log_mel", "mel", "spectrogram"]);
+                if let (Some(m), Some(_)) = (first_known(learners, &["cnn", "mlp"]), steps) {
+                    add(m, &field.name, steps);
+                }
+            }
+            Kind::Text => {
+                let steps =
+                    first_known(&methods.features, &["tfidf", "tf_idf", "bag_of_words", "hashed_ngrams"]);
+                let readers: &[&str] = if facts.classifies() { &["logistic"] } else { &["ridge"] };
+                if let (Some(m), Some(_)) = (first_known(learners, readers), steps) {
+                    add(m, &field.name, steps);
+                }
+            }
+            Kind::Sequence => {
+                if let Some(m) = first_known(learners, &["gru", "lstm", "tcn"]) {
+                    add(m, &field.name, None);
+                }
+            }
+            Kind::Vector => {
+                let readers = on_numbers.iter().filter_map(|n| find(learners, n));
+                readers
+                    .take(if several { 2 } else { on_numbers.len() })
+                    .for_each(|m| add(m, &field.name, None));
+            }
+            Kind::Number | Kind::Category => {}
+        }
+    }
+    out
+}
+
+fn synthesis(facts: &Facts<'_>, methods: &Methods, members: &[Proposal], out: &mut String) {
+    let mut lines: Vec<(String, String)> = Vec::new();
+    let taken = |name: &str| members.iter().any(|m| m.name.eq_ignore_ascii_case(name));
+    let free = |name: &str| if taken(name) { format!("{name}_all") } else { name.to_owned() };
+    if members.len() > 1 {
+        let of: Vec<String> = members.iter().map(|m| write_text(&m.name)).collect();
+        for name in ["soft_vote", "weighted", "greedy", "stacking", "gate"] {
+            if let Some(m) = find(&methods.fusers, name) {
+                let line = format!("{}: {{fuse: {name}, of: [{}]}}", free(name), of.join(", "));
+                lines.push((line, m.about.clone()));
+            }
+        }
+    }
+    let tabular = facts.schema.fields.iter().any(|f| f.kind.is_tabular());
+    let mut on: Vec<&str> = if tabular { vec![TABLE] } else { Vec::new() };
+    on.extend(facts.schema.fields.iter().filter(|f| !f.kind.is_tabular()).map(|f| f.name.as_str()));
+    if on.len() > 1 {
+        let on: Vec<String> = on.iter().map(|c| write_text(c)).collect();
+        for name in ["concat", "late"] {
+            if let Some(m) = find(&methods.fusions, name) {
+                let line = format!("{}: {{fusion: {name}, on: [{}]}}", free(name), on.join(", "));
+                lines.push((line, m.about.clone()));
+            }
+        }
+    }
+    if lines.is_empty() {
+        return;
+    }
+    comment(
+        out,
+        "",
+        "Ways to compose them; the best on honest predictions is judged against the best single member.",
+    );
+    *out += "synthesis:\n";
+    for (line, about) in lines {
+        comment(out, "  ", &about);
+        *out += &format!("  {line}\n");
+    }
+    *out += "\n";
+}
+
+fn judge(facts: &Facts<'_>, methods: &Methods, out: &mut String) {
+    let (choose, report): (&[&str], &[&str]) = if facts.classifies() {
+        (&["log_loss", "accuracy"], &["accuracy", "balanced_accuracy", "ece"])
+    } else {
+        (&["rmse", "mse", "mae"], &["mae", "r2"])
+    };
+    let known = |name: &&&str| {
+        methods
+            .metrics
+            .iter()
+            .any(|m| m.name == **name && if facts.classifies() { m.classify } else { m.regress })
+    };
+    let Some(choose) = choose.iter().find(known) else { return };
+    let report: Vec<&str> = report.iter().filter(known).filter(|r| *r != choose).copied().collect();
+    comment(out, "", "Chosen by the first, the others are reported; every figure with its interval.");
+    *out += &format!("judge: {{choose: {choose}, report: [{}]}}\n", report.join(", "));
+}

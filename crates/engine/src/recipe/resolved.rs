@@ -1,0 +1,165 @@
+//! A checked recipe as YAML again, every default written out: it runs like the one it came from.
+
+use std::collections::BTreeMap;
+
+use consilience_core::{Error, Result};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::tree::{Content, Entry, Node, Span};
+use super::types::{Call, Member, Recipe, Synthesis};
+use super::yaml;
+
+/// The recipe as YAML: loaded with the same methods it gives the same [`Recipe`].
+///
+/// # Errors
+/// [`Error::Internal`] if a value cannot be written.
+pub fn resolved_yaml(recipe: &Recipe) -> Result<String> {
+    let mut root = vec![
+        Entry::new("version", int(recipe.version)),
+        Entry::new("name", text(&recipe.name)),
+        Entry::new("task", json(&recipe.task)?),
+        Entry::new("seed", json(&recipe.seed)?),
+        Entry::new("data", ordered(json(&recipe.data)?)),
+        Entry::new("split", json(&recipe.split)?),
+        Entry::new("honest", json(&recipe.honest)?),
+    ];
+    for (key, steps) in [("features", &recipe.features), ("augment", &recipe.augment)] {
+        if !steps.is_empty() {
+            root.push(Entry::new(key, steps_by_column(steps)));
+        }
+    }
+    let members = recipe.members.iter().map(|(name, m)| Ok(Entry::new(name, member(m)?)));
+    root.push(Entry::new("members", map(members.collect::<Result<_>>()?)));
+    let syntheses = recipe.synthesis.iter().map(|(name, s)| Entry::new(name, synthesis(s)));
+    root.push(Entry::new("synthesis", map(syntheses.collect())));
+    let judge = vec![
+        Entry::new("choose", text(&recipe.judge.choose)),
+        Entry::new("report", names(&recipe.judge.report)),
+        Entry::new("resamples", int(recipe.judge.resamples)),
+        Entry::new("level", json(&recipe.judge.level)?),
+    ];
+    root.push(Entry::new("judge", map(judge)));
+    Ok(yaml::write(&map(root)))
+}
+
+fn node(content: Content) -> Node {
+    Node { content, span: Span::default() }
+}
+
+fn map(entries: Vec<Entry>) -> Node {
+    node(Content::Map(entries))
+}
+
+fn text(text: &str) -> Node {
+    node(Content::String(text.to_owned()))
+}
+
+fn int(value: u32) -> Node {
+    node(Content::Int(i128::from(value)))
+}
+
+fn names(names: &[String]) -> Node {
+    node(Content::Seq(names.iter().map(|n| text(n)).collect()))
+}
+
+fn texts(values: &BTreeMap<String, String>) -> Node {
+    map(values.iter().map(|(k, v)| Entry::new(k, text(v))).collect())
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Node> {
+    let value = serde_json::to_value(value).map_err(|e| Error::internal(e.to_string()))?;
+    Ok(Node::from_json(&value))
+}
+
+/// The keys of `data` in the order in which one reads them.
+fn ordered(data: Node) -> Node {
+    const ORDER: [&str; 8] =
+        ["root", "table", "folder", "sources", "delimiter", "corrupt", "only", "columns"];
+    match data.content {
+        Content::Map(mut entries) => {
+            entries.sort_by_key(|e| ORDER.iter().position(|k| *k == e.key));
+            map(entries)
+        }
+        content => node(content),
+    }
+}
+
+fn parameters(value: &Value) -> Vec<Entry> {
+    match Node::from_json(value).content {
+        Content::Map(entries) => entries,
+        _ => Vec::new(),
+    }
+}
+
+fn steps_by_column(steps: &BTreeMap<String, Vec<Call>>) -> Node {
+    let step = |call: &Call| map(vec![Entry::new(&call.name, map(parameters(&call.parameters)))]);
+    map(steps
+        .iter()
+        .map(|(column, calls)| Entry::new(column, node(Content::Seq(calls.iter().map(step).collect()))))
+        .collect())
+}
+
+fn member(member: &Member) -> Result<Node> {
+    let mut out = Vec::new();
+    match member {
+        Member::Fit { method, on, features, from, rows, bag } => {
+            out.push(Entry::new("fit", text(&method.name)));
+            out.push(Entry::new("on", names(on)));
+            out.extend(from.iter().map(|f| Entry::new("from", text(f))));
+            out.extend(rows.iter().map(|r| Entry::new("rows", text(r))));
+            out.push(Entry::new("bag", node(Content::Bool(*bag))));
+            if !features.is_empty() {
+                out.push(Entry::new("features", steps_by_column(features)));
+            }
+            out.extend(parameters(&method.parameters));
+        }
+        Member::Load { path, seen } => {
+            out.push(Entry::new("load", text(path)));
+            out.push(Entry::new("seen", json(seen)?));
+        }
+        Member::Predictions { path, id, fold, columns, seen } => {
+            out.push(Entry::new("predictions", text(path)));
+            out.extend(id.iter().map(|c| Entry::new("id", text(c))));
+            out.extend(fold.iter().map(|c| Entry::new("fold", text(c))));
+            if !columns.is_empty() {
+                out.push(Entry::new("columns", texts(columns)));
+            }
+            out.push(Entry::new("seen", json(seen)?));
+        }
+    }
+    Ok(map(out))
+}
+
+fn synthesis(synthesis: &Synthesis) -> Node {
+    let mut out = Vec::new();
+    let method = match synthesis {
+        Synthesis::Fuse { method, of } => {
+            out.push(Entry::new("fuse", text(&method.name)));
+            out.push(Entry::new("of", names(of)));
+            method
+        }
+        Synthesis::Fusion { method, on, features } => {
+            out.push(Entry::new("fusion", text(&method.name)));
+            out.push(Entry::new("on", names(on)));
+            if !features.is_empty() {
+                out.push(Entry::new("features", steps_by_column(features)));
+            }
+            method
+        }
+        Synthesis::Merge { method, of } => {
+            out.push(Entry::new("merge", text(&method.name)));
+            out.push(Entry::new("of", names(of)));
+            method
+        }
+        Synthesis::Adapt { method, member, source, target } => {
+            out.push(Entry::new("adapt", text(&method.name)));
+            out.push(Entry::new("member", text(member)));
+            out.push(Entry::new("source", texts(source)));
+            out.push(Entry::new("target", texts(target)));
+            method
+        }
+    };
+    out.extend(parameters(&method.parameters));
+    map(out)
+}

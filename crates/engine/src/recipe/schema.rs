@@ -1,0 +1,392 @@
+//! The JSON schema of a whole recipe, put together from the registries: for editors, and for the check by path.
+//!
+//! Two words of our own help the check and are ignored by every other reader: `x-method-keys` names the keys of which
+//! an entry has exactly one, and `x-what` says what an unknown name was meant to be.
+
+use consilience_core::data::{DataSpec, HonestSpec, SplitSpec, TaskKind};
+use consilience_core::registry::schema_of;
+use serde_json::{Map, Value, json};
+
+use super::methods::{MethodInfo, Methods, MetricInfo};
+use super::types::Seen;
+
+/// The keys of an entry that are the recipe's own, by method key; everything beside them is a parameter.
+pub(super) fn own_keys(method_key: &str) -> &'static [&'static str] {
+    match method_key {
+        "fit" => &["fit", "on", "features", "from", "rows", "bag"],
+        "load" => &["load", "seen"],
+        "predictions" => &["predictions", "id", "fold", "columns", "seen"],
+        "fuse" => &["fuse", "of"],
+        "fusion" => &["fusion", "on", "features"],
+        "merge" => &["merge", "of"],
+        "adapt" => &["adapt", "member", "source", "target"],
+        _ => &[],
+    }
+}
+
+/// How many bootstrap resamples a recipe asks for unless it says otherwise.
+pub(super) const RESAMPLES: u32 = 2000;
+/// The level of intervals unless the recipe says otherwise.
+pub(super) const LEVEL: f64 = 0.95;
+
+/// The JSON schema (draft 2020-12) of a recipe, deterministic in `methods`. Every map in it is closed: a key that is
+/// not named is an error.
+pub fn recipe_schema(methods: &Methods) -> Value {
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Consilience recipe",
+        "description": "What the data are, which members exist, which ways of composing to try, how to judge.",
+        "type": "object",
+        "required": ["version", "task", "data", "split"],
+        "additionalProperties": false,
+        "properties": {
+            "version": {"const": 1, "description": "The version of this grammar."},
+            "name": {"type": "string", "description": "The name of the runs; the file's name by default."},
+            "task": part::<TaskKind>(),
+            "seed": {
+                "type": "integer", "minimum": 0, "format": "uint64", "default": 0,
+                "description": "The root of all seeds."
+            },
+            "data": part::<DataSpec>(),
+            "split": part::<SplitSpec>(),
+            "honest": part::<HonestSpec>(),
+            "features": described(
+                "Feature steps by column, for all members that do not say otherwise.",
+                steps_by_column("feature_step"),
+            ),
+            "augment": described(
+                "Augmentation by column (and the entry mixup), on rows for fitting only.",
+                steps_by_column("transform_step"),
+            ),
+            "members": {
+                "type": "object",
+                "description": "The members of the compositions by name.",
+                "additionalProperties": {"$ref": "#/$defs/member"}
+            },
+            "synthesis": {
+                "type": "object",
+                "description": "The ways of composing that are tried, by name.",
+                "additionalProperties": {"$ref": "#/$defs/synthesis"}
+            },
+            "judge": judge(),
+        },
+        "$defs": {
+            "feature_step": step("feature", &methods.features),
+            "transform_step": step("transform", &methods.transforms),
+            "metric": metric(&methods.metrics),
+            "member": member(methods),
+            "synthesis": synthesis(methods),
+        },
+    });
+    close(&mut schema);
+    schema
+}
+
+/// A type's schema without the words that belong at a root.
+fn part<T: schemars::JsonSchema>() -> Value {
+    strip(schema_of::<T>())
+}
+
+fn strip(mut schema: Value) -> Value {
+    if let Some(map) = schema.as_object_mut() {
+        map.remove("$schema");
+        map.remove("title");
+    }
+    schema
+}
+
+fn described(description: &str, mut schema: Value) -> Value {
+    if let Some(map) = schema.as_object_mut() {
+        map.insert("description".into(), description.into());
+    }
+    schema
+}
+
+fn steps_by_column(step: &str) -> Value {
+    let item = json!({"$ref": format!("#/$defs/{step}")});
+    json!({"type": "object", "additionalProperties": {"type": "array", "items": item}})
+}
+
+/// `name`, or `{name: {parameter: value}}`.
+fn step(what: &str, methods: &[MethodInfo]) -> Value {
+    let names: Vec<Value> =
+        methods.iter().map(|m| json!({"const": m.name, "type": "string", "description": m.about})).collect();
+    let properties: Map<String, Value> =
+        methods.iter().map(|m| (m.name.clone(), described(&m.about, strip(m.schema.clone())))).collect();
+    let map = json!({
+        "type": "object", "x-what": what, "minProperties": 1, "maxProperties": 1,
+        "properties": properties, "additionalProperties": false,
+    });
+    let mut branches = vec![map];
+    if !names.is_empty() {
+        branches.insert(0, json!({"oneOf": names}));
+    }
+    json!({"oneOf": branches, "x-what": what})
+}
+
+fn metric(metrics: &[MetricInfo]) -> Value {
+    if metrics.is_empty() {
+        return json!({"type": "string"});
+    }
+    let names: Vec<Value> =
+        metrics.iter().map(|m| json!({"const": m.name, "type": "string", "description": m.about})).collect();
+    json!({"oneOf": names, "x-what": "metric"})
+}
+
+fn judge() -> Value {
+    json!({
+        "type": "object",
+        "description": "How the result is judged.",
+        "properties": {
+            "choose": {
+                "$ref": "#/$defs/metric",
+                "description": "The metric by which members and compositions are chosen, on honest predictions; \
+                                log_loss for classes and rmse for values by default."
+            },
+            "report": {
+                "type": "array", "items": {"$ref": "#/$defs/metric"}, "default": [],
+                "description": "Metrics that are reported beside it."
+            },
+            "resamples": {
+                "type": "integer", "minimum": 0, "maximum": 1_000_000, "default": RESAMPLES,
+                "description": "How many bootstrap resamples; 0 for no intervals."
+            },
+            "level": {
+                "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": LEVEL,
+                "description": "The level of the intervals."
+            },
+        },
+    })
+}
+
+fn names_of(description: &str) -> Value {
+    json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "description": description})
+}
+
+fn values_of(description: &str) -> Value {
+    json!({
+        "type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1,
+        "description": description
+    })
+}
+
+fn member(methods: &Methods) -> Value {
+    let mut on = names_of("The columns it reads; the word table stands for all numbers and categories.");
+    if let Some(map) = on.as_object_mut() {
+        map.insert("default".into(), json!(["table"]));
+    }
+    let own = json!({
+        "on": on,
+        "features": described(
+            "Feature steps for some columns instead of the recipe's or the default ones.",
+            steps_by_column("feature_step"),
+        ),
+        "from": {"type": "string", "description": "The member whose fitted model it starts from."},
+        "rows": {"type": "string", "description": "A filter on the rows it is fitted on: third == 1."},
+        "bag": {
+            "type": "boolean", "default": false,
+            "description": "Keep the fold models and predict by their mean, instead of a refit on all rows."
+        },
+    });
+    let seen = described(
+        "Whether it has seen the rows of this recipe; unknown by default, and then the verdict says so.",
+        part::<Seen>(),
+    );
+    let mut branches: Vec<Value> = methods.learners.iter().map(|m| branch("fit", m, &own, &[])).collect();
+    branches.push(json!({
+        "type": "object", "title": "load", "required": ["load"],
+        "properties": {
+            "load": {
+                "type": "string",
+                "description": "A model directory, below the data folder or beside the recipe."
+            },
+            "seen": seen,
+        },
+    }));
+    branches.push(json!({
+        "type": "object", "title": "predictions", "required": ["predictions"],
+        "properties": {
+            "predictions": {
+                "type": "string",
+                "description": "A csv, parquet or npy file: ids, folds, one column a class (or one value)."
+            },
+            "id": {"type": "string", "description": "The column of row ids; id by default."},
+            "fold": {"type": "string", "description": "The column of folds, if the predictions are out-of-fold."},
+            "columns": {
+                "type": "object", "additionalProperties": {"type": "string"},
+                "description": "Class name to column name; the class names themselves by default."
+            },
+            "seen": seen,
+        },
+    }));
+    json!({
+        "description": "A member: fitted here, loaded, or predictions made elsewhere.",
+        "x-what": "member",
+        "x-method-keys": {"fit": "learner", "load": "model directory", "predictions": "table"},
+        "oneOf": branches,
+    })
+}
+
+fn synthesis(methods: &Methods) -> Value {
+    let fuse = json!({"of": names_of("The members, or names of other syntheses.")});
+    let fusion = json!({
+        "on": names_of("The modalities: columns, or the word table."),
+        "features": described("As for members.", steps_by_column("feature_step")),
+    });
+    let merge = json!({"of": names_of("The members whose weights are merged.")});
+    let adapt = json!({
+        "member": {
+            "type": "string",
+            "description": "The member whose settings are fitted again on the matched features."
+        },
+        "source": values_of("Which rows are source: column name to value."),
+        "target": values_of("Which rows are target: column name to value."),
+    });
+    let groups: [(&str, &[MethodInfo], &Value, &[&str]); 4] = [
+        ("fuse", &methods.fusers, &fuse, &["of"]),
+        ("fusion", &methods.fusions, &fusion, &["on"]),
+        ("merge", &methods.merges, &merge, &["of"]),
+        ("adapt", &methods.adapters, &adapt, &["member", "source", "target"]),
+    ];
+    let branches: Vec<Value> = groups
+        .iter()
+        .flat_map(|(key, list, own, required)| list.iter().map(move |m| branch(key, m, own, required)))
+        .collect();
+    let any = if branches.is_empty() { json!([{"type": "object"}]) } else { Value::from(branches) };
+    json!({
+        "description": "A way of composing: of predictions, features, weights or domains.",
+        "x-what": "synthesis",
+        "x-method-keys": {
+            "fuse": "way to fuse", "fusion": "fusion network", "merge": "way to merge", "adapt": "adapter"
+        },
+        "oneOf": any,
+    })
+}
+
+/// An entry of one method: its key, the recipe's own keys, its parameters.
+fn branch(key: &str, method: &MethodInfo, own: &Value, required: &[&str]) -> Value {
+    let mut schema = strip(method.schema.clone());
+    let mut properties = match schema.get_mut("properties").map(Value::take) {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    properties.extend(own.as_object().cloned().unwrap_or_default());
+    properties
+        .insert(key.to_owned(), json!({"const": method.name, "type": "string", "description": method.about}));
+    let mut needed: Vec<Value> = vec![Value::from(key)];
+    needed.extend(required.iter().map(|r| Value::from(*r)));
+    needed.extend(schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default());
+    json!({
+        "type": "object", "title": method.name, "description": method.about,
+        "properties": properties, "required": needed,
+    })
+}
+
+/// Closes every map whose keys are named: a misspelt key is never accepted.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Object(map) => {
+            let names_keys =
+                map.get("type").is_some_and(|t| *t == json!("object")) && map.contains_key("properties");
+            if names_keys && !map.contains_key("additionalProperties") {
+                map.insert("additionalProperties".into(), Value::Bool(false));
+            }
+            map.iter_mut().filter(|(k, _)| *k != "default" && *k != "const" && *k != "enum").for_each(
+                |(_, v)| {
+                    close(v);
+                },
+            );
+        }
+        _ => {}
+    }
+}
+
+/// What is wrong with the registered methods themselves: schema words that the check does not understand (it would
+/// let through what they forbid), parameters named like a key of the recipe, names given twice. Empty for sound
+/// registries; a test of whoever puts the registries together.
+pub fn complaints(methods: &Methods) -> Vec<String> {
+    let mut out = Vec::new();
+    let groups: [(&str, &str, &[MethodInfo]); 7] = [
+        ("learner", "fit", &methods.learners),
+        ("fuser", "fuse", &methods.fusers),
+        ("fusion", "fusion", &methods.fusions),
+        ("merge", "merge", &methods.merges),
+        ("adapter", "adapt", &methods.adapters),
+        ("feature", "", &methods.features),
+        ("transform", "", &methods.transforms),
+    ];
+    for (what, key, list) in groups {
+        for (i, method) in list.iter().enumerate() {
+            let place = format!("{what} {}", method.name);
+            if list.iter().take(i).any(|m| m.name == method.name) {
+                out.push(format!("{place}: the name is given twice"));
+            }
+            let parameters = method.schema.get("properties").and_then(Value::as_object);
+            for name in parameters.into_iter().flat_map(Map::keys) {
+                if own_keys(key).contains(&name.as_str()) {
+                    out.push(format!("{place}: the parameter {name} is a key of the recipe itself"));
+                }
+            }
+            unknown_words(&method.schema, &place, &mut out);
+        }
+    }
+    out
+}
+
+const KNOWN_WORDS: [&str; 35] = [
+    "$schema",
+    "$ref",
+    "$defs",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "format",
+    "type",
+    "enum",
+    "const",
+    "oneOf",
+    "anyOf",
+    "allOf",
+    "properties",
+    "required",
+    "additionalProperties",
+    "minProperties",
+    "maxProperties",
+    "items",
+    "prefixItems",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "minLength",
+    "maxLength",
+    "x-what",
+    "x-method-keys",
+];
+
+fn unknown_words(schema: &Value, place: &str, out: &mut Vec<String>) {
+    let Some(map) = schema.as_object() else { return };
+    for (word, value) in map {
+        if !KNOWN_WORDS.contains(&word.as_str()) || word == "$defs" {
+            out.push(format!("{place}: the schema word {word} is not understood"));
+        }
+        match (word.as_str(), value) {
+            ("properties", Value::Object(inner)) => {
+                inner.iter().for_each(|(k, v)| unknown_words(v, &format!("{place}.{k}"), out));
+            }
+            ("oneOf" | "anyOf" | "allOf" | "prefixItems", Value::Array(inner)) => {
+                inner.iter().for_each(|v| unknown_words(v, place, out));
+            }
+            ("items" | "additionalProperties", inner) => unknown_words(inner, place, out),
+            _ => {}
+        }
+    }
+}

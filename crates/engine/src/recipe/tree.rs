@@ -1,0 +1,503 @@
+//! The tree of a recipe: YAML text to nodes that know where they stand. Everything in it is bounded.
+
+use std::collections::BTreeMap;
+
+use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::finding::{Finding, quote};
+use super::scalar;
+
+/// The largest recipe, in bytes.
+pub const MAX_BYTES: usize = 4 << 20;
+/// The deepest nesting of lists and maps.
+pub const MAX_DEPTH: usize = 64;
+/// The most values, lists and maps.
+pub const MAX_NODES: usize = 200_000;
+/// Reading ends after this many refusals.
+const MAX_FINDINGS: usize = 100;
+
+/// Where something stands in the text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last one.
+    pub end: usize,
+    /// The line of the first byte, from 1.
+    pub line: usize,
+    /// The column of the first byte in characters, from 1.
+    pub column: usize,
+}
+
+/// What a node holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// Nothing.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number from -2^63 to 2^64 - 1.
+    Int(i128),
+    /// A finite number.
+    Float(f64),
+    /// Text; a quoted scalar is always text.
+    String(String),
+    /// A list.
+    Seq(Vec<Node>),
+    /// A map, in the order of the text, each key once.
+    Map(Vec<Entry>),
+    /// Something that was refused: a finding says so, and nothing more is said about it.
+    Refused,
+}
+
+/// A value with its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// What it holds.
+    pub content: Content,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The key's text.
+    pub key: String,
+    /// Where the key stands.
+    pub key_span: Span,
+    /// The value.
+    pub value: Node,
+}
+
+impl Node {
+    /// The entries, if it is a map; none otherwise.
+    pub fn entries(&self) -> &[Entry] {
+        match &self.content {
+            Content::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The items, if it is a list; none otherwise.
+    pub fn items(&self) -> &[Node] {
+        match &self.content {
+            Content::Seq(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The entry of a key, if it is a map that has it.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|e| e.key == key)
+    }
+
+    /// The value of a key, if it is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entry(key).map(|e| &e.value)
+    }
+
+    /// The text, if it is text.
+    pub fn text(&self) -> Option<&str> {
+        match &self.content {
+            Content::String(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The span of the deepest existing part of a path of keys: a scalar's own, else that of the key it stands under.
+    pub fn locate(&self, path: &[&str]) -> Span {
+        let (mut node, mut span) = (self, self.span);
+        for key in path {
+            let Some(entry) = node.entry(key) else { break };
+            node = &entry.value;
+            let collection = matches!(node.content, Content::Map(_) | Content::Seq(_) | Content::Null);
+            span = if collection { entry.key_span } else { node.span };
+        }
+        span
+    }
+
+    /// The same as JSON. What was refused is null.
+    pub fn to_json(&self) -> Value {
+        match &self.content {
+            Content::Null | Content::Refused => Value::Null,
+            Content::Bool(b) => Value::Bool(*b),
+            Content::Int(v) => match (u64::try_from(*v), i64::try_from(*v)) {
+                (Ok(v), _) => Value::from(v),
+                (_, Ok(v)) => Value::from(v),
+                _ => Value::Null,
+            },
+            Content::Float(v) => Value::from(*v),
+            Content::String(s) => Value::from(s.as_str()),
+            Content::Seq(items) => items.iter().map(Self::to_json).collect(),
+            Content::Map(entries) => {
+                Value::Object(entries.iter().map(|e| (e.key.clone(), e.value.to_json())).collect())
+            }
+        }
+    }
+
+    /// A node without a place from JSON; maps in the order of their keys.
+    pub fn from_json(value: &Value) -> Self {
+        let content = match value {
+            Value::Null => Content::Null,
+            Value::Bool(b) => Content::Bool(*b),
+            Value::Number(n) => match (n.as_u64(), n.as_i64(), n.as_f64()) {
+                (Some(v), _, _) => Content::Int(i128::from(v)),
+                (_, Some(v), _) => Content::Int(i128::from(v)),
+                (_, _, Some(v)) => Content::Float(v),
+                _ => Content::Null,
+            },
+            Value::String(s) => Content::String(s.clone()),
+            Value::Array(items) => Content::Seq(items.iter().map(Self::from_json).collect()),
+            Value::Object(map) => {
+                Content::Map(map.iter().map(|(k, v)| Entry::new(k, Self::from_json(v))).collect())
+            }
+        };
+        Self { content, span: Span::default() }
+    }
+}
+
+impl Entry {
+    /// An entry without a place.
+    pub fn new(key: impl Into<String>, value: Node) -> Self {
+        Self { key: key.into(), key_span: Span::default(), value }
+    }
+}
+
+/// Reads a recipe's text. Without a tree there is at least one finding; with one there may be some (keys that stand
+/// twice, tags, anchors, numbers that are not finite), and what they are about is [`Content::Refused`] or left out.
+pub fn parse(text: &str) -> (Option<Node>, Vec<Finding>) {
+    if text.len() > MAX_BYTES {
+        let finding = Finding::error("the recipe is too large", start_of_text())
+            .expected(format!("at most {MAX_BYTES} bytes"))
+            .got(format!("{} bytes", text.len()));
+        return (None, vec![finding]);
+    }
+    let options = granit_parser::options! {
+        emit_comments: false,
+        disallow_directives: true,
+        emit_anchor_events: true,
+        emit_unresolved_aliases: true,
+        flow_nesting_limit: MAX_DEPTH + 1,
+        block_nesting_limit: MAX_DEPTH + 1,
+    };
+    let mut builder = Builder::default();
+    for next in Parser::new_from_str_with_options(text, options) {
+        let step = match next {
+            Ok((event, span)) => builder.event(event, &span),
+            Err(e) => Err(match e.kind() {
+                ErrorKind::RecursionLimitExceeded => too_deep(at(e.marker(), e.marker())),
+                ErrorKind::DirectiveDisallowed => {
+                    Finding::error("a recipe has no directives", at(e.marker(), e.marker()))
+                        .remedy("remove the line that begins with %")
+                }
+                _ => Finding::error(format!("this is not YAML: {}", e.info()), at(e.marker(), e.marker())),
+            }),
+        };
+        if let Err(last) = step {
+            builder.findings.push(last);
+            return (None, builder.findings);
+        }
+        if builder.findings.len() >= MAX_FINDINGS {
+            return (None, builder.findings);
+        }
+    }
+    if builder.root.is_none() {
+        builder.findings.push(
+            Finding::error("the recipe is empty", start_of_text())
+                .remedy("`csl init` writes a recipe for a data folder"),
+        );
+    }
+    (builder.root, builder.findings)
+}
+
+fn start_of_text() -> Span {
+    Span { start: 0, end: 0, line: 1, column: 1 }
+}
+
+fn at(start: &Marker, end: &Marker) -> Span {
+    let first = start.byte_offset().unwrap_or_default();
+    Span {
+        start: first,
+        end: end.byte_offset().unwrap_or(first).max(first),
+        line: start.line().max(1),
+        column: start.col() + 1,
+    }
+}
+
+fn too_deep(span: Span) -> Finding {
+    Finding::error("lists and maps are nested too deeply", span)
+        .expected(format!("at most {MAX_DEPTH} levels"))
+}
+
+/// A list or map that is still open.
+struct Open {
+    span: Span,
+    parts: Parts,
+}
+
+enum Parts {
+    Seq(Vec<Node>),
+    Map { entries: Vec<Entry>, lines: BTreeMap<String, usize>, key: Option<Key> },
+}
+
+/// The key whose value comes next.
+enum Key {
+    Known(String, Span),
+    Refused,
+}
+
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    root: Option<Node>,
+    documents: usize,
+    nodes: usize,
+    findings: Vec<Finding>,
+}
+
+impl Builder {
+    /// Takes one event; an error ends the reading.
+    fn event(&mut self, event: Event<'_>, span: &granit_parser::Span) -> Result<(), Finding> {
+        let place = at(&span.start, &span.end);
+        if let Some(tag) = event.tag() {
+            let tag_place = span.tag_span().map_or(place, |s| at(&s.start, &s.end));
+            self.findings.push(
+                Finding::error(format!("the tag {} is not understood", quote(&tag.original())), tag_place)
+                    .remedy("leave it out; put text in quotes to keep it text"),
+            );
+        }
+        let tagged = event.tag().is_some();
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return Err(Finding::error("a second document begins here", place)
+                        .expected("one recipe a file")
+                        .remedy("remove the line ---, or put what follows in a file of its own"));
+                }
+            }
+            Event::Anchor(_, name) => self.findings.push(
+                Finding::error(format!("a recipe has no anchors: {}", quote(&format!("&{name}"))), place)
+                    .remedy("write the value out where it is used"),
+            ),
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                self.findings.push(
+                    Finding::error("a recipe has no aliases", place)
+                        .remedy("write the value out where it is used"),
+                );
+                self.value(Node { content: Content::Refused, span: place })?;
+            }
+            Event::Scalar(text, style, ..) => {
+                let content = if tagged {
+                    Content::Refused
+                } else if style == ScalarStyle::Plain && !self.at_key() {
+                    scalar::resolve(&text).unwrap_or_else(|| {
+                        self.findings.push(
+                            Finding::error("this number is not finite", place)
+                                .got(quote(&text))
+                                .remedy("write a finite number, or put it in quotes if it is meant as text"),
+                        );
+                        Content::Refused
+                    })
+                } else if style == ScalarStyle::Plain && text.is_empty() {
+                    self.findings
+                        .push(Finding::error("a key is missing here", place).expected("text before the :"));
+                    Content::Refused
+                } else {
+                    Content::String(text.into_owned())
+                };
+                self.value(Node { content, span: place })?;
+            }
+            Event::SequenceStart(..) => self.begin(Parts::Seq(Vec::new()), place)?,
+            Event::MappingStart(..) => {
+                self.begin(Parts::Map { entries: Vec::new(), lines: BTreeMap::new(), key: None }, place)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(place)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn at_key(&self) -> bool {
+        matches!(self.open.last(), Some(Open { parts: Parts::Map { key: None, .. }, .. }))
+    }
+
+    fn begin(&mut self, parts: Parts, span: Span) -> Result<(), Finding> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(too_deep(span));
+        }
+        self.open.push(Open { span, parts });
+        Ok(())
+    }
+
+    fn close(&mut self, end: Span) -> Result<(), Finding> {
+        let Some(Open { mut span, parts }) = self.open.pop() else { return Ok(()) };
+        let (content, last) = match parts {
+            Parts::Seq(items) => {
+                let last = items.last().map(|n| n.span.end);
+                (Content::Seq(items), last)
+            }
+            Parts::Map { entries, .. } => {
+                let last = entries.last().map(|e| e.value.span.end.max(e.key_span.end));
+                (Content::Map(entries), last)
+            }
+        };
+        // A closing bracket belongs to it; a block ends with its last value.
+        span.end = if end.end > end.start { end.end } else { last.unwrap_or(span.end).max(span.end) };
+        self.value(Node { content, span })
+    }
+
+    /// Puts a finished node where it belongs.
+    fn value(&mut self, node: Node) -> Result<(), Finding> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(Finding::error("the recipe holds too much", node.span)
+                .expected(format!("at most {MAX_NODES} values")));
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut open.parts {
+            Parts::Seq(items) => items.push(node),
+            Parts::Map { entries, lines, key } => match key.take() {
+                None => {
+                    *key = Some(match node.content {
+                        Content::String(text) => Key::Known(text, node.span),
+                        Content::Refused => Key::Refused,
+                        _ => {
+                            self.findings.push(
+                                Finding::error("a list or map cannot be a key", node.span).expected("text"),
+                            );
+                            Key::Refused
+                        }
+                    });
+                }
+                Some(Key::Refused) => {}
+                Some(Key::Known(text, key_span)) => {
+                    if let Some(line) = lines.get(&text) {
+                        self.findings.push(
+                            Finding::error(format!("the key {} is given twice", quote(&text)), key_span)
+                                .expected(format!("each key once; it stands on line {line} already")),
+                        );
+                    } else {
+                        lines.insert(text.clone(), key_span.line);
+                        entries.push(Entry { key: text, key_span, value: node });
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(text: &str) -> Node {
+        let (root, findings) = parse(text);
+        assert!(findings.is_empty(), "{findings:?}");
+        root.unwrap()
+    }
+
+    #[test]
+    fn spans_are_right_in_nested_flow_maps() {
+        let text = "# é\nmembers:\n  # a comment\n  looks: {fit: cnn, \"on\": [ image, 'x y' ], p: {q: {r: 1.5}}}\n  b: |\n    two\n    lines\nlast:   ü\n";
+        let root = tree(text);
+        let looks = root.get("members").unwrap().entry("looks").unwrap();
+        let of = |s: Span| &text[s.start..s.end];
+        assert_eq!((looks.key_span.line, looks.key_span.column, of(looks.key_span)), (4, 3, "looks"));
+        assert_eq!(of(looks.value.span), "{fit: cnn, \"on\": [ image, 'x y' ], p: {q: {r: 1.5}}}");
+        let fit = looks.value.get("fit").unwrap();
+        assert_eq!((fit.span.line, fit.span.column, of(fit.span)), (4, 16, "cnn"));
+        let on = looks.value.entry("on").unwrap();
+        assert_eq!((of(on.key_span), of(on.value.span)), ("\"on\"", "[ image, 'x y' ]"));
+        assert_eq!((on.value.items()[1].span.column, of(on.value.items()[1].span)), (36, "'x y'"));
+        let r = looks.value.get("p").unwrap().get("q").unwrap().entry("r").unwrap();
+        assert_eq!((of(r.key_span), of(r.value.span), r.value.span.line), ("r", "1.5", 4));
+        assert_eq!(r.value.content, Content::Float(1.5));
+        assert_eq!(root.get("members").unwrap().get("b").unwrap().text(), Some("two\nlines\n"));
+        let last = root.entry("last").unwrap();
+        assert_eq!((last.value.span.line, last.value.span.column, of(last.value.span)), (8, 9, "ü"));
+        assert_eq!(of(root.locate(&["members", "looks", "fit"])), "cnn");
+        assert_eq!(of(root.locate(&["members", "looks", "nope"])), "looks");
+    }
+
+    #[test]
+    fn a_quoted_scalar_stays_text() {
+        let root = tree("a: \"7\"\nb: '~'\nc: 7\n7: x\n~: y\nd: |-\n  7\n");
+        assert_eq!(root.get("a").unwrap().text(), Some("7"));
+        assert_eq!(root.get("b").unwrap().text(), Some("~"));
+        assert_eq!(root.get("c").unwrap().content, Content::Int(7));
+        assert_eq!(root.get("7").unwrap().text(), Some("x"));
+        assert_eq!(root.get("~").unwrap().text(), Some("y"));
+        assert_eq!(root.get("d").unwrap().text(), Some("7"));
+        assert_eq!(Node::from_json(&root.to_json()).to_json(), root.to_json());
+    }
+
+    #[test]
+    fn what_a_recipe_cannot_hold_is_found_with_its_place() {
+        for (text, message, line, column) in [
+            ("a: 1\nb: 2\na: 3\n", "the key \"a\" is given twice", 3, 1),
+            ("a: {x: 1, y: 2, x: 3}\n", "the key \"x\" is given twice", 1, 17),
+            ("a: &n 1\n", "no anchors", 1, 4),
+            ("a: *n\n", "no aliases", 1, 4),
+            ("a: !!str 1\n", "the tag \"!!str\"", 1, 4),
+            ("a: !Ref {b: 1}\n", "the tag \"!Ref\"", 1, 4),
+            ("a: [1, .inf]\n", "not finite", 1, 8),
+            ("a: -1e400\n", "not finite", 1, 4),
+            ("? [a, b]\n: 1\n", "cannot be a key", 1, 3),
+            (": 1\n", "a key is missing", 1, 1),
+            ("a: 1\n---\nb: 2\n", "second document", 2, 1),
+            ("%YAML 1.2\n---\na: 1\n", "no directives", 1, 1),
+            ("a: [1, 2\n", "not YAML", 1, 4),
+            ("", "empty", 1, 1),
+            ("# only a comment\n", "empty", 1, 1),
+        ] {
+            let (_, findings) = parse(text);
+            let first = findings.first().unwrap_or_else(|| panic!("nothing found in {text:?}"));
+            assert!(first.message.contains(message), "{text:?}: {first:?}");
+            assert_eq!((first.span.line, first.span.column), (line, column), "{text:?}: {first:?}");
+        }
+    }
+
+    #[test]
+    fn nesting_and_size_are_bounded() {
+        let opens = ["[", "{", "{a: ", "- ", "- - ", "[{a: ", "? ", "a: {? ", "!x [", "- ["];
+        for open in opens {
+            for tail in ["", "\n", "x"] {
+                let (root, findings) = parse(&(open.repeat(100_000) + tail));
+                assert!(root.is_none() && !findings.is_empty(), "{open:?}");
+            }
+        }
+        let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(parse(&deep(MAX_DEPTH)).0.is_some());
+        let (root, findings) = parse(&deep(MAX_DEPTH + 1));
+        assert!(root.is_none() && findings[0].message.contains("too deeply"), "{findings:?}");
+        let blocks: String = (0..1000).map(|d| format!("{}k:\n", " ".repeat(d))).collect();
+        assert!(parse(&blocks).1[0].message.contains("too deeply"));
+
+        let many = format!("[{}]", "1,".repeat(MAX_NODES));
+        assert!(parse(&many).1[0].message.contains("too much"));
+        assert!(parse(&" ".repeat(MAX_BYTES + 1)).1[0].message.contains("too large"));
+        let keys: String = (0..50_000).map(|k| format!("k{k}: 1\n")).collect();
+        assert_eq!(tree(&keys).entries().len(), 50_000);
+    }
+
+    #[test]
+    fn a_billion_laughs_are_refused_where_they_begin() {
+        let mut text = "a0: &a0 [lol]\n".to_owned();
+        for level in 1..30 {
+            let uses = vec![format!("*a{}", level - 1); 9].join(", ");
+            text += &format!("a{level}: &a{level} [{uses}]\n");
+        }
+        let (root, findings) = parse(&text);
+        assert!(root.is_none());
+        assert_eq!(findings.len(), MAX_FINDINGS);
+        assert!(findings[0].message.contains("no anchors"));
+    }
+}

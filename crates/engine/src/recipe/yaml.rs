@@ -1,0 +1,121 @@
+//! Trees as YAML text: one line for what is short, blocks for the rest.
+
+use super::scalar::{write_key, write_text};
+use super::tree::{Content, Entry, Node};
+
+/// The longest line that is preferred.
+const WIDTH: usize = 110;
+/// Keys longer than a parser looks ahead for are written with a question mark.
+const LONG_KEY: usize = 900;
+/// Maps under these keys always have a line an entry.
+const OPEN: [&str; 6] = ["data", "columns", "features", "augment", "members", "synthesis"];
+
+/// The text of a tree, a line an entry at the top.
+pub(super) fn write(root: &Node) -> String {
+    let mut out = String::new();
+    match &root.content {
+        Content::Map(entries) if !entries.is_empty() => block_map(entries, 0, true, &mut out),
+        _ => {
+            out.push_str(&flow(root));
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// The text of a tree on one line.
+pub(super) fn flow(node: &Node) -> String {
+    match &node.content {
+        Content::Null | Content::Refused => "null".to_owned(),
+        Content::Bool(b) => b.to_string(),
+        Content::Int(v) => v.to_string(),
+        Content::Float(v) => format!("{v:?}"),
+        Content::String(s) => write_text(s),
+        Content::Seq(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        Content::Map(entries) => {
+            let one = |e: &Entry| format!("{}: {}", key(&e.key), flow(&e.value));
+            format!("{{{}}}", entries.iter().map(one).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+fn key(text: &str) -> String {
+    let written = write_key(text);
+    if written.len() > LONG_KEY { format!("? {written} ") } else { written }
+}
+
+fn is_block(node: &Node) -> bool {
+    match &node.content {
+        Content::Seq(items) => !items.is_empty(),
+        Content::Map(entries) => !entries.is_empty(),
+        _ => false,
+    }
+}
+
+fn block_map(entries: &[Entry], indent: usize, top: bool, out: &mut String) {
+    let pad = " ".repeat(indent);
+    for entry in entries {
+        let written = write_key(&entry.key);
+        let head = if written.len() > LONG_KEY {
+            format!("{pad}? {written}\n{pad}:")
+        } else {
+            format!("{pad}{written}:")
+        };
+        let line = flow(&entry.value);
+        let opens = OPEN.contains(&entry.key.as_str()) && (top || entry.key == "columns");
+        let block = is_block(&entry.value) && (opens || head.len() + 1 + line.len() > WIDTH);
+        if !block {
+            *out += &format!("{head} {line}\n");
+            continue;
+        }
+        *out += &format!("{head}\n");
+        nested(&entry.value, indent + 2, out);
+    }
+}
+
+fn nested(node: &Node, indent: usize, out: &mut String) {
+    match &node.content {
+        Content::Map(entries) => block_map(entries, indent, false, out),
+        Content::Seq(items) => {
+            for item in items {
+                let line = flow(item);
+                let pad = " ".repeat(indent);
+                if is_block(item) && indent + 2 + line.len() > WIDTH {
+                    *out += &format!("{pad}-\n");
+                    nested(item, indent + 2, out);
+                } else {
+                    *out += &format!("{pad}- {line}\n");
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::parse;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        let long = "x".repeat(200);
+        let value = json!({
+            "version": 1, "float": 1e-7, "whole": 3.0, "big": u64::MAX, "small": i64::MIN, "none": null, "yes": true,
+            "words": ["yes", "null", "1.5", "", " a ", "a: b", "#c", "[d]", "é", "\u{0}\u{7f}\u{2028}\u{fffe}", "'", "\"\\"],
+            "on": {"on": "on", "a b": [], "c": {}, "7": 7, "": ""},
+            "deep": [[{"a": [long, {"b": [long, [long]]}]}], {"c": long}],
+            "columns": {"a": {"type": "number"}},
+            "k".repeat(2000): {"q".repeat(1500): long},
+        });
+        let node = Node::from_json(&value);
+        let text = write(&node);
+        let (read, findings) = parse(&text);
+        assert!(findings.is_empty(), "{findings:?}\n{text}");
+        assert_eq!(read.unwrap().to_json(), value, "{text}");
+        let (read, findings) = parse(&flow(&node));
+        assert!(findings.is_empty(), "{findings:?}");
+        assert_eq!(read.unwrap().to_json(), value);
+    }
+}
