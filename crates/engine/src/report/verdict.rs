@@ -1,0 +1,102 @@
+//! The conclusion: the sentence, the difference it rests on, the names that matter.
+
+use super::number::{self, signed, signed_ends};
+use super::reading::Reading;
+use super::text;
+use super::whiskers;
+
+/// A name and its value.
+pub(super) struct Fact {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) more: String,
+}
+
+/// What stands at the top.
+pub(super) struct Verdict {
+    pub(super) sentence: String,
+    pub(super) gain: bool,
+    pub(super) wide: Option<String>,
+    pub(super) narrow: Option<String>,
+    pub(super) caption: String,
+    pub(super) facts: Vec<Fact>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Reads the conclusion.
+pub(super) fn verdict(reading: &Reading<'_>) -> Verdict {
+    let v = &reading.outcome.verdict;
+    let mut rows = Vec::new();
+    rows.extend(v.difference.map(|i| ("judged", i)));
+    rows.extend(v.honest_difference.map(|i| ("honest", i)));
+    Verdict {
+        sentence: text::short(&v.sentence, 600),
+        gain: v.gain,
+        wide: whiskers::differences(reading, &rows, 720.0),
+        narrow: whiskers::differences(reading, &rows, 340.0),
+        caption: caption(reading),
+        facts: facts(reading),
+        notes: v.notes.iter().map(|n| text::whole(n)).collect(),
+    }
+}
+
+/// What the differences are, in one sentence each.
+fn caption(reading: &Reading<'_>) -> String {
+    let v = &reading.outcome.verdict;
+    let Some(best) = &v.best_composition else { return String::new() };
+    let mut said = format!(
+        "{} less {} in {} ({}), paired row by row, with {} intervals.",
+        text::name(best),
+        text::name(&v.best_single),
+        reading.metric_words(),
+        reading.direction(),
+        reading.level()
+    );
+    if v.difference.is_some() {
+        said.push_str(" Judged: on rows that nothing else has seen.");
+    }
+    if v.honest_difference.is_some() {
+        said.push_str(" Honest: on the cross-fitted predictions that decided what was exported.");
+    }
+    said
+}
+
+/// The names that matter.
+fn facts(reading: &Reading<'_>) -> Vec<Fact> {
+    let o = reading.outcome;
+    let v = &o.verdict;
+    let score = |name: &str| {
+        let d = reading.decimals(reading.metric);
+        reading.named(name).and_then(|c| reading.chosen(c)).map_or(String::new(), |s| {
+            format!("{} {}", reading.metric_words(), number::fixed(s.value, d))
+        })
+    };
+    let mut facts = vec![Fact { name: "Exported".to_owned(), value: text::name(&v.exported), more: score(&v.exported) }];
+    if let Some(best) = &v.best_composition {
+        facts.push(Fact { name: "Best composition".to_owned(), value: text::name(best), more: score(best) });
+    }
+    facts.push(Fact {
+        name: "Best single member".to_owned(),
+        value: text::name(&v.best_single),
+        more: score(&v.best_single),
+    });
+    if let Some(i) = &v.difference {
+        let d = number::decimals_of([*i].iter()).unwrap_or(3);
+        facts.push(Fact {
+            name: "Judged difference".to_owned(),
+            value: signed(i.value, d),
+            more: signed_ends(i, d),
+        });
+    }
+    let [_, _, judged] = o.data.parts;
+    if judged > 0 {
+        let groups = o.data.judged_groups.map_or(String::new(), |g| number::counted(g, "group", "groups"));
+        facts.push(Fact { name: "Judged on".to_owned(), value: number::counted(judged, "row", "rows"), more: groups });
+    }
+    facts.push(Fact {
+        name: "Compared".to_owned(),
+        value: number::counted(o.candidates.len(), "candidate", "candidates"),
+        more: if o.seconds > 0.0 { format!("in {}", number::seconds(o.seconds)) } else { String::new() },
+    });
+    facts
+}
