@@ -6,7 +6,7 @@ use std::sync::Arc;
 use consilience_core::augment::Augmenter;
 use consilience_core::members::{Prepared, Preprocess, Steps, Tabular};
 use consilience_core::model::{
-    Batch, Context, Estimator, Fitted, Labelled, Loaders, Model, Outline, Parts, Schema, Task,
+    Batch, Classes, Context, Estimator, Fitted, Labelled, Loaders, Model, Outline, Parts, Schema, Task,
 };
 use consilience_core::registry::{Entry, Registry};
 use consilience_core::seed::Seed;
@@ -17,7 +17,7 @@ use consilience_nn::{AugmentHook, FUSIONS, NETWORKS, Network, NetworkMethod};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::recipe::{Call, MethodInfo, Methods};
+use crate::recipe::{Call, MethodInfo, Methods, MetricInfo, recipe_schema};
 use crate::run::{Build, Ground, Keyed};
 
 /// The ways to merge weights.
@@ -55,12 +55,31 @@ pub fn methods() -> Methods {
         learners: fitted,
         fusers: infos(&fuse::REGISTRY),
         fusions: infos(&FUSIONS),
-        mergers: infos(mergers()),
+        merges: infos(mergers()),
         adapters: infos(&adapt::REGISTRY),
         features: infos(&features::REGISTRY),
         transforms: infos(&augment::REGISTRY),
-        metrics: metrics::ALL.iter().map(|m| (m.name(), m.about())).collect(),
+        metrics: metrics::ALL.iter().map(|m| metric_info(*m)).collect(),
     }
+}
+
+fn metric_info(metric: &dyn metrics::Metric) -> MetricInfo {
+    let two = Classes::new(vec!["a".to_owned(), "b".to_owned()]).map(Task::Classify);
+    MetricInfo {
+        name: metric.name().to_owned(),
+        about: metric.about().to_owned(),
+        classify: two.is_ok_and(|task| metric.suits(&task)),
+        regress: metric.suits(&Task::Regress),
+    }
+}
+
+/// The JSON schema of recipes as text, for editors.
+///
+/// # Errors
+/// [`Error::Internal`] if it cannot be written.
+pub fn schema_text() -> Result<String> {
+    let text = serde_json::to_string_pretty(&recipe_schema(&methods()));
+    text.map(|t| t + "\n").map_err(|e| Error::internal(e.to_string()))
 }
 
 /// One kind of method, for `csl list`.

@@ -1,5 +1,12 @@
 //! From recipe to plan to run: the store, the judge, the report.
 
+pub mod catalog;
+pub mod codec;
+pub mod guess;
 pub mod outcome;
+pub mod plan;
+pub mod predict;
 pub mod recipe;
 pub mod report;
+pub mod run;
+pub mod store;

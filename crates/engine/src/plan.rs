@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::catalog;
 use crate::recipe::{Checked, Findings, Member, Synthesis, check_against};
-use crate::run::{Ground, open_data};
+use crate::run::{Ground, open_data, unavailable};
 
 /// Numbers that a core handles in a second of training, roughly; only for the estimate of time.
 const NUMBERS_A_SECOND: f64 = 4e9;
@@ -90,7 +90,7 @@ pub struct Plan {
 ///
 /// # Errors
 /// [`Refused`] with every finding, or the first error of the data.
-pub fn plan(checked: &Checked, text: &str, name: &str, root: &Path, base: &Path) -> Result<Plan, Refused> {
+pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused> {
     let recipe = &checked.recipe;
     let opened = open_data(recipe, root)?;
     let target = opened.data.target.as_ref().ok_or_else(|| {
@@ -98,7 +98,7 @@ pub fn plan(checked: &Checked, text: &str, name: &str, root: &Path, base: &Path)
     })?;
     let task = target.task();
     let schema = opened.data.source.schema();
-    let findings = check_against(checked, text, name, schema, &task);
+    let findings = checked.findings(check_against(checked, schema, &task));
     if findings.errors() > 0 {
         return Err(Refused::Findings(Box::new(findings)));
     }
@@ -158,11 +158,12 @@ pub fn plan(checked: &Checked, text: &str, name: &str, root: &Path, base: &Path)
         });
     }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get) as f64;
+    let shares = unavailable(opened.data.source.as_ref())?;
     let columns = schema.fields.iter().map(|f| PlanColumn {
         name: f.name.clone(),
         kind: f.kind.name().to_owned(),
         shape: if f.levels.is_empty() { shape(&f.shape) } else { format!("{} levels", f.levels.len()) },
-        unavailable: opened.data.unavailable.get(&f.name).copied().unwrap_or(0.0),
+        unavailable: shares.get(&f.name).copied().unwrap_or(0.0),
     });
     Ok(Plan {
         rows: opened.data.source.rows(),

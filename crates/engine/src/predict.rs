@@ -1,6 +1,6 @@
 //! Using a model directory: predictions for new rows, and scores where the truth is known.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use consilience_core::array::argmax;
 use consilience_core::data::{DataSpec, Dataset, Role, Written, open_for, write_table};
@@ -36,13 +36,15 @@ pub fn open(model: &Path, data: &Path, root: Option<&Path>) -> Result<Opened> {
         None => DataSpec::default(),
     };
     let model = dir.model(&catalog::loaders())?;
-    let (table, folder): (Option<PathBuf>, PathBuf) = if data.is_dir() {
-        (None, data.to_path_buf())
-    } else {
-        let parent = data.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        (Some(data.to_path_buf()), root.unwrap_or(parent).to_path_buf())
+    let (table, folder) = match (&spec.table, data.is_dir()) {
+        (Some(table), true) => (data.join(table), data.to_path_buf()),
+        (None, true) => (data.to_path_buf(), data.to_path_buf()),
+        (_, false) => {
+            let parent = data.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+            (data.to_path_buf(), root.unwrap_or(parent).to_path_buf())
+        }
     };
-    let data = open_for(model.schema(), model.task(), &spec, table.as_deref(), &folder)?;
+    let data = open_for(model.schema(), &spec, &table, &folder, Some(model.task()))?;
     Ok(Opened { model, data })
 }
 
@@ -135,7 +137,7 @@ pub fn evaluate(opened: &Opened, wanted: &[String], stop: &Stop) -> Result<(Vec<
         .map(|s| Evaluated {
             metric: s.metric.to_string(),
             value: s.value,
-            interval: s.interval.map(|(low, high)| Interval { value: s.value, low, high }),
+            interval: s.low.zip(s.high).map(|(low, high)| Interval { value: s.value, low, high }),
         })
         .collect();
     Ok((out, rows.len(), all.rows() - rows.len()))

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use consilience_engine::plan::{Plan, plan as make};
-use consilience_engine::recipe::Findings;
 
 use super::recipes::{Ready, read};
 use crate::arguments::Places;
@@ -47,9 +46,9 @@ pub fn plan(recipe: &Path, places: &Places, json: bool) -> Result<ExitCode, Faul
 }
 
 fn planned(ready: &Ready) -> Result<Plan, Fault> {
-    make(&ready.checked, &ready.text, &ready.name, &ready.root, &ready.base).map_err(|e| match e {
+    make(&ready.checked, &ready.root, &ready.base).map_err(|e| match e {
         consilience_engine::plan::Refused::Error(e) => Fault::from(e),
-        consilience_engine::plan::Refused::Findings(f) => Fault::from(Findings::clone(&f)),
+        consilience_engine::plan::Refused::Findings(f) => Fault::Findings(f),
     })
 }
 

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use consilience_core::Error;
 use consilience_core::registry::nearest;
 use consilience_engine::catalog;
-use consilience_engine::recipe::schema_text;
 
 use crate::fault::Fault;
 use crate::show;
@@ -43,6 +42,6 @@ pub fn list(kind: Option<&str>, json: bool) -> Result<ExitCode, Fault> {
 
 /// Prints the JSON schema of recipes.
 pub fn schema() -> Result<ExitCode, Fault> {
-    show::out(&schema_text(&catalog::methods())?);
+    show::out(&catalog::schema_text()?);
     Ok(ExitCode::SUCCESS)
 }

@@ -14,8 +14,6 @@ use crate::show;
 pub struct Ready {
     /// The recipe with its tree.
     pub checked: Checked,
-    /// The recipe's text.
-    pub text: String,
     /// Its name for findings.
     pub name: String,
     /// The data folder.
@@ -50,7 +48,7 @@ pub fn from_text(
     if let Some(seed) = places.seed {
         checked.recipe.seed = seed;
     }
-    if !json && !checked.warnings.list().is_empty() {
+    if !json && !checked.warnings.is_empty() {
         show::err(&checked.warnings.render(show::color_on_stderr()));
     }
     let root = match (&places.data, &checked.recipe.data.root) {
@@ -64,5 +62,5 @@ pub fn from_text(
             .remedy("set root: in data:, or --data DIR")
             .into());
     }
-    Ok(Ready { checked, text, name, root, base })
+    Ok(Ready { checked, name, root, base })
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::candidate::Draft;
 use super::judged::Judged;
 use super::provenance::provenance;
-use super::session::Session;
+use super::session::{Session, unavailable};
 use super::{Finished, Request};
 use crate::codec::write_json;
 use crate::outcome::{ColumnSummary, DataSummary, Outcome, Reproduce};
@@ -180,13 +180,14 @@ fn card(
 fn summary(session: &Session<'_>) -> Result<DataSummary> {
     let schema = session.source().schema().clone();
     let rows = session.source().rows();
+    let shares = unavailable(session.source())?;
     let mut columns = Vec::new();
     for field in &schema.fields {
         columns.push(ColumnSummary {
             name: field.name.clone(),
             kind: field.kind.name().to_owned(),
             shape: field.shape.clone(),
-            unavailable: session.data.unavailable.get(&field.name).copied().unwrap_or(0.0),
+            unavailable: shares.get(&field.name).copied().unwrap_or(0.0),
         });
     }
     let count = |part: &[usize]| -> Vec<usize> {

@@ -90,8 +90,10 @@ impl Session<'_> {
     pub fn fit_draft(&self, plan: &Plan<'_>, build: &Build, start: Option<&Draft>) -> Result<Draft> {
         let name = plan.name;
         build.estimator.check(self.source().schema(), &self.task).map_err(|e| e.at(name))?;
-        let keep = self.filter(plan.rows)?;
-        let fit: Vec<usize> = self.split.fit.iter().copied().filter(|r| keep(*r)).collect();
+        let fit = match plan.rows {
+            Some(text) => RowFilter::parse(text)?.keep(&self.data, &self.split.fit).map_err(|e| e.at(name))?,
+            None => self.split.fit.clone(),
+        };
         let start_final = start.map(|s| need_model(s, name)).transpose()?;
         let mut cost = Cost::default();
         let mut folds = Vec::new();
@@ -178,20 +180,6 @@ impl Session<'_> {
         let hash = consilience_core::files::Hasher::new();
         let hash = folds.iter().fold(hash.part("bag"), |h, m| h.part(&m.hash)).finish();
         Ok(Made { model: Arc::new(Composition::new(members, fused)?), hash })
-    }
-
-    /// Which rows a filter keeps.
-    pub fn filter(&self, text: Option<&str>) -> Result<impl Fn(usize) -> bool + use<>> {
-        let kept: Option<Vec<bool>> = match text {
-            None => None,
-            Some(text) => {
-                let filter = RowFilter::parse(text)?;
-                let marks: Result<Vec<bool>> =
-                    (0..self.source().rows()).map(|r| filter.keeps(&self.data.roles.cells, r)).collect();
-                Some(marks?)
-            }
-        };
-        Ok(move |row: usize| kept.as_ref().is_none_or(|k| k.get(row).copied().unwrap_or(false)))
     }
 }
 

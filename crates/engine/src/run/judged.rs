@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use consilience_core::metrics::{self, BootstrapSettings, Metric, ModelScores};
+use consilience_core::metrics::{self, BootstrapSettings, Confusion, Metric, ModelScores, Reliability};
 use consilience_core::model::{Predictions, Target};
 use consilience_core::{Error, Result};
 
@@ -101,7 +101,7 @@ fn honest_scores(session: &Session<'_>, drafts: &[Draft], choose: &dyn Metric) -
             Some(p) => {
                 let (p, _) = session.filled(p)?;
                 let m = p.matrix();
-                let sample = metrics::Sample { target: &truth, output: m.view(), weight: weight.as_deref() };
+                let sample = metrics::Sample::new(&truth, m.view(), weight.as_deref());
                 choose.score(&sample).map(Some).map_err(|e| e.at(&draft.name))
             }
         })
@@ -144,12 +144,13 @@ fn honest_pair(
 }
 
 fn difference(score: &metrics::Score) -> Option<Interval> {
-    score.against_reference.as_ref().map(|d| Interval { value: d.value, low: d.low, high: d.high })
+    let d = score.against_reference.as_ref()?;
+    Some(Interval { value: d.value, low: d.low?, high: d.high? })
 }
 
 fn scored(
     session: &Session<'_>,
-    reported: &[&'static dyn Metric],
+    reported: &[&dyn Metric],
     truth: &Target,
     drafts: &[Draft],
     filled: &[(Predictions, usize)],
@@ -179,7 +180,7 @@ fn scored(
                     metric: s.metric.to_string(),
                     greater_is_better: metric.greater_is_better(),
                     value: s.value,
-                    interval: s.interval.map(|(low, high)| Interval { value: s.value, low, high }),
+                    interval: s.low.zip(s.high).map(|(low, high)| Interval { value: s.value, low, high }),
                     simultaneous: s.simultaneous.map(|(low, high)| Interval { value: s.value, low, high }),
                     against_best_single: if i == single { None } else { difference(s) },
                 })
@@ -284,11 +285,17 @@ fn pictures(
     if matches!(truth, Target::Values(_)) {
         return Ok((Vec::new(), BTreeMap::new()));
     }
-    let confusion = metrics::confusion(truth, &filled[exported].0)?;
+    let exported_output = filled[exported].0.matrix();
+    let counts = Confusion::new(&metrics::Sample::new(truth, exported_output.view(), None))?.counts;
+    let confusion = counts.iter().map(|row| row.iter().map(|c| *c as u64).collect()).collect();
     let mut reliability = BTreeMap::new();
     for i in [exported, single] {
-        let bins = metrics::reliability(truth, &filled[i].0)?;
-        let bins = bins.iter().map(|b| Bin { rows: b.rows, confidence: b.confidence, accuracy: b.accuracy }).collect();
+        let output = filled[i].0.matrix();
+        let bins = Reliability::new(&metrics::Sample::new(truth, output.view(), None))?.bins;
+        let bins = bins
+            .iter()
+            .filter_map(|b| Some(Bin { rows: b.rows, confidence: b.confidence?, accuracy: b.accuracy? }))
+            .collect();
         reliability.insert(drafts[i].name.clone(), bins);
     }
     Ok((confusion, reliability))

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use consilience_core::Result;
-use consilience_core::explain;
+use consilience_core::explain::{Part, PermutationSettings, permutation_importance, subset_scores};
 use consilience_core::metrics::{self, Metric};
-use consilience_core::model::Model;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -14,23 +13,11 @@ use super::session::Session;
 use crate::codec::{read_json, write_json};
 use crate::outcome::{Importance, Subset};
 
+/// Rows are read and predicted in blocks of this many.
+const BLOCK: usize = 2048;
+
 /// Importances are measured on at most this many judged rows.
 const IMPORTANCE_ROWS: usize = 2000;
-
-/// Modalities of a model: each column that is no number or category, and the table of those that are.
-fn modalities(model: &dyn Model) -> Vec<(String, Vec<String>)> {
-    let mut out: Vec<(String, Vec<String>)> = Vec::new();
-    for field in &model.schema().fields {
-        if !field.kind.is_tabular() {
-            out.push((field.name.clone(), vec![field.name.clone()]));
-        } else if let Some((_, columns)) = out.iter_mut().find(|(n, _)| n == consilience_core::members::TABLE) {
-            columns.push(field.name.clone());
-        } else {
-            out.push((consilience_core::members::TABLE.to_owned(), vec![field.name.clone()]));
-        }
-    }
-    out
-}
 
 #[derive(Serialize, Deserialize)]
 struct Kept<T> {
@@ -47,7 +34,7 @@ impl Session<'_> {
     /// Scores of a candidate that reads several modalities, for every subset of them.
     pub fn subsets(&self, draft: &Draft) -> Result<Vec<Subset>> {
         let Some(Made { model, hash }) = &draft.model else { return Ok(Vec::new()) };
-        let modalities = modalities(model.as_ref());
+        let modalities = Part::modalities_of(model.schema());
         if modalities.len() < 2 {
             return Ok(Vec::new());
         }
@@ -61,12 +48,30 @@ impl Session<'_> {
         let label = format!("{}, subsets of modalities", draft.name);
         let step = self.step(&label, "subsets", &key, |dir| {
             let truth = self.truth(rows);
-            let found =
-                explain::subsets(model.as_ref(), self.source(), rows, &truth, &modalities, &metrics, self.stop)?;
-            let kept: Vec<Subset> = found
-                .into_iter()
-                .map(|s| Subset { on: s.on, rows: s.rows, scores: s.scores.into_iter().collect::<BTreeMap<_, _>>() })
-                .collect();
+            let weight = self.weights(rows);
+            let mut kept: Vec<Subset> = Vec::new();
+            for metric in &metrics {
+                let found = subset_scores(
+                    model.as_ref(),
+                    self.source(),
+                    rows,
+                    &truth,
+                    weight.as_deref(),
+                    *metric,
+                    &modalities,
+                    BLOCK,
+                )?;
+                for subset in found.subsets {
+                    let place = kept.iter().position(|k| k.on == subset.parts).unwrap_or_else(|| {
+                        let (on, rows) = (subset.parts.clone(), subset.predictable);
+                        kept.push(Subset { on, rows, scores: BTreeMap::new() });
+                        kept.len() - 1
+                    });
+                    if let (Some(kept), Some(score)) = (kept.get_mut(place), subset.score) {
+                        kept.scores.insert(metric.name().to_owned(), score);
+                    }
+                }
+            }
             write_json(&dir.join("subsets.json"), &Kept { kept })
         })?;
         Ok(read_json::<Kept<Vec<Subset>>>(&step.path.join("subsets.json"))?.kept)
@@ -78,13 +83,13 @@ impl Session<'_> {
         let stride = self.split.judge.len().div_ceil(IMPORTANCE_ROWS).max(1);
         let rows: Vec<usize> = self.split.judge.iter().copied().step_by(stride).collect();
         let choose = metrics::get(&self.recipe.judge.choose)?;
-        let modalities = modalities(model.as_ref());
-        let mut parts: Vec<(String, Vec<String>, bool)> = Vec::new();
-        for (name, columns) in modalities {
-            if columns.len() > 1 {
-                parts.extend(columns.iter().map(|c| (c.clone(), vec![c.clone()], false)));
+        let modalities = Part::modalities_of(model.schema());
+        let mut parts: Vec<(Part, bool)> = Vec::new();
+        for modality in modalities {
+            if modality.columns.len() > 1 {
+                parts.extend(modality.columns.iter().map(|c| (Part::new(c.clone(), &[c]), false)));
             }
-            parts.push((name, columns, true));
+            parts.push((modality, true));
         }
         let key = json!({
             "model": hash, "rows": self.rows_key(&rows), "data": self.data_key(), "metric": choose.name(),
@@ -93,26 +98,27 @@ impl Session<'_> {
         let label = format!("{}, importances", draft.name);
         let step = self.step(&label, "importance", &key, |dir| {
             let truth = self.truth(&rows);
-            let groups: Vec<(String, Vec<String>)> = parts.iter().map(|(n, c, _)| (n.clone(), c.clone())).collect();
-            let seed = self.seed.child("importance");
-            let found = explain::permutation(
+            let groups: Vec<Part> = parts.iter().map(|(p, _)| p.clone()).collect();
+            let found = permutation_importance(
                 model.as_ref(),
                 self.source(),
                 &rows,
                 &truth,
-                &groups,
+                self.weights(&rows).as_deref(),
                 choose,
-                &explain::PermutationSettings { repeats: 5, seed },
-                self.stop,
+                &groups,
+                &PermutationSettings::default(),
+                self.seed.child("importance"),
             )?;
             let mut kept: Vec<Importance> = found
+                .parts
                 .into_iter()
                 .zip(&parts)
-                .map(|(f, (_, _, modality))| Importance {
-                    name: f.name,
+                .map(|(f, (_, modality))| Importance {
+                    name: f.part.name,
                     modality: *modality,
                     mean: f.mean,
-                    error: f.error,
+                    error: f.standard_error.unwrap_or(0.0),
                 })
                 .collect();
             kept.sort_by(|a, b| b.mean.total_cmp(&a.mean));

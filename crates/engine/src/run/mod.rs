@@ -31,7 +31,7 @@ use session::{Session, honest_rows};
 
 pub(crate) use fitted::Build;
 pub(crate) use session::Ground;
-pub use session::{Silent, Watch};
+pub use session::{Silent, Watch, unavailable};
 
 /// What to run, where, and how.
 pub struct Request<'a> {

@@ -1,5 +1,6 @@
 //! What all steps of a run share: the opened data, the parts of the rows, the store, the seeds.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -290,3 +291,21 @@ pub(crate) fn in_order(parts: &[(Vec<usize>, Predictions)], rows: usize) -> Resu
 
 /// A shared model.
 pub(crate) type Shared = Arc<dyn Model>;
+
+/// The share of rows without each column, from 0 to 1.
+///
+/// # Errors
+/// As [`Source::read`].
+pub fn unavailable(source: &dyn Source) -> Result<BTreeMap<String, f64>> {
+    let names = source.schema().names();
+    let mut counts = vec![0usize; names.len()];
+    let rows: Vec<usize> = (0..source.rows()).collect();
+    for block in rows.chunks(BLOCK) {
+        let batch = source.read(block, &names)?;
+        for (count, (_, column)) in counts.iter_mut().zip(batch.columns()) {
+            *count += column.unavailable().count();
+        }
+    }
+    let share = |c: usize| c as f64 / rows.len().max(1) as f64;
+    Ok(names.iter().zip(counts).map(|(n, c)| ((*n).to_owned(), share(c))).collect())
+}
