@@ -1,0 +1,150 @@
+//! An architecture: an encoder for each modality and a fusion. It holds no numbers; parameters go by name.
+
+use std::collections::BTreeSet;
+
+use consilience_core::model::{Field, Outline, Task};
+use consilience_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::backend;
+use crate::encode::Encoder;
+use crate::fusion::{Branch, Features, Fusion, Joint};
+use crate::inputs::Inputs;
+use crate::layers::Pass;
+use crate::params::Declared;
+
+/// A modality with its encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Modality {
+    /// The prepared column.
+    pub field: Field,
+    /// What reads it.
+    pub encoder: Encoder,
+}
+
+impl Modality {
+    fn layer(&self) -> String {
+        format!("encoders.{}", self.field.name)
+    }
+}
+
+/// Encoders and a fusion put together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Architecture {
+    /// The modalities, in the order of the prepared columns.
+    pub modalities: Vec<Modality>,
+    /// What joins them.
+    pub fusion: Fusion,
+}
+
+impl Architecture {
+    /// Checks that every encoder can read its modality.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the column.
+    pub fn check(&self) -> Result<()> {
+        if self.modalities.is_empty() {
+            return Err(Error::argument("a network needs at least one column to read"));
+        }
+        let names: BTreeSet<&str> = self.modalities.iter().map(|m| m.field.name.as_str()).collect();
+        if names.len() != self.modalities.len() {
+            return Err(Error::argument("a column is given to a network twice"));
+        }
+        self.modalities.iter().try_for_each(|m| m.encoder.get().check(&m.field))
+    }
+
+    /// The prepared columns, in order.
+    pub fn fields(&self) -> Vec<Field> {
+        self.modalities.iter().map(|m| m.field.clone()).collect()
+    }
+
+    fn branches(&self) -> Vec<Branch> {
+        let branch =
+            |m: &Modality| Branch { name: m.field.name.clone(), width: m.encoder.get().width(&m.field) };
+        self.modalities.iter().map(branch).collect()
+    }
+
+    /// The parameters for a task.
+    pub fn declare(&self, task: &Task) -> Vec<Declared> {
+        let mut all: Vec<Declared> =
+            self.modalities.iter().flat_map(|m| m.encoder.get().declare(&m.layer(), &m.field)).collect();
+        all.extend(self.fusion.get().declare(&self.branches(), task.width()));
+        all
+    }
+
+    /// How wide the features before the head are.
+    pub fn width(&self) -> usize {
+        self.fusion.get().width(&self.branches())
+    }
+
+    /// Inputs to features and outputs. The features of a modality are zero on rows without it.
+    ///
+    /// # Errors
+    /// As [`Pass::param`] and [`Pass::see`].
+    pub fn forward(&self, pass: &Pass<'_>, inputs: Inputs) -> Result<Joint> {
+        let Inputs { rows, values, present } = inputs;
+        let mut features = Vec::with_capacity(self.modalities.len());
+        for ((modality, x), flags) in self.modalities.iter().zip(values).zip(&present) {
+            let Some(x) = x else {
+                features.push(None);
+                continue;
+            };
+            let h = modality.encoder.get().forward(pass, &modality.layer(), &modality.field, x)?;
+            let all = flags.iter().all(|f| *f > 0.0);
+            features.push(Some(if all { h } else { h * backend::constant(flags.clone(), [rows, 1]) }));
+        }
+        self.fusion.get().forward(pass, &self.branches(), Features { rows, values: features, present })
+    }
+
+    /// What it would become for batches of `batch` rows: a line a layer, parameters, memory in training.
+    pub fn outline(&self, task: &Task, batch: usize) -> Outline {
+        let parameters: u64 = self.declare(task).iter().map(|d| d.size() as u64).sum();
+        let mut lines = Vec::new();
+        let mut numbers = 0u64;
+        for m in &self.modalities {
+            lines.push(format!("{} {:?}", m.field.name, m.field.shape));
+            numbers += m.field.shape.iter().product::<usize>() as u64;
+            for (line, size) in m.encoder.get().outline(&m.field) {
+                lines.push(format!("{}.{line}", m.layer()));
+                numbers += size;
+            }
+        }
+        lines.extend(self.fusion.get().outline(&self.branches(), task.width()));
+        // Activations and their gradients; values, gradients and two moments of the parameters; four bytes each.
+        let memory = 4 * (2 * numbers * batch as u64 + 4 * parameters);
+        Outline { parameters: Some(parameters), lines, memory: Some(memory), inputs: self.fields() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::{CnnEncoder, MlpEncoder};
+    use crate::fusion::ConcatHead;
+    use consilience_core::model::Classes;
+
+    #[test]
+    fn the_outline_counts_what_is_declared() {
+        let image = Field::vector("image", vec![1, 28, 28]);
+        let table = Field::vector("table", vec![7]);
+        let architecture = Architecture {
+            modalities: vec![
+                Modality { field: image, encoder: Encoder::Cnn(CnnEncoder::default()) },
+                Modality { field: table, encoder: Encoder::Mlp(MlpEncoder { hidden: vec![5] }) },
+            ],
+            fusion: Fusion::Concat(ConcatHead { hidden: 6 }),
+        };
+        architecture.check().unwrap();
+        let task = Task::Classify(Classes::new(vec!["a".into(), "b".into()]).unwrap());
+        let cnn = 16 * 9 + 16 + 32 * 16 * 9 + 32 + 64 * 1568 + 64;
+        let expected = cnn + 5 * 7 + 5 + 6 * (64 + 5 + 2) + 6 + 2 * 6 + 2;
+        let outline = architecture.outline(&task, 64);
+        assert_eq!(outline.parameters, Some(expected as u64));
+        assert!(outline.lines.contains(&"encoders.image.conv1 16x14x14".to_owned()), "{:?}", outline.lines);
+        let names: Vec<String> = architecture.declare(&task).into_iter().map(|d| d.name).collect();
+        assert!(names.contains(&"encoders.image.conv1.weight".to_owned()));
+        assert!(names.contains(&"fusion.dense.bias".to_owned()));
+        let json = serde_json::to_value(&architecture).unwrap();
+        assert_eq!(serde_json::from_value::<Architecture>(json).unwrap(), architecture);
+    }
+}

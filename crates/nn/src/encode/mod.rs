@@ -1,0 +1,139 @@
+//! Encoders: one modality to a vector of features.
+
+mod cnn;
+mod gru;
+mod mlp;
+
+pub use cnn::CnnEncoder;
+pub use gru::GruEncoder;
+pub use mlp::MlpEncoder;
+
+use consilience_core::model::Field;
+use consilience_core::{Error, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Tensor;
+use crate::layers::Pass;
+use crate::params::Declared;
+
+/// What every encoder can do. `layer` is the prefix of its parameters' names.
+pub trait Encode {
+    /// Checks the settings, and that rows of the field's shape can be read.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the column.
+    fn check(&self, field: &Field) -> Result<()>;
+
+    /// The parameters it asks for.
+    fn declare(&self, layer: &str, field: &Field) -> Vec<Declared>;
+
+    /// How many features it gives.
+    fn width(&self, field: &Field) -> usize;
+
+    /// Rows `[rows, numbers of a row]` to features `[rows, width]`.
+    ///
+    /// # Errors
+    /// As [`Pass::param`] and [`Pass::see`].
+    fn forward(&self, pass: &Pass<'_>, layer: &str, field: &Field, x: Tensor<2>) -> Result<Tensor<2>>;
+
+    /// A line a layer with the shape of its output, and how many numbers one row takes in memory there.
+    fn outline(&self, field: &Field) -> Vec<(String, u64)>;
+}
+
+/// The encoder of a modality, by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoder {
+    /// Dense layers.
+    Mlp(MlpEncoder),
+    /// Convolutions.
+    Cnn(CnnEncoder),
+    /// A recurrent layer.
+    Gru(GruEncoder),
+}
+
+impl Encoder {
+    /// The usual encoder for rows of a field's shape: rank 3 a convolutional one, rank 2 a recurrent one, rank 1 a
+    /// dense one.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for other ranks.
+    pub fn usual(field: &Field) -> Result<Self> {
+        match field.shape.len() {
+            1 => Ok(Self::Mlp(MlpEncoder::default())),
+            2 => Ok(Self::Gru(GruEncoder::default())),
+            3 => Ok(Self::Cnn(CnnEncoder::default())),
+            rank => Err(Error::argument("no encoder reads rows of this rank")
+                .at(format!("column \"{}\"", field.name))
+                .expected("1, 2 or 3 dimensions")
+                .got(format!("{rank}, {:?}", field.shape))),
+        }
+    }
+
+    /// The encoder behind the name.
+    pub fn get(&self) -> &dyn Encode {
+        match self {
+            Self::Mlp(e) => e,
+            Self::Cnn(e) => e,
+            Self::Gru(e) => e,
+        }
+    }
+}
+
+fn wrong_shape(field: &Field, encoder: &str, expected: &str) -> Error {
+    Error::argument(format!("the {encoder} cannot read rows of this shape"))
+        .at(format!("column \"{}\"", field.name))
+        .expected(expected)
+        .got(format!("{:?}", field.shape))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend;
+    use crate::params::Params;
+    use consilience_core::seed::Seed;
+
+    #[test]
+    fn every_encoder_gives_its_width_and_refuses_other_shapes() {
+        let cases: [(Encoder, &[usize], &[usize]); 4] = [
+            (Encoder::Mlp(MlpEncoder { hidden: vec![5, 3] }), &[2, 4], &[0]),
+            (Encoder::Cnn(CnnEncoder { channels: vec![3, 2], kernel: 3, features: 5 }), &[2, 7, 9], &[2, 3, 9]),
+            (Encoder::Gru(GruEncoder { hidden: 4 }), &[1, 3, 6], &[2, 3, 6]),
+            (Encoder::Gru(GruEncoder { hidden: 4 }), &[6, 3], &[6]),
+        ];
+        for (encoder, good, bad) in cases {
+            let field = Field::vector("x", good.to_vec());
+            let e = encoder.get();
+            e.check(&field).unwrap();
+            let declared = e.declare("enc", &field);
+            assert!(declared.iter().all(|d| d.name.starts_with("enc.")));
+            let bound = Params::init(&declared, Seed::new(1)).bind(false);
+            let x = backend::constant(vec![0.5; 3 * good.iter().product::<usize>()], [3, good.iter().product()]);
+            let y = e.forward(&Pass::predicting(&bound), "enc", &field, x).unwrap();
+            assert_eq!(y.dims(), [3, e.width(&field)], "{encoder:?}");
+            assert!(!e.outline(&field).is_empty());
+            let error = e.check(&Field::vector("x", bad.to_vec())).unwrap_err();
+            assert!(error.to_string().contains("column \"x\""), "{error}");
+        }
+        assert_eq!(Encoder::usual(&Field::vector("i", vec![1, 8, 8])).unwrap(), Encoder::Cnn(CnnEncoder::default()));
+        assert!(Encoder::usual(&Field::vector("i", vec![])).is_err());
+    }
+
+    #[test]
+    fn settings_that_cannot_be_are_refused() {
+        let field = Field::vector("x", vec![1, 8, 8]);
+        let bad = [
+            Encoder::Mlp(MlpEncoder { hidden: vec![] }),
+            Encoder::Mlp(MlpEncoder { hidden: vec![0] }),
+            Encoder::Cnn(CnnEncoder { kernel: 2, ..CnnEncoder::default() }),
+            Encoder::Cnn(CnnEncoder { channels: vec![], ..CnnEncoder::default() }),
+            Encoder::Cnn(CnnEncoder { features: 0, ..CnnEncoder::default() }),
+            Encoder::Gru(GruEncoder { hidden: 0 }),
+        ];
+        for encoder in bad {
+            assert_eq!(encoder.get().check(&field).unwrap_err().exit_code(), 2, "{encoder:?}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Fusion by a head for each modality.
+
+use std::collections::BTreeMap;
+
+use consilience_core::Result;
+use consilience_core::model::Field;
+use consilience_core::registry::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{NetworkMethod, together};
+use crate::architecture::Architecture;
+use crate::encode::Encoder;
+use crate::fusion::{Fusion, LateHead};
+use crate::train::Training;
+
+/// An encoder and a linear head for each modality, trained together with the sum of their losses. The prediction is the
+/// mean of the probabilities (or values) over the modalities that are present on a row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Late {
+    /// The encoder of a modality, by column, such as `image: {cnn: {channels: [16, 32]}}`. Columns that are not named
+    /// get the usual one for their shape: rank 3 a cnn, rank 2 a gru, rank 1 an mlp.
+    pub encoders: BTreeMap<String, Encoder>,
+    /// How it is trained.
+    #[serde(flatten)]
+    pub training: Training,
+}
+
+impl Method for Late {
+    const NAME: &'static str = "late";
+    const ABOUT: &'static str = "a head for each modality, trained together; the mean of those present";
+
+    fn validate(&self) -> Result<()> {
+        self.training.validate()
+    }
+}
+
+impl NetworkMethod for Late {
+    fn architecture(&self, fields: &[Field]) -> Result<Architecture> {
+        together(fields, &self.encoders, Fusion::Late(LateHead::default()))
+    }
+
+    fn training(&self) -> &Training {
+        &self.training
+    }
+}

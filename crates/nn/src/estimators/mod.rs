@@ -1,0 +1,130 @@
+//! The methods of recipes: networks on one modality, and fusions of several.
+
+mod cnn;
+mod concat;
+mod gru;
+mod late;
+mod mlp;
+
+pub use cnn::Cnn;
+pub use concat::Concat;
+pub use gru::Gru;
+pub use late::Late;
+pub use mlp::Mlp;
+
+use std::collections::BTreeMap;
+
+use consilience_core::entry;
+use consilience_core::model::{Context, Field, Fitted, Labelled, Outline, Task};
+use consilience_core::registry::{Registry, nearest};
+use consilience_core::{Error, Result};
+
+use crate::architecture::{Architecture, Modality};
+use crate::encode::Encoder;
+use crate::fusion::{Fusion, SingleHead};
+use crate::inputs::Prepare;
+use crate::train::{self, AugmentHook, Training};
+
+/// Unfitted settings of a network.
+pub trait NetworkMethod: Send + Sync {
+    /// The architecture for prepared columns.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the column or setting that does not fit.
+    fn architecture(&self, fields: &[Field]) -> Result<Architecture>;
+
+    /// How it is trained.
+    fn training(&self) -> &Training;
+
+    /// Says before any work whether it can be fitted to such prepared columns and such a task.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the column or setting that does not fit.
+    fn check(&self, fields: &[Field], _task: &Task) -> Result<()> {
+        self.training().validate()?;
+        self.architecture(fields)?.check()
+    }
+
+    /// Fits. `prepare` is the fitted preprocessing, which the model takes in; `augment` changes raw training batches.
+    ///
+    /// # Errors
+    /// As [`train::fit`].
+    fn fit(
+        &self,
+        data: &Labelled<'_>,
+        prepare: Box<dyn Prepare>,
+        augment: Option<AugmentHook>,
+        context: &Context<'_>,
+    ) -> Result<Fitted> {
+        let architecture = self.architecture(prepare.fields())?;
+        train::fit(data, prepare, augment.as_ref(), architecture, self.training(), context)
+    }
+
+    /// What it would become: layers, parameters, memory. Empty where the columns do not fit.
+    fn outline(&self, fields: &[Field], task: &Task) -> Outline {
+        match self.architecture(fields).and_then(|a| a.check().map(|()| a)) {
+            Ok(architecture) => architecture.outline(task, self.training().batch),
+            Err(_) => Outline::default(),
+        }
+    }
+}
+
+/// Networks on one modality.
+pub static NETWORKS: Registry<dyn NetworkMethod> = Registry {
+    what: "network",
+    entries: &[
+        entry!(dyn NetworkMethod, Mlp),
+        entry!(dyn NetworkMethod, Cnn),
+        entry!(dyn NetworkMethod, Gru),
+    ],
+};
+
+/// Fusions of several modalities, trained together with their encoders.
+pub static FUSIONS: Registry<dyn NetworkMethod> = Registry {
+    what: "fusion",
+    entries: &[entry!(dyn NetworkMethod, Concat), entry!(dyn NetworkMethod, Late)],
+};
+
+/// The architecture of a network on one modality.
+fn alone(fields: &[Field], encoder: Encoder) -> Result<Architecture> {
+    let [field] = fields else {
+        return Err(Error::argument("this network reads one modality")
+            .expected("one column")
+            .got(names(fields))
+            .remedy("use fusion: concat or fusion: late for several"));
+    };
+    let modality = Modality { field: field.clone(), encoder };
+    Ok(Architecture { modalities: vec![modality], fusion: Fusion::Single(SingleHead::default()) })
+}
+
+/// The architecture of a fusion; modalities without a chosen encoder get the usual one for their shape.
+fn together(fields: &[Field], encoders: &BTreeMap<String, Encoder>, fusion: Fusion) -> Result<Architecture> {
+    if fields.len() < 2 {
+        return Err(Error::argument("a fusion needs at least two modalities")
+            .got(names(fields))
+            .remedy("name more columns in on, or fit a network to the one"));
+    }
+    let known: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
+    if let Some(name) = encoders.keys().find(|n| !known.contains(&n.as_str())) {
+        let error = Error::argument(format!("there is no modality \"{name}\""))
+            .at("encoders")
+            .expected(format!("one of {}", known.join(", ")));
+        return Err(match nearest(name, known) {
+            Some(near) => error.remedy(format!("did you mean \"{near}\"?")),
+            None => error,
+        });
+    }
+    let modality = |field: &Field| {
+        let encoder = encoders.get(&field.name).cloned().map_or_else(|| Encoder::usual(field), Ok)?;
+        Ok(Modality { field: field.clone(), encoder })
+    };
+    let modalities: Result<Vec<Modality>> = fields.iter().map(modality).collect();
+    Ok(Architecture { modalities: modalities?, fusion })
+}
+
+fn names(fields: &[Field]) -> String {
+    match fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => "none".to_owned(),
+        some => some,
+    }
+}

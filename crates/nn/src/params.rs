@@ -1,0 +1,184 @@
+//! Parameters as named arrays on the host, and as leaves of one forward pass.
+
+use std::collections::BTreeMap;
+
+use consilience_core::model::{Array, Parts};
+use consilience_core::seed::Seed;
+use consilience_core::{Error, Result};
+use rand::RngExt;
+
+use crate::backend::{self, Gradients, Tensor};
+
+/// A parameter that an architecture asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declared {
+    /// Its name: layers from the outside in, then `weight` or `bias`, with dots between.
+    pub name: String,
+    /// Its shape, in the order of PyTorch (outputs first).
+    pub shape: Vec<usize>,
+    /// It starts uniform in `[-bound, bound)`.
+    pub bound: f64,
+}
+
+impl Declared {
+    /// A parameter that starts uniform within `1 / sqrt(fan_in)`: Kaiming's uniform law with `a = sqrt 5`.
+    ///
+    /// # Reference
+    /// He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers".
+    pub fn new(name: impl Into<String>, shape: Vec<usize>, fan_in: usize) -> Self {
+        Self { name: name.into(), shape, bound: 1.0 / (fan_in.max(1) as f64).sqrt() }
+    }
+
+    /// How many numbers it has.
+    pub fn size(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// The values of a parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Param {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers, row-major.
+    pub values: Vec<f32>,
+}
+
+/// All parameters of a network, by name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Params(BTreeMap<String, Param>);
+
+impl Params {
+    /// Draws starting values; those of a name depend on the seed and the name alone.
+    pub fn init(declared: &[Declared], seed: Seed) -> Self {
+        let draw = |d: &Declared| {
+            let mut rng = seed.child(&d.name).rng();
+            let bound = d.bound as f32;
+            let values = (0..d.size()).map(|_| (rng.random::<f32>() * 2.0 - 1.0) * bound).collect();
+            (d.name.clone(), Param { shape: d.shape.clone(), values })
+        };
+        Self(declared.iter().map(draw).collect())
+    }
+
+    /// Takes the declared parameters from saved parts.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the tensor that is missing, has another shape, or holds a number that is not finite.
+    pub fn from_parts(declared: &[Declared], parts: &Parts) -> Result<Self> {
+        let mut all = BTreeMap::new();
+        for d in declared {
+            let tensor = || format!("tensor {}", d.name);
+            let (shape, values) = parts.f32(&d.name).map_err(|e| e.at(tensor()))?;
+            if shape != d.shape.as_slice() {
+                return Err(Error::model("a tensor has another shape than the architecture says")
+                    .at(tensor())
+                    .expected(format!("{:?}", d.shape))
+                    .got(format!("{shape:?}")));
+            }
+            if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
+                return Err(Error::model("a tensor holds a number that is not finite").at(tensor()).got(bad));
+            }
+            all.insert(d.name.clone(), Param { shape: d.shape.clone(), values: values.to_vec() });
+        }
+        Ok(Self(all))
+    }
+
+    /// Adds the parameters to parts, each under its name.
+    #[must_use]
+    pub fn write(&self, parts: Parts) -> Parts {
+        self.0.iter().fold(parts, |p, (name, v)| p.with(name, Array::F32(v.shape.clone(), v.values.clone())))
+    }
+
+    /// How many numbers there are.
+    pub fn count(&self) -> u64 {
+        self.0.values().map(|p| p.values.len() as u64).sum()
+    }
+
+    /// The parameters by name, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Param)> {
+        self.0.iter().map(|(n, p)| (n.as_str(), p))
+    }
+
+    /// The parameters by name, in order, to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Param)> {
+        self.0.iter_mut().map(|(n, p)| (n.as_str(), p))
+    }
+
+    /// The parameters as tensors for a forward pass: leaves that take gradients, or constants.
+    pub fn bind(&self, gradients: bool) -> Bound {
+        let tensor = |p: &Param| match gradients {
+            true => backend::leaf(p.values.clone()),
+            false => backend::constant(p.values.clone(), [p.values.len()]),
+        };
+        Bound(self.0.iter().map(|(n, p)| (n.clone(), (p.shape.clone(), tensor(p)))).collect())
+    }
+}
+
+/// Parameters as the tensors of one or more forward passes.
+pub struct Bound(BTreeMap<String, (Vec<usize>, Tensor<1>)>);
+
+impl Bound {
+    /// A parameter in its shape.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if there is none of that name with `D` dimensions.
+    pub fn get<const D: usize>(&self, name: &str) -> Result<Tensor<D>> {
+        let (shape, flat) = self.0.get(name).ok_or_else(|| Error::internal(format!("no parameter \"{name}\"")))?;
+        let shape: [usize; D] = shape
+            .as_slice()
+            .try_into()
+            .map_err(|_| Error::internal(format!("parameter \"{name}\" has shape {shape:?}, not {D} dimensions")))?;
+        Ok(flat.clone().reshape(shape))
+    }
+
+    /// The gradients of all parameters that a loss depends on, by name.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the backend cannot give them.
+    pub fn gradients(&self, mut gradients: Gradients) -> Result<BTreeMap<String, Vec<f32>>> {
+        let mut all = BTreeMap::new();
+        for (name, (_, flat)) in &self.0 {
+            if let Some(values) = backend::take_gradient(flat, &mut gradients)? {
+                all.insert(name.clone(), values);
+            }
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn starting_values_depend_on_seed_and_name_alone_and_stay_within_the_bound() {
+        let (a, b) = (Declared::new("a", vec![100, 25], 25), Declared::new("b", vec![4], 4));
+        let both = Params::init(&[a.clone(), b.clone()], Seed::new(1));
+        let one = Params::init(std::slice::from_ref(&b), Seed::new(1));
+        assert_eq!(both.0["b"], one.0["b"]);
+        assert_ne!(both.0["b"], Params::init(&[b], Seed::new(2)).0["b"]);
+        let values = &both.0["a"].values;
+        assert!(values.iter().all(|v| v.abs() <= 0.2));
+        // Uniform within .2: mean 0 and deviation .2 / sqrt 3, within five standard errors.
+        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / 2500.0;
+        let spread = (values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 2500.0).sqrt();
+        assert!(mean.abs() < 5.0 * 0.1155 / 50.0, "{mean}");
+        assert!((spread - 0.11547).abs() < 0.005, "{spread}");
+        assert_eq!(both.count(), 2504);
+    }
+
+    #[test]
+    fn loading_names_the_tensor_that_is_wrong() {
+        let declared = [Declared::new("w", vec![2], 2)];
+        let empty = Parts::new("x", Value::Null);
+        let wrong = empty.clone().with_f32("w", &[1.0]);
+        let bad = empty.clone().with_f32("w", &[1.0, f32::NAN]);
+        for parts in [&empty, &wrong, &bad] {
+            let error = Params::from_parts(&declared, parts).unwrap_err();
+            assert!(error.to_string().contains("tensor w"), "{error}");
+        }
+        let fine = Params::from_parts(&declared, &empty.clone().with_f32("w", &[1.0, 2.0])).unwrap();
+        assert_eq!(fine.write(empty).f32("w").unwrap().1, [1.0, 2.0]);
+    }
+}

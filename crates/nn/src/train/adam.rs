@@ -1,0 +1,62 @@
+//! Adam with decoupled weight decay.
+
+use std::collections::BTreeMap;
+
+use super::Step;
+use crate::params::Params;
+
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+/// `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`,
+/// `w <- w - rate (decay w + (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + e))` with `b1 = .9`, `b2 = .999`, `e = 1e-8`.
+/// Only weights decay, not biases (parameters of one dimension).
+///
+/// # Reference
+/// Kingma and Ba (2015), "Adam"; Loshchilov and Hutter (2019), "Decoupled weight decay regularization".
+#[derive(Debug, Default)]
+pub struct Adam {
+    decay: f64,
+    moments: BTreeMap<String, Moments>,
+}
+
+#[derive(Debug, Default)]
+struct Moments {
+    steps: u32,
+    first: Vec<f32>,
+    second: Vec<f32>,
+}
+
+impl Adam {
+    /// With a weight decay.
+    pub fn new(decay: f64) -> Self {
+        Self { decay, moments: BTreeMap::new() }
+    }
+}
+
+impl Step for Adam {
+    fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Vec<f32>>, rate: f64) {
+        for (name, param) in params.iter_mut() {
+            let Some(gradient) = gradients.get(name) else { continue };
+            let m = self.moments.entry(name.to_owned()).or_insert_with(|| Moments {
+                steps: 0,
+                first: vec![0.0; gradient.len()],
+                second: vec![0.0; gradient.len()],
+            });
+            m.steps += 1;
+            let t = f64::from(m.steps);
+            let size = (rate / (1.0 - BETA1.powf(t))) as f32;
+            let root = (1.0 / (1.0 - BETA2.powf(t)).sqrt()) as f32;
+            let keep = if param.shape.len() > 1 { (1.0 - rate * self.decay) as f32 } else { 1.0 };
+            let (b1, b2, epsilon) = (BETA1 as f32, BETA2 as f32, EPSILON as f32);
+            let (c1, c2) = ((1.0 - BETA1) as f32, (1.0 - BETA2) as f32);
+            let moments = m.first.iter_mut().zip(&mut m.second);
+            for ((w, g), (first, second)) in param.values.iter_mut().zip(gradient).zip(moments) {
+                *first = b1 * *first + c1 * g;
+                *second = b2 * *second + c2 * g * g;
+                *w = *w * keep - size * *first / (second.sqrt() * root + epsilon);
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Losses: cross-entropy for classes, squared error for values.
+
+use consilience_core::array::MIN_PROBABILITY;
+use consilience_core::model::{Target, Task};
+use consilience_core::{Error, Result};
+
+use crate::backend::{self, Tensor};
+use crate::fusion::Heads;
+use crate::network::Scale;
+
+/// The truth of all training rows in the form of the loss, with weights.
+pub struct Goal {
+    pub(super) task: Task,
+    /// `[rows, outputs]`: one-hot classes, or standardized values.
+    truth: Vec<f32>,
+    weight: Vec<f32>,
+}
+
+impl Goal {
+    /// Weights default to one.
+    pub fn new(target: &Target, weight: Option<&[f32]>, scale: Scale) -> Self {
+        let task = target.task();
+        let width = task.width();
+        let truth = match target {
+            Target::Classes { codes, .. } => {
+                let mut truth = vec![0.0; codes.len() * width];
+                for (row, code) in truth.chunks_mut(width).zip(codes) {
+                    row.iter_mut().skip(*code as usize).take(1).for_each(|t| *t = 1.0);
+                }
+                truth
+            }
+            Target::Values(v) => v.iter().map(|v| ((f64::from(*v) - scale.mean) / scale.deviation) as f32).collect(),
+        };
+        let weight = weight.map_or_else(|| vec![1.0; target.len()], <[f32]>::to_vec);
+        Self { task, truth, weight }
+    }
+
+    fn row(&self, position: usize) -> Result<(&[f32], f32)> {
+        let width = self.task.width();
+        let truth = self.truth.get(position * width..(position + 1) * width);
+        truth.zip(self.weight.get(position).copied()).ok_or_else(|| Error::internal("a row without a truth"))
+    }
+
+    /// The loss to train by, and the weight of the rows in it:
+    /// `sum_i w_i sum_m r_im L(head_m, y_i) / sum_i w_i`, with one head for all modalities or one for each. `None` if no
+    /// row has any modality.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for rows without a truth.
+    pub fn training(
+        &self,
+        heads: Heads,
+        positions: &[usize],
+        present: &[Vec<f32>],
+        any: &[bool],
+    ) -> Result<Option<(Tensor<1>, f64)>> {
+        let mut total = 0.0f64;
+        for (p, _) in positions.iter().zip(any).filter(|(_, any)| **any) {
+            total += f64::from(self.row(*p)?.1);
+        }
+        if total <= 0.0 {
+            return Ok(None);
+        }
+        let all: Vec<f32> = any.iter().map(|a| f32::from(u8::from(*a))).collect();
+        let mut sum: Option<Tensor<1>> = None;
+        let parts = match heads {
+            Heads::One(head) => vec![(Some(head), &all)],
+            Heads::Each(heads) => heads.into_iter().zip(present).collect(),
+        };
+        for (head, flags) in parts {
+            let Some(head) = head else { continue };
+            let part = self.head(head, positions, flags, total)?;
+            sum = Some(match sum {
+                Some(sum) => sum + part,
+                None => part,
+            });
+        }
+        Ok(sum.map(|s| (s, total)))
+    }
+
+    fn head(&self, head: Tensor<2>, positions: &[usize], flags: &[f32], total: f64) -> Result<Tensor<1>> {
+        let (rows, width) = (positions.len(), self.task.width());
+        let mut truth = Vec::with_capacity(rows * width);
+        let mut share = Vec::with_capacity(rows * width);
+        for (p, flag) in positions.iter().zip(flags) {
+            let (row, weight) = self.row(*p)?;
+            truth.extend_from_slice(row);
+            share.extend(std::iter::repeat_n((f64::from(weight * flag) / total) as f32, width));
+        }
+        let (truth, share) = (backend::constant(truth, [rows, width]), backend::constant(share, [rows, width]));
+        Ok(match self.task {
+            Task::Classify(_) => -(backend::log_softmax(head) * truth * share).sum(),
+            Task::Regress => {
+                let miss = head - truth;
+                (miss.clone() * miss * share).sum()
+            }
+        })
+    }
+
+    /// The weighted sum over present rows of the loss of what would be predicted (`-ln p_y`, or the squared error in
+    /// standard units), and of the weights. `outputs` is `[rows, outputs]`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for rows without a truth.
+    pub fn held(&self, outputs: &[f32], positions: &[usize], any: &[bool]) -> Result<(f64, f64)> {
+        let (mut sum, mut total) = (0.0f64, 0.0f64);
+        let rows = outputs.chunks(self.task.width()).zip(positions).zip(any);
+        for ((output, p), _) in rows.filter(|(_, any)| **any) {
+            let (truth, weight) = self.row(*p)?;
+            let pairs = output.iter().zip(truth);
+            let loss: f64 = match self.task {
+                Task::Classify(_) => {
+                    let p: f32 = pairs.map(|(p, t)| p * t).sum();
+                    // A comparison with NaN is false, so that NaN is not hidden by the floor.
+                    -f64::from(if p < MIN_PROBABILITY { MIN_PROBABILITY } else { p }).ln()
+                }
+                Task::Regress => pairs.map(|(v, t)| f64::from(v - t).powi(2)).sum(),
+            };
+            sum += f64::from(weight) * loss;
+            total += f64::from(weight);
+        }
+        Ok((sum, total))
+    }
+}

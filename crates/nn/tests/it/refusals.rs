@@ -1,0 +1,148 @@
+//! What cannot be is refused by name, for every method.
+
+use consilience_core::model::{Batch, Column, Context, Field, Quiet, Stop, Target, Vectors};
+use consilience_core::seed::Seed;
+use consilience_nn::{FUSIONS, NETWORKS};
+use serde_json::{Value, json};
+
+use crate::data::{Made, classes, method, normal, says};
+
+/// Rows that every method can read: one column for a network, two for a fusion.
+fn rows_for(name: &str) -> Made {
+    let column = |seed| Vectors::new(vec![1, 6, 6], normal(12 * 36, Seed::new(seed))).unwrap();
+    let mut columns = vec![("a", column(1))];
+    if FUSIONS.get(name).is_ok() {
+        columns.push(("b", column(2)));
+    }
+    Made::new(columns, classes((0..12).map(|r| r % 2).collect(), 2))
+}
+
+fn names() -> Vec<&'static str> {
+    NETWORKS.entries.iter().chain(FUSIONS.entries).map(|e| e.name).collect()
+}
+
+fn spoil(made: &mut Made, at: usize, value: f32) {
+    let Column::Vector(mut v) = made.batch.column("a").unwrap().clone() else { panic!("vectors") };
+    v.data[at] = value;
+    made.batch.set("a", Column::Vector(v)).unwrap();
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_named() {
+    for name in names() {
+        let quick = method(name, json!({"epochs": 1, "inner": 0.0}));
+        let mut made = rows_for(name);
+        let model = made.fit(quick.as_ref(), 1).unwrap().model;
+        spoil(&mut made, 3 * 36 + 5, f32::NAN);
+        let error = made.fit(quick.as_ref(), 1).unwrap_err();
+        assert_eq!(error.exit_code(), 3);
+        says(error, &["column \"a\", row id 103", "finite"]);
+        says(model.predict(&made.batch).unwrap_err(), &["column \"a\", row id 103"]);
+        let mut made = rows_for(name);
+        made.target = Target::Values((0..12).map(|r| if r == 4 { f32::INFINITY } else { 0.0 }).collect());
+        says(made.fit(quick.as_ref(), 1).unwrap_err(), &["target", "finite"]);
+        let mut made = rows_for(name);
+        made.weight = Some(vec![0.0; 12]);
+        says(made.fit(quick.as_ref(), 1).unwrap_err(), &["weight"]);
+    }
+}
+
+#[test]
+fn numbers_that_run_away_name_the_epoch_the_batch_and_the_layer() {
+    for name in names() {
+        let mut made = rows_for(name);
+        spoil(&mut made, 0, 1e38);
+        let wild = json!({"epochs": 5, "rate": 1e30, "optimizer": "sgd", "inner": 0.0, "batch": 6});
+        let error = made.fit(method(name, wild).as_ref(), 1).unwrap_err();
+        assert_eq!(error.exit_code(), 3, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("epoch 1, batch ") || text.contains("epoch 2, batch "), "{text}");
+        assert!(text.contains("layer ") || text.contains("parameter "), "{text}");
+        assert!(text.contains("clip"), "{text}");
+    }
+}
+
+#[test]
+fn no_rows_other_shapes_and_other_kinds_are_refused() {
+    for name in names() {
+        let made = rows_for(name);
+        let quick = method(name, json!({"epochs": 1}));
+        let empty = Made::new(
+            made.fields.iter().map(|f| (f.name.as_str(), Vectors { shape: f.shape.clone(), ..no_rows() })).collect(),
+            classes(vec![], 2),
+        );
+        says(empty.fit(quick.as_ref(), 1).unwrap_err(), &["no rows"]);
+        let model = made.fit(quick.as_ref(), 1).unwrap().model;
+        let narrow = Column::Vector(Vectors::new(vec![1, 6, 5], vec![0.0; 12 * 30]).unwrap());
+        let batch = made.batch.clone().with("a", narrow).unwrap();
+        says(model.predict(&batch).unwrap_err(), &["column \"a\"", "[1, 6, 6]", "[1, 6, 5]"]);
+        let text = Column::Text {
+            values: vec![String::new(); 12],
+            absent: consilience_core::model::Mask::none(12),
+        };
+        let batch = made.batch.clone().with("a", text).unwrap();
+        says(model.predict(&batch).unwrap_err(), &["column \"a\"", "text"]);
+        let nothing = model.predict(&Batch::new(vec![1, 2])).unwrap();
+        assert_eq!(nothing.absent().count(), 2);
+        assert_eq!(model.predict(&Batch::new(vec![])).unwrap().rows(), 0);
+    }
+}
+
+fn no_rows() -> Vectors {
+    Vectors { shape: vec![], data: vec![], absent: consilience_core::model::Mask::none(0) }
+}
+
+#[test]
+fn columns_that_do_not_fit_are_refused_before_any_work() {
+    let task = classes(vec![], 2).task();
+    let one = [Field::vector("a", vec![4])];
+    let two = [Field::vector("a", vec![4]), Field::vector("b", vec![1, 6, 6])];
+    for name in ["mlp", "cnn", "gru"] {
+        says(method(name, Value::Null).check(&two, &task).unwrap_err(), &["one modality", "a, b"]);
+    }
+    says(method("cnn", Value::Null).check(&one, &task).unwrap_err(), &["column \"a\"", "height"]);
+    says(method("gru", Value::Null).check(&one, &task).unwrap_err(), &["column \"a\"", "frames"]);
+    says(method("cnn", json!({"channels": [2, 2, 2]})).check(&two[1..], &task).unwrap_err(), &["halve"]);
+    for name in ["concat", "late"] {
+        says(method(name, Value::Null).check(&one, &task).unwrap_err(), &["at least two"]);
+        method(name, Value::Null).check(&two, &task).unwrap();
+        let misspelt = method(name, json!({"encoders": {"bb": {"cnn": {}}}}));
+        says(misspelt.check(&two, &task).unwrap_err(), &["\"bb\"", "did you mean \"b\""]);
+        let twice = [two[0].clone(), two[0].clone()];
+        says(method(name, Value::Null).check(&twice, &task).unwrap_err(), &["twice"]);
+        assert_eq!(method(name, Value::Null).outline(&one, &task).parameters, None);
+    }
+    says(FUSIONS.build("concat", &json!({"hidden": 0})).err().unwrap(), &["concat", "hidden"]);
+    says(NETWORKS.build("mlp", &json!({"rate": -1.0})).err().unwrap(), &["mlp", "rate"]);
+    says(NETWORKS.build("cnnn", &Value::Null).err().unwrap(), &["did you mean \"cnn\""]);
+}
+
+#[test]
+fn every_setting_is_in_the_schema_with_its_doc_and_default() {
+    let own = [("mlp", "hidden"), ("cnn", "channels"), ("gru", "hidden"), ("concat", "encoders"), ("late", "encoders")];
+    for (name, key) in own {
+        let entry = NETWORKS.get(name).map_or_else(
+            |_| FUSIONS.get(name).map(|e| ((e.schema)(), (e.resolve)(&Value::Null))),
+            |e| Ok(((e.schema)(), (e.resolve)(&Value::Null))),
+        );
+        let (schema, resolved) = entry.unwrap();
+        let resolved = resolved.unwrap();
+        let properties = schema["properties"].as_object().unwrap();
+        for key in [key, "epochs", "batch", "rate", "optimizer", "schedule", "inner", "patience", "dropout", "clip"] {
+            let property = properties.get(key).unwrap_or_else(|| panic!("{name} has no {key}"));
+            assert!(property["description"].is_string(), "{name}.{key}: {property}");
+            assert!(resolved.get(key).is_some(), "{name}.{key}");
+        }
+        let settings: Vec<&String> = resolved.as_object().unwrap().keys().collect();
+        assert!(settings.iter().all(|s| properties.contains_key(*s)), "{settings:?}");
+    }
+}
+
+#[test]
+fn a_stop_is_heard() {
+    let stop = Stop::default();
+    stop.request();
+    let context = Context::new(Seed::new(1), &Quiet, &stop);
+    let error = rows_for("mlp").fit_in(method("mlp", Value::Null).as_ref(), &context).unwrap_err();
+    assert_eq!(error.exit_code(), 130);
+}
