@@ -11,7 +11,10 @@ const FLAT: f64 = 1e-16;
 
 enum Truth {
     /// Positions among `count` classes.
-    Classes { codes: Vec<u32>, count: usize },
+    Classes {
+        codes: Vec<u32>,
+        count: usize,
+    },
     Values(Vec<f32>),
 }
 

@@ -31,11 +31,17 @@ fn data(rows: usize, width: usize, count: usize) -> (Matrix, Target, Target) {
         let center = if c % count == codes[r] as usize { 1.0 } else { 0.0 };
         center + rng.random_range(-1.0f32..1.0)
     });
-    let values = x.rows().into_iter().map(|r| 3.0 + r[0] * 2.0 - r[1] + rng.random_range(-0.1f32..0.1)).collect();
+    let values =
+        x.rows().into_iter().map(|r| 3.0 + r[0] * 2.0 - r[1] + rng.random_range(-0.1f32..0.1)).collect();
     (x, Target::Classes { classes: classes(count), codes }, Target::Values(values))
 }
 
-fn fit(entry: &Entry<dyn Learner>, x: &Matrix, target: &Target, weight: Option<&[f32]>) -> Result<Box<dyn FittedLearner>> {
+fn fit(
+    entry: &Entry<dyn Learner>,
+    x: &Matrix,
+    target: &Target,
+    weight: Option<&[f32]>,
+) -> Result<Box<dyn FittedLearner>> {
     let learner = (entry.build)(&parameters(entry.name)).unwrap();
     let stop = Stop::default();
     learner.fit(x.view(), target, weight, &Context::new(Seed::new(5), &Quiet, &stop))
@@ -59,7 +65,8 @@ fn loaders() -> Loaders {
 fn loss(p: &Matrix, target: &Target) -> f64 {
     match target {
         Target::Values(values) => {
-            p.column(0).iter().zip(values).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / values.len() as f64
+            p.column(0).iter().zip(values).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
+                / values.len() as f64
         }
         Target::Classes { codes, .. } => {
             let own = |(r, c): (usize, &u32)| -f64::from(p[[r, *c as usize]].max(1e-7)).ln();
@@ -102,12 +109,17 @@ fn outputs_are_distributions_or_values_and_beat_the_floor() {
             assert!(fitted.parameters() > 0);
             if matches!(target, Target::Classes { .. }) {
                 for row in p.rows() {
-                    assert!((row.sum() - 1.0).abs() < 1e-5 && row.iter().all(|v| *v >= 0.0), "{}", entry.name);
+                    assert!(
+                        (row.sum() - 1.0).abs() < 1e-5 && row.iter().all(|v| *v >= 0.0),
+                        "{}",
+                        entry.name
+                    );
                 }
             }
             assert_eq!(fitted.predict(x.slice(ndarray::s![..0, ..])).unwrap().nrows(), 0);
             if entry.name != "constant" {
-                let floor = fit(REGISTRY.get("constant").unwrap(), &take(&half), &target.take(&half), None).unwrap();
+                let floor =
+                    fit(REGISTRY.get("constant").unwrap(), &take(&half), &target.take(&half), None).unwrap();
                 let floor = loss(&floor.predict(take(&rest).view()).unwrap(), &target.take(&rest));
                 let own = loss(&p, &target.take(&rest));
                 assert!(own < 0.8 * floor, "{}: {own}, floor {floor}", entry.name);
@@ -283,7 +295,8 @@ fn a_weight_of_two_is_a_row_twice() {
         for (x, target) in tasks(entry, 40, 3) {
             let twice: Vec<usize> = (0..40).chain(0..10).collect();
             let weight: Vec<f32> = (0..40).map(|r| if r < 10 { 2.0 } else { 1.0 }).collect();
-            let repeated = fit(entry, &x.select(ndarray::Axis(0), &twice), &target.take(&twice), None).unwrap();
+            let repeated =
+                fit(entry, &x.select(ndarray::Axis(0), &twice), &target.take(&twice), None).unwrap();
             let weighted = fit(entry, &x, &target, Some(&weight)).unwrap();
             let (a, b) = (repeated.predict(x.view()).unwrap(), weighted.predict(x.view()).unwrap());
             // Naive Bayes smooths by the plain variance of the rows, which repeated rows change in the ninth digit.

@@ -18,7 +18,8 @@ pub struct Constant {}
 
 impl Method for Constant {
     const NAME: &'static str = "constant";
-    const ABOUT: &'static str = "class shares or the mean, whatever the row: the floor that everything must beat";
+    const ABOUT: &'static str =
+        "class shares or the mean, whatever the row: the floor that everything must beat";
 }
 
 impl Learner for Constant {
@@ -81,7 +82,8 @@ impl FittedLearner for Same {
     }
 
     fn save(&self) -> Result<Parts> {
-        Ok(Parts::new(self.kind(), json!({"width": self.width, "outputs": self.output.len()})).with_f32("output", &self.output))
+        Ok(Parts::new(self.kind(), json!({"width": self.width, "outputs": self.output.len()}))
+            .with_f32("output", &self.output))
     }
 
     fn parameters(&self) -> u64 {
@@ -92,7 +94,9 @@ impl FittedLearner for Same {
 pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedLearner>> {
     let output = parts.f32("output")?.1.to_vec();
     if output.is_empty() || output.len() != parts.field::<usize>("outputs")? {
-        return Err(Error::model("the saved \"constant\" is damaged").got(format!("{} outputs", output.len())));
+        return Err(
+            Error::model("the saved \"constant\" is damaged").got(format!("{} outputs", output.len()))
+        );
     }
     Ok(Box::new(Same { width: parts.field("width")?, output }))
 }

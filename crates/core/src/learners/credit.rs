@@ -19,8 +19,10 @@ struct Credit {
 
 /// A seeded split with `fit` rows standardized by their own means and deviations; `None` without the shared data.
 fn credit(seed: u64, fit: usize) -> Option<Credit> {
-    let shared = std::env::var_os("CSL_SHARED")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")), PathBuf::from);
+    let shared = std::env::var_os("CSL_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
+        PathBuf::from,
+    );
     let path = shared.join("data/fusion/credit_default/UCI_Credit_Card.csv");
     let Ok(mut reader) = csv::Reader::from_path(&path) else {
         assert!(std::env::var("CSL_REQUIRE_SHARED").as_deref() != Ok("1"), "{} is missing", path.display());
@@ -32,12 +34,15 @@ fn credit(seed: u64, fit: usize) -> Option<Credit> {
     assert_eq!(rows.len(), 30_000);
     rows.shuffle(&mut Seed::new(seed).rng());
     let width = rows[0].len() - 2;
-    let mean: Vec<f64> = (0..width).map(|f| rows[..fit].iter().map(|r| r[f + 1]).sum::<f64>() / fit as f64).collect();
+    let mean: Vec<f64> =
+        (0..width).map(|f| rows[..fit].iter().map(|r| r[f + 1]).sum::<f64>() / fit as f64).collect();
     let deviation: Vec<f64> = (0..width)
         .map(|f| (rows[..fit].iter().map(|r| (r[f + 1] - mean[f]).powi(2)).sum::<f64>() / fit as f64).sqrt())
         .collect();
     let matrix = |rows: &[Vec<f64>]| {
-        Matrix::from_shape_fn((rows.len(), width), |(r, f)| ((rows[r][f + 1] - mean[f]) / deviation[f]) as f32)
+        Matrix::from_shape_fn((rows.len(), width), |(r, f)| {
+            ((rows[r][f + 1] - mean[f]) / deviation[f]) as f32
+        })
     };
     let codes = |rows: &[Vec<f64>]| rows.iter().map(|r| r[width + 1] as u32).collect::<Vec<u32>>();
     let (train, judge) = (&rows[..fit], &rows[24_000..]);
@@ -71,7 +76,8 @@ fn judged(data: &Credit, name: &str, parameters: Value) -> (f64, f64, Vec<f32>) 
     let target = Target::Classes { classes, codes: data.codes.clone() };
     let stop = Stop::default();
     let started = std::time::Instant::now();
-    let fitted = learner.fit(data.x.view(), &target, None, &Context::new(Seed::new(1), &Quiet, &stop)).unwrap();
+    let fitted =
+        learner.fit(data.x.view(), &target, None, &Context::new(Seed::new(1), &Quiet, &stop)).unwrap();
     let fit_seconds = started.elapsed().as_secs_f64();
     let p = fitted.predict(data.judge_x.view()).unwrap().column(1).to_vec();
     let (a, l) = (auc(&data.judge, &p), log_loss(&data.judge, &p));

@@ -1,4 +1,7 @@
 //! Gradient boosting of trees.
+//!
+//! Our own and not the crate `perpetual`: the fit of its 3.0.0-rc.2 depends on the memory that happens to be free and
+//! on the limit set for it, it cannot be stopped, and part of a regression lies outside its trees.
 
 use ndarray::Axis;
 use rand::seq::SliceRandom;
@@ -98,7 +101,11 @@ impl Method for GradientBoosting {
 
     fn validate(&self) -> Result<()> {
         let range = |name: &str, fits: bool, expected: &str, got: String| {
-            if fits { Ok(()) } else { Err(Error::argument("out of range").at(name).expected(expected).got(got)) }
+            if fits {
+                Ok(())
+            } else {
+                Err(Error::argument("out of range").at(name).expected(expected).got(got))
+            }
         };
         let share = |v: f64| v > 0.0 && v <= 1.0;
         let above = |v: f64| v.is_finite() && v >= 0.0;
@@ -109,13 +116,23 @@ impl Method for GradientBoosting {
             "above 0, at most 1",
             self.learning_rate.to_string(),
         )?;
-        range("max_leaves", (2..=65536).contains(&self.max_leaves), "2 to 65536", self.max_leaves.to_string())?;
+        range(
+            "max_leaves",
+            (2..=65536).contains(&self.max_leaves),
+            "2 to 65536",
+            self.max_leaves.to_string(),
+        )?;
         range("min_leaf", self.min_leaf >= 1, "at least 1", self.min_leaf.to_string())?;
         range("min_hessian", above(self.min_hessian), "finite, not negative", self.min_hessian.to_string())?;
         range("l2", above(self.l2), "finite, not negative", self.l2.to_string())?;
         range("bins", (2..=255).contains(&self.bins), "2 to 255", self.bins.to_string())?;
         range("row_share", share(self.row_share), "above 0, at most 1", self.row_share.to_string())?;
-        range("feature_share", share(self.feature_share), "above 0, at most 1", self.feature_share.to_string())?;
+        range(
+            "feature_share",
+            share(self.feature_share),
+            "above 0, at most 1",
+            self.feature_share.to_string(),
+        )?;
         let holdout = self.holdout > 0.0 && self.holdout <= 0.5;
         range("holdout", holdout, "above 0, at most .5", self.holdout.to_string())
     }
@@ -278,7 +295,8 @@ impl FittedLearner for Boosted {
         let columns = self.present.as_ref().map_or(1, Present::classes);
         predict_blocks(x, columns, BLOCK / 8, |block| {
             let outputs = self.base.len();
-            let mut scores: Vec<f64> = self.base.iter().copied().cycle().take(block.nrows() * outputs).collect();
+            let mut scores: Vec<f64> =
+                self.base.iter().copied().cycle().take(block.nrows() * outputs).collect();
             for tree in 0..self.trees.count() {
                 let output = tree % outputs;
                 for (row, scores) in block.rows().into_iter().zip(scores.chunks_exact_mut(outputs)) {
@@ -286,8 +304,10 @@ impl FittedLearner for Boosted {
                 }
             }
             match &self.present {
-                None => Matrix::from_shape_vec((block.nrows(), 1), scores.iter().map(|s| *s as f32).collect())
-                    .map_err(|e| Error::internal(e.to_string())),
+                None => {
+                    Matrix::from_shape_vec((block.nrows(), 1), scores.iter().map(|s| *s as f32).collect())
+                        .map_err(|e| Error::internal(e.to_string()))
+                }
                 Some(present) => {
                     let mut p = Matrix::zeros((block.nrows(), present.count()));
                     for (scores, mut out) in scores.chunks_exact(outputs).zip(p.rows_mut()) {

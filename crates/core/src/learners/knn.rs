@@ -63,7 +63,9 @@ impl Method for Knn {
             return Err(Error::argument("must be at least 1").at("k").got(0));
         }
         if !(self.smoothing.is_finite() && self.smoothing >= 0.0) {
-            return Err(Error::argument("must be finite and not negative").at("smoothing").got(self.smoothing));
+            return Err(Error::argument("must be finite and not negative")
+                .at("smoothing")
+                .got(self.smoothing));
         }
         Ok(())
     }
@@ -206,7 +208,8 @@ impl Neighbours {
         let sum: f64 = votes.iter().sum();
         match &self.truth {
             Truth::Values(values) => {
-                out[0] = found.iter().zip(&votes).map(|((_, i), v)| v * f64::from(values[*i])).sum::<f64>() / sum;
+                out[0] =
+                    found.iter().zip(&votes).map(|((_, i), v)| v * f64::from(values[*i])).sum::<f64>() / sum;
             }
             Truth::Classes { codes, .. } => {
                 // Votes by distance have no unit; smoothing counts in neighbours.
@@ -267,10 +270,13 @@ impl FittedLearner for Neighbours {
 
     fn save(&self) -> Result<Parts> {
         let (config, name) = match &self.truth {
-            Truth::Classes { present, .. } => (json!({"settings": self.settings, "present": present}), "codes"),
+            Truth::Classes { present, .. } => {
+                (json!({"settings": self.settings, "present": present}), "codes")
+            }
             Truth::Values(_) => (json!({"settings": self.settings}), "values"),
         };
-        let parts = Parts::new(self.kind(), config).with_matrix("rows", &self.rows).with_f32("weight", &self.weight);
+        let parts =
+            Parts::new(self.kind(), config).with_matrix("rows", &self.rows).with_f32("weight", &self.weight);
         Ok(match &self.truth {
             Truth::Classes { codes, .. } => parts.with_u32(name, codes),
             Truth::Values(values) => parts.with_f32(name, values),
@@ -302,8 +308,11 @@ pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedLearner>>
         (Truth::Values(values), count)
     };
     if count != rows.nrows() || weight.len() != rows.nrows() || count == 0 {
-        return Err(Error::model("the saved \"knn\" has parts of different lengths")
-            .got(format!("{} rows, {count} answers, {} weights", rows.nrows(), weight.len())));
+        return Err(Error::model("the saved \"knn\" has parts of different lengths").got(format!(
+            "{} rows, {count} answers, {} weights",
+            rows.nrows(),
+            weight.len()
+        )));
     }
     Ok(Box::new(Neighbours::new(settings, rows, truth, weight)))
 }
@@ -320,7 +329,8 @@ mod tests {
     fn the_search_is_exact() {
         let mut rng = Seed::new(2).rng();
         for (offset, scale) in [(0.0f32, 1.0f32), (10_000.0, 1.0), (0.0, 1e25)] {
-            let mut rows = Matrix::from_shape_fn((700, 6), |_| offset + scale * rng.random_range(-1.0f32..1.0));
+            let mut rows =
+                Matrix::from_shape_fn((700, 6), |_| offset + scale * rng.random_range(-1.0f32..1.0));
             for i in 0..40 {
                 let twin = rows.row(i).to_owned();
                 rows.row_mut(i + 300).assign(&twin);

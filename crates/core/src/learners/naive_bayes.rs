@@ -284,9 +284,8 @@ pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedLearner>>
     present.check(2)?;
     let shape = (present.count(), parts.field::<usize>("width")?);
     let damaged = |name: &str| Error::model(format!("the saved \"naive_bayes\" has a damaged \"{name}\""));
-    let matrix = |name: &str| {
-        Array2::from_shape_vec(shape, parts.f64(name)?.to_vec()).map_err(|_| damaged(name))
-    };
+    let matrix =
+        |name: &str| Array2::from_shape_vec(shape, parts.f64(name)?.to_vec()).map_err(|_| damaged(name));
     let vector = |name: &str| match parts.f64(name)? {
         v if v.len() == shape.0 => Ok(Array1::from(v.to_vec())),
         _ => Err(damaged(name)),

@@ -78,13 +78,18 @@ impl Method for RandomForest {
             return Err(Error::argument("must be at least 1").at("min_leaf").got(0));
         }
         if let Some(share) = self.feature_share.filter(|s| !(*s > 0.0 && *s <= 1.0)) {
-            return Err(Error::argument("out of range").at("feature_share").expected("above 0, at most 1").got(share));
+            return Err(Error::argument("out of range")
+                .at("feature_share")
+                .expected("above 0, at most 1")
+                .got(share));
         }
         if !(2..=255).contains(&self.bins) {
             return Err(Error::argument("out of range").at("bins").expected("2 to 255").got(self.bins));
         }
         if !(self.smoothing.is_finite() && self.smoothing >= 0.0) {
-            return Err(Error::argument("must be finite and not negative").at("smoothing").got(self.smoothing));
+            return Err(Error::argument("must be finite and not negative")
+                .at("smoothing")
+                .got(self.smoothing));
         }
         Ok(())
     }
@@ -110,7 +115,7 @@ impl Learner for RandomForest {
         if present.as_ref().is_some_and(|(p, _)| p.count() < 2) {
             return Ok(Box::new(Same::of(x.ncols(), target, weight)));
         }
-        let data = Binned::new(x, self.bins as usize, &context.stop.clone())?;
+        let data = Binned::new(x, self.bins as usize, context.stop)?;
         let width = x.ncols();
         match (present, target) {
             (Some((present, codes)), _) => {
@@ -133,7 +138,8 @@ impl Learner for RandomForest {
                 let total: f64 = weight.iter().sum();
                 let mean = values.iter().zip(&weight).map(|(v, w)| f64::from(*v) * w).sum::<f64>() / total;
                 let around: Vec<f64> = values.iter().map(|v| f64::from(*v) - mean).collect();
-                let grown = self.grow(&data, Truth::Values(&around), &weight, (width as f64 / 3.0).ceil(), context)?;
+                let grown =
+                    self.grow(&data, Truth::Values(&around), &weight, (width as f64 / 3.0).ceil(), context)?;
                 Ok(Box::new(Forest { present: None, mean, trees: Trees::new(width, 1, grown)? }))
             }
         }
@@ -168,7 +174,11 @@ impl RandomForest {
             .map(|t| {
                 context.stop.check()?;
                 let tree = grower.grow(&seed.item(t));
-                context.progress.step(done.fetch_add(1, Ordering::Relaxed) + 1, u64::from(self.trees), "trees");
+                context.progress.step(
+                    done.fetch_add(1, Ordering::Relaxed) + 1,
+                    u64::from(self.trees),
+                    "trees",
+                );
                 Ok(tree)
             })
             .collect()
@@ -229,6 +239,9 @@ pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedLearner>>
     let trees = Trees::load(parts, parts.field("width")?, outputs)?;
     match parts.f64("mean")? {
         [mean] if trees.count() > 0 => Ok(Box::new(Forest { present, mean: *mean, trees })),
-        _ => Err(Error::model("the saved \"random_forest\" is damaged").expected("one mean and at least one tree")),
+        _ => {
+            Err(Error::model("the saved \"random_forest\" is damaged")
+                .expected("one mean and at least one tree"))
+        }
     }
 }

@@ -34,7 +34,8 @@ pub(super) fn check_lengths(rows: usize, target: &Target, weight: Option<&[f32]>
     }
     match target {
         Target::Classes { classes, codes } => {
-            if let Some((row, code)) = codes.iter().enumerate().find(|(_, c)| **c as usize >= classes.count()) {
+            if let Some((row, code)) = codes.iter().enumerate().find(|(_, c)| **c as usize >= classes.count())
+            {
                 return Err(Error::data("a class code is out of range")
                     .at(format!("row {row}"))
                     .expected(format!("below {}", classes.count()))

@@ -15,7 +15,11 @@ use crate::error::{Error, Result};
 pub fn cholesky_solve(a: &Array2<f64>, b: &Array2<f64>) -> Result<Option<Array2<f64>>> {
     let n = a.nrows();
     if a.ncols() != n || b.nrows() != n {
-        return Err(Error::internal(format!("a system of shape {:?} with a right side {:?}", a.dim(), b.dim())));
+        return Err(Error::internal(format!(
+            "a system of shape {:?} with a right side {:?}",
+            a.dim(),
+            b.dim()
+        )));
     }
     if n == 0 {
         return Ok(Some(b.clone()));

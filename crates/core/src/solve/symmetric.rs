@@ -98,7 +98,9 @@ fn checked(matrix: &Array2<f64>) -> Result<usize> {
         return Err(Error::data("a symmetric matrix must be square").got(format!("{n} x {m}")));
     }
     if let Some(((i, j), v)) = matrix.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        return Err(Error::data("a matrix holds a number that is not finite").at(format!("entry {i}, {j}")).got(v));
+        return Err(Error::data("a matrix holds a number that is not finite")
+            .at(format!("entry {i}, {j}"))
+            .got(v));
     }
     let largest = matrix.iter().fold(0.0f64, |a, v| a.max(v.abs()));
     for i in 0..n {

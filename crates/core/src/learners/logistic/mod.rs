@@ -60,7 +60,9 @@ impl Method for Logistic {
             return Err(Error::argument("must be finite and above 0").at("c").got(self.c));
         }
         if !(self.tolerance.is_finite() && self.tolerance >= 0.0) {
-            return Err(Error::argument("must be finite and not negative").at("tolerance").got(self.tolerance));
+            return Err(Error::argument("must be finite and not negative")
+                .at("tolerance")
+                .got(self.tolerance));
         }
         if self.max_steps == 0 {
             return Err(Error::argument("must be at least 1").at("max_steps").got(0));
@@ -93,7 +95,8 @@ impl Learner for Logistic {
         }
         let weight = mean_one(weight, x.nrows());
         let objective = Objective::new(x, present.narrow(codes), present.count(), weight, self.c);
-        let mut end = End { theta: vec![0.0; objective.size()], steps: 0, slope: f64::INFINITY, converged: false };
+        let mut end =
+            End { theta: vec![0.0; objective.size()], steps: 0, slope: f64::INFINITY, converged: false };
         let work = objective.size().saturating_mul(objective.size()).saturating_mul(x.nrows());
         if objective.size() <= NEWTON_WIDTH && work <= NEWTON_WORK {
             self.newton(&objective, &mut end, context)?;
@@ -123,7 +126,11 @@ impl Logistic {
         while end.steps < self.max_steps {
             context.stop.check()?;
             end.slope = largest(&gradient);
-            context.progress.step(u64::from(end.steps), u64::from(self.max_steps), &format!("loss {value:.5}"));
+            context.progress.step(
+                u64::from(end.steps),
+                u64::from(self.max_steps),
+                &format!("loss {value:.5}"),
+            );
             if end.slope <= self.tolerance {
                 end.converged = true;
                 return Ok(());
@@ -234,5 +241,61 @@ pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedLearner>>
         }
         _ => Err(Error::model("the saved \"logistic\" has weights of the wrong shape")
             .expected(format!("{outputs} x {width}, and {outputs} intercepts"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Quiet, Stop};
+    use crate::seed::Seed;
+    use rand::RngExt;
+
+    /// Both methods end at the same minimum, also where features differ in scale by ten thousand.
+    #[test]
+    fn newton_and_quasi_newton_agree() {
+        let mut rng = Seed::new(9).rng();
+        for classes in [2u32, 4] {
+            let x = Matrix::from_shape_fn((300, 5), |(_, c)| {
+                rng.random_range(-1.0f32..1.0) * 100f32.powi(c as i32 - 2) + 3.0
+            });
+            let codes: Vec<u32> = x
+                .rows()
+                .into_iter()
+                .map(|r| {
+                    (((r[1] - 3.0) * 100.0 + (r[2] - 3.0)).abs() * 2.0 + rng.random_range(0.0f32..1.0)) as u32
+                })
+                .map(|c| c.min(classes - 1))
+                .collect();
+            let objective = Objective::new(x.view(), codes, classes as usize, vec![1.0; 300], 1.0);
+            let stop = Stop::default();
+            let context = Context::new(Seed::new(1), &Quiet, &stop);
+            let start = || End {
+                theta: vec![0.0; objective.size()],
+                steps: 0,
+                slope: f64::INFINITY,
+                converged: false,
+            };
+            let method = Logistic { tolerance: 1e-9, ..Logistic::default() };
+            let (mut newton, mut quasi) = (start(), start());
+            method.newton(&objective, &mut newton, &context).unwrap();
+            method.quasi_newton(&objective, &mut quasi, &context).unwrap();
+            assert!(newton.converged && newton.steps < 20, "{}", newton.steps);
+            assert!(quasi.converged && quasi.steps < 300, "{}", quasi.steps);
+            let (a, b) = (objective.unscaled(&newton.theta), objective.unscaled(&quasi.theta));
+            let p = |weights: &Array2<f64>, intercepts: &Array1<f64>| {
+                let mut logits = x.mapv(f64::from).dot(&weights.t()) + intercepts;
+                for mut row in logits.rows_mut() {
+                    let first = row[0];
+                    // A common shift of all logits changes no probability.
+                    if row.len() > 1 {
+                        row -= first;
+                    }
+                }
+                logits
+            };
+            let apart = (p(&a.0, &a.1) - p(&b.0, &b.1)).iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            assert!(apart < 1e-5, "{classes} classes: logits {apart} apart");
+        }
     }
 }

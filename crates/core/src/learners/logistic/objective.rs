@@ -46,7 +46,13 @@ struct Share {
 }
 
 impl<'a> Objective<'a> {
-    pub(super) fn new(x: ArrayView2<'a, f32>, codes: Vec<u32>, classes: usize, weight: Vec<f64>, c: f64) -> Self {
+    pub(super) fn new(
+        x: ArrayView2<'a, f32>,
+        codes: Vec<u32>,
+        classes: usize,
+        weight: Vec<f64>,
+        c: f64,
+    ) -> Self {
         let total: f64 = weight.iter().sum();
         let mut center = Array1::<f64>::zeros(x.ncols());
         for (row, w) in x.rows().into_iter().zip(&weight) {
@@ -144,7 +150,8 @@ impl<'a> Objective<'a> {
                 for k in 0..self.outputs {
                     for l in 0..=k {
                         let mut scaled = z.clone();
-                        for (j, (mut row, i)) in scaled.axis_iter_mut(Axis(0)).zip(range.clone()).enumerate() {
+                        for (j, (mut row, i)) in scaled.axis_iter_mut(Axis(0)).zip(range.clone()).enumerate()
+                        {
                             let curve = match (self.outputs, k == l) {
                                 (1, _) => p[[j, 0]] * p[[j, 1]],
                                 (_, true) => p[[j, k]] * (1.0 - p[[j, k]]),
@@ -232,15 +239,15 @@ mod tests {
             objective.value(&theta, &mut gradient);
             let hessian = objective.hessian(&theta);
             let h = 1e-5;
-            for i in 0..theta.len() {
+            for (i, slope) in gradient.iter().enumerate() {
                 let (mut up, mut down) = (theta.clone(), theta.clone());
                 up[i] += h;
                 down[i] -= h;
                 let mut high = vec![0.0; theta.len()];
                 let rise = objective.value(&up, &mut high) - objective.value(&down, &mut scratch);
-                assert!((rise / (2.0 * h) - gradient[i]).abs() < 1e-8, "{classes} {i}");
-                for j in 0..theta.len() {
-                    let bend = (high[j] - scratch[j]) / (2.0 * h);
+                assert!((rise / (2.0 * h) - slope).abs() < 1e-8, "{classes} {i}");
+                for (j, (high, low)) in high.iter().zip(&scratch).enumerate() {
+                    let bend = (high - low) / (2.0 * h);
                     assert!((bend - hessian[[i, j]]).abs() < 1e-7, "{classes} {i} {j}");
                 }
             }

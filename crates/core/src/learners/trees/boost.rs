@@ -79,10 +79,10 @@ impl Booster<'_> {
         while leaves.len() < self.max_leaves {
             let mut best: Option<(usize, f64)> = None;
             for (i, leaf) in leaves.iter().enumerate() {
-                if let Some(split) = leaf.split {
-                    if best.is_none_or(|(_, gain)| split.gain > gain) {
-                        best = Some((i, split.gain));
-                    }
+                if let Some(split) = leaf.split
+                    && best.is_none_or(|(_, gain)| split.gain > gain)
+                {
+                    best = Some((i, split.gain));
                 }
             }
             let Some((at, _)) = best else { break };
@@ -155,7 +155,14 @@ impl Booster<'_> {
     }
 
     /// Histograms and splits of two new leaves: the smaller one is counted, the larger one is what is left.
-    fn children(&self, sides: Sides<'_>, rows: &[u32], features: &[usize], gradient: &[f32], hessian: &[f32]) {
+    fn children(
+        &self,
+        sides: Sides<'_>,
+        rows: &[u32],
+        features: &[usize],
+        gradient: &[f32],
+        hessian: &[f32],
+    ) {
         let Sides { small, large, cells } = sides;
         let few = &rows[small.start..small.end];
         let pairs = gather(few, gradient, hessian);
@@ -278,7 +285,9 @@ mod tests {
         let x = Array2::from_shape_fn((64, 1), |(r, _)| r as f32);
         let y: Vec<f32> = (0..64).map(|r| (r * r) as f32).collect();
         let gradient: Vec<f32> = y.iter().map(|v| -v).collect();
-        for (max_leaves, max_depth, min_leaf, want) in [(5, 99, 1, 5), (99, 2, 1, 4), (99, 99, 20, 3), (1, 9, 1, 1)] {
+        for (max_leaves, max_depth, min_leaf, want) in
+            [(5, 99, 1, 5), (99, 2, 1, 4), (99, 99, 20, 3), (1, 9, 1, 1)]
+        {
             let mut said = grow(&x, &y, |data| {
                 let b =
                     Booster { data, rate: 1.0, max_leaves, max_depth, min_leaf, min_hessian: 0.0, l2: 0.0 };

@@ -31,7 +31,14 @@ impl Tree {
     }
 
     /// Makes a node a split: rows with `x[feature] <= threshold` go left.
-    pub(in crate::learners) fn split(&mut self, node: usize, feature: usize, threshold: f32, left: usize, right: usize) {
+    pub(in crate::learners) fn split(
+        &mut self,
+        node: usize,
+        feature: usize,
+        threshold: f32,
+        left: usize,
+        right: usize,
+    ) {
         self.feature[node] = feature as u32;
         self.threshold[node] = threshold;
         self.left[node] = left as u32;
@@ -90,7 +97,9 @@ impl Trees {
             all.values.extend(tree.values);
             let ends = (u32::try_from(all.feature.len()), u32::try_from(all.values.len() / outputs.max(1)));
             let (Ok(nodes), Ok(leaves)) = ends else {
-                return Err(Error::data("the trees have more than 4,294,967,295 nodes").remedy("fit fewer trees"));
+                return Err(
+                    Error::data("the trees have more than 4,294,967,295 nodes").remedy("fit fewer trees")
+                );
             };
             all.nodes.push(nodes);
             all.starts.push(leaves);
@@ -176,8 +185,8 @@ impl Trees {
         {
             return false;
         }
-        let pairs = self.nodes.windows(2).zip(self.starts.windows(2));
-        pairs.into_iter().all(|(n, s)| {
+        let mut pairs = self.nodes.windows(2).zip(self.starts.windows(2));
+        pairs.all(|(n, s)| {
             let (first, end) = (n[0] as usize, n[1] as usize);
             // Children come after their parent, so no walk goes round in circles.
             first < end
@@ -186,7 +195,7 @@ impl Trees {
                 && (first..end).all(|node| {
                     let (left, right) = (self.left[node] as usize, self.right[node] as usize);
                     if self.feature[node] == LEAF {
-                        return (self.left[node]) < s[1] - s[0];
+                        return self.left[node] < s[1] - s[0];
                     }
                     let here = node - first;
                     (self.feature[node] as usize) < self.width

@@ -107,9 +107,16 @@ impl Grower<'_> {
                 self.leaf(&mut tree, node, here, &weight);
                 continue;
             };
-            let middle = start + partition(here, self.data.column(split.feature), split.bin, &mut scratch.moved);
+            let middle =
+                start + partition(here, self.data.column(split.feature), split.bin, &mut scratch.moved);
             let (left, right) = (tree.push(), tree.push());
-            tree.split(node, split.feature, self.data.edge(split.feature, usize::from(split.bin)), left, right);
+            tree.split(
+                node,
+                split.feature,
+                self.data.edge(split.feature, usize::from(split.bin)),
+                left,
+                right,
+            );
             open.push(Open { start: middle, end, depth: depth + 1, node: right });
             open.push(Open { start, end: middle, depth: depth + 1, node: left });
         }
@@ -182,10 +189,10 @@ impl Grower<'_> {
                 Truth::Classes { .. } => self.scan_classes(scratch),
                 Truth::Values(_) => self.scan_values(scratch),
             };
-            if let Some((bin, score)) = found {
-                if best.is_none_or(|b| score > b.score) {
-                    best = Some(Split { feature, bin, score });
-                }
+            if let Some((bin, score)) = found
+                && best.is_none_or(|b| score > b.score)
+            {
+                best = Some(Split { feature, bin, score });
             }
         }
         best
