@@ -10,4 +10,5 @@ mod toy;
 
 pub use parts::Part;
 pub use permutation::{Importance, PermutationImportance, PermutationSettings, permutation_importance};
+pub use predict::Rows;
 pub use subsets::{SubsetScore, SubsetScores, subset_scores};

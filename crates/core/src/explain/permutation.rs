@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Part, check};
-use super::predict::{Rows, present};
+use super::predict::{Reader, Rows, present};
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
-use crate::model::{Model, Source, Target};
+use crate::model::Model;
 use crate::seed::Seed;
 
 /// How often columns are permuted, and how many rows are in memory at once.
@@ -63,29 +63,22 @@ pub struct PermutationImportance {
 /// A missing value or an absent modality moves with the row that it belongs to. Parts that carry the same information
 /// hide each other: each alone may have no importance. The model is run `parts * repeats + 1` times over the rows.
 ///
-/// * `rows`: positions in `source`, rows that the model was not fitted on;
-/// * `target`, `weight`: one entry for each of `rows`.
-///
 /// # Errors
 /// [`Error::Argument`] for no parts, no repeats or a metric that does not suit; [`Error::Data`] for fewer than two rows,
 /// lengths that differ, columns that are not there, or rows none of which is predicted; whatever the model says.
 ///
 /// # Reference
 /// A. Fisher, C. Rudin, F. Dominici, All models are wrong, but many are useful, JMLR 20 (2019).
-#[allow(clippy::too_many_arguments)]
 pub fn permutation_importance(
     model: &dyn Model,
-    source: &dyn Source,
-    rows: &[usize],
-    target: &Target,
-    weight: Option<&[f32]>,
+    rows: &Rows<'_>,
     metric: &dyn Metric,
     parts: &[Part],
     settings: &PermutationSettings,
     seed: Seed,
 ) -> Result<PermutationImportance> {
-    let data = Rows { model, source, rows, target, weight, block: settings.block_rows };
-    data.check()?;
+    let data = Reader::new(model, rows, settings.block_rows)?;
+    let rows = rows.rows;
     check(parts, model)?;
     if rows.len() < 2 {
         return Err(Error::data("one row cannot be permuted").expected("two rows at least"));
@@ -135,13 +128,14 @@ mod tests {
     use super::super::toy::{Toy, data};
     use super::*;
     use crate::metrics::{Auc, LogLoss};
+    use crate::model::Target;
 
     fn run(settings: &PermutationSettings, parts: &[Part], metric: &dyn Metric) -> PermutationImportance {
         let (source, target) = data(400);
         let rows: Vec<usize> = (0..400).collect();
+        let rows = Rows { source: &source, rows: &rows, target: &target, weight: None };
         let seed = Seed::new(3);
-        permutation_importance(&Toy::new(), &source, &rows, &target, None, metric, parts, settings, seed)
-            .unwrap()
+        permutation_importance(&Toy::new(), &rows, metric, parts, settings, seed).unwrap()
     }
 
     #[test]
@@ -182,9 +176,8 @@ mod tests {
         let go = |rows: &[usize], target: &Target, parts: &[Part], repeats: usize| {
             let settings = PermutationSettings { repeats, block_rows: 4 };
             let seed = Seed::new(1);
-            permutation_importance(&toy, &source, rows, target, None, &LogLoss, parts, &settings, seed)
-                .unwrap_err()
-                .to_string()
+            let rows = Rows { source: &source, rows, target, weight: None };
+            permutation_importance(&toy, &rows, &LogLoss, parts, &settings, seed).unwrap_err().to_string()
         };
         assert!(go(&[], &target, &parts, 2).contains("no rows"));
         assert!(go(&[99], &target.take(&[0]), &parts, 2).contains("not in the source"));

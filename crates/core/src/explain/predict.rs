@@ -5,18 +5,27 @@ use crate::error::{Error, Result};
 use crate::metrics::{Metric, Sample};
 use crate::model::{Batch, Mask, Model, Source, Target};
 
-/// Rows of a source with their truth, read in blocks.
-pub(super) struct Rows<'a> {
-    pub model: &'a dyn Model,
+/// Rows to explain a model on: rows that it was not fitted on.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// Where they are read from.
     pub source: &'a dyn Source,
-    /// Positions in the source.
+    /// Their positions in the source.
     pub rows: &'a [usize],
     /// The truth, one entry for each of `rows`.
     pub target: &'a Target,
-    /// A weight for each of `rows`.
+    /// A weight for each of `rows`; `None` for one each.
     pub weight: Option<&'a [f32]>,
-    /// How many rows are read and predicted at once.
-    pub block: usize,
+}
+
+/// A model on rows that are read in blocks.
+pub(super) struct Reader<'a> {
+    model: &'a dyn Model,
+    source: &'a dyn Source,
+    rows: &'a [usize],
+    target: &'a Target,
+    weight: Option<&'a [f32]>,
+    block: usize,
 }
 
 /// What a model said: outputs, and the rows about which it said nothing.
@@ -25,9 +34,16 @@ pub(super) struct Said {
     pub absent: Mask,
 }
 
-impl Rows<'_> {
-    /// Checks that everything is about the same rows and the same task.
-    pub(super) fn check(&self) -> Result<()> {
+impl<'a> Reader<'a> {
+    /// Checks that everything is about the same rows and the same task; `block` rows are read at once.
+    pub(super) fn new(model: &'a dyn Model, rows: &Rows<'a>, block: usize) -> Result<Self> {
+        let Rows { source, rows, target, weight } = *rows;
+        let reader = Self { model, source, rows, target, weight, block };
+        reader.check()?;
+        Ok(reader)
+    }
+
+    fn check(&self) -> Result<()> {
         if self.rows.is_empty() {
             return Err(Error::data("there are no rows to explain the model on"));
         }

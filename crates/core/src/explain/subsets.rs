@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Part, check};
-use super::predict::{Rows, present};
+use super::predict::{Reader, Rows, Said, present};
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
-use crate::model::{Model, Source, Target};
+use crate::model::Model;
 
 /// Up to so many modalities every subset is scored; above, each alone and all together.
 const ALL_SUBSETS: usize = 6;
@@ -45,30 +45,22 @@ pub struct SubsetScores {
 
 /// Scores a model with every non-empty subset of its modalities (up to six; above, each alone and all together). The
 /// columns of the others are left out of the batch, so that they are absent on every row. Columns that belong to no
-/// part are always there.
-///
-/// * `rows`: positions in `source`, rows that the model was not fitted on;
-/// * `target`, `weight`: one entry for each of `rows`;
-/// * `block_rows`: how many rows are read and predicted at once.
+/// part are always there. `block_rows` rows are read and predicted at once; it changes no result.
 ///
 /// # Errors
 /// [`Error::Argument`] for no parts or a metric that does not suit; [`Error::Data`] for no rows, lengths that differ or
 /// columns that are not there; what the model says of a batch that lacks columns, with the subset's name.
-#[allow(clippy::too_many_arguments)]
 pub fn subset_scores(
     model: &dyn Model,
-    source: &dyn Source,
-    rows: &[usize],
-    target: &Target,
-    weight: Option<&[f32]>,
+    rows: &Rows<'_>,
     metric: &dyn Metric,
     parts: &[Part],
     block_rows: usize,
 ) -> Result<SubsetScores> {
-    let data = Rows { model, source, rows, target, weight, block: block_rows };
-    data.check()?;
+    let data = Reader::new(model, rows, block_rows)?;
+    let rows = rows.rows;
     check(parts, model)?;
-    if !metric.suits(&target.task()) {
+    if !metric.suits(model.task()) {
         return Err(Error::argument(format!("the metric {} does not suit the task", metric.name())));
     }
     let mut said = Vec::new();
@@ -86,7 +78,7 @@ pub fn subset_scores(
     }
     let masks: Vec<_> = said.iter().map(|s| &s.1.absent).filter(|m| m.count() < rows.len()).collect();
     let common = if masks.is_empty() { Vec::new() } else { present(&masks, rows.len()) };
-    let score = |(names, one): &(Vec<String>, super::predict::Said)| {
+    let score = |(names, one): &(Vec<String>, Said)| {
         let own = present(&[&one.absent], rows.len());
         let score = if own.is_empty() {
             Err(Error::data("the model predicts no row with these modalities"))
@@ -117,7 +109,7 @@ fn subsets(parts: usize) -> Vec<Vec<usize>> {
         few.push((0..parts).collect());
         return few;
     }
-    let of = |bits: usize| (0..parts).filter(move |p| bits >> p & 1 == 1).collect::<Vec<usize>>();
+    let of = |bits: usize| (0..parts).filter(move |p| (bits >> p) & 1 == 1).collect::<Vec<usize>>();
     let mut all: Vec<Vec<usize>> = (1..1usize << parts).map(of).collect();
     all.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
     all
@@ -143,9 +135,9 @@ mod tests {
     fn a_modality_that_is_left_out_is_absent() {
         let (toy, (source, target)) = (Toy::new(), data(400));
         let rows: Vec<usize> = (0..400).collect();
+        let rows = Rows { source: &source, rows: &rows, target: &target, weight: None };
         let parts = Part::modalities_of(toy.schema());
-        let run =
-            |block| subset_scores(&toy, &source, &rows, &target, None, &LogLoss, &parts, block).unwrap();
+        let run = |block| subset_scores(&toy, &rows, &LogLoss, &parts, block).unwrap();
         let out = run(64);
         assert_eq!(out, run(1000));
         let names: Vec<String> = out.subsets.iter().map(|s| s.parts.join("+")).collect();
@@ -168,10 +160,11 @@ mod tests {
         let rows: Vec<usize> = (0..100).step_by(10).collect();
         let parts = Part::modalities_of(toy.schema());
         let target = target.take(&rows);
-        let out = subset_scores(&toy, &source, &rows, &target, None, &LogLoss, &parts, 4).unwrap();
+        let rows = Rows { source: &source, rows: &rows, target: &target, weight: None };
+        let out = subset_scores(&toy, &rows, &LogLoss, &parts, 4).unwrap();
         assert_eq!((out.subsets[1].predictable, out.subsets[1].score), (0, None));
         assert!(out.subsets[1].why.as_deref().unwrap().contains("predicts no row"));
         assert_eq!(out.common_rows, 10);
-        assert!(subset_scores(&toy, &source, &rows, &target, None, &Mae, &parts, 4).is_err());
+        assert!(subset_scores(&toy, &rows, &Mae, &parts, 4).is_err());
     }
 }

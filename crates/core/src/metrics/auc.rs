@@ -54,13 +54,13 @@ struct Areas {
 
 impl Prepared for Areas {
     fn value(&self, draw: &Draw) -> Option<f64> {
-        mean_of(&self.rankings, |r| area(r, &draw.counts, self.weight.as_ref()))
+        mean_of(&self.rankings, |r| area(r, &draw.counts, self.weight.as_deref()))
     }
 }
 
 /// The area by one walk from the highest score down: a block of ties with `p` positives and `n` negatives adds
 /// `n (positives above + p / 2)`.
-fn area(ranking: &Ranking, counts: &[f64], weight: Option<&Vec<f64>>) -> Option<f64> {
+fn area(ranking: &Ranking, counts: &[f64], weight: Option<&[f64]>) -> Option<f64> {
     let (mut above, mut negatives, mut area) = (0.0f64, 0.0f64, 0.0f64);
     let (mut p, mut n) = (0.0f64, 0.0f64);
     for place in &ranking.places {

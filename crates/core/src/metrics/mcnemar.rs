@@ -38,9 +38,8 @@ pub fn mcnemar(target: &Target, candidate: &Predictions, reference: &Predictions
     let (_, codes) = target.codes()?;
     matches(target, candidate)?;
     matches(target, reference)?;
-    let (a, b) = (top(&Sample::new(target, candidate.p()?.view(), None)), {
-        top(&Sample::new(target, reference.p()?.view(), None))
-    });
+    let decide = |p: &Predictions| Ok::<_, Error>(top(&Sample::new(target, p.p()?.view(), None)));
+    let (a, b) = (decide(candidate)?, decide(reference)?);
     let (mut candidate_only, mut reference_only, mut rows) = (0, 0, 0);
     for (r, code) in codes.iter().enumerate() {
         if candidate.absent().is_set(r) || reference.absent().is_set(r) {

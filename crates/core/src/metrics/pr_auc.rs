@@ -55,11 +55,11 @@ struct Precisions {
 
 impl Prepared for Precisions {
     fn value(&self, draw: &Draw) -> Option<f64> {
-        mean_of(&self.rankings, |r| average_precision(r, &draw.counts, self.weight.as_ref()))
+        mean_of(&self.rankings, |r| average_precision(r, &draw.counts, self.weight.as_deref()))
     }
 }
 
-fn average_precision(ranking: &Ranking, counts: &[f64], weight: Option<&Vec<f64>>) -> Option<f64> {
+fn average_precision(ranking: &Ranking, counts: &[f64], weight: Option<&[f64]>) -> Option<f64> {
     let (mut positives, mut all, mut sum) = (0.0f64, 0.0f64, 0.0f64);
     let mut p = 0.0f64;
     for place in &ranking.places {

@@ -43,7 +43,7 @@ impl Ranking {
 /// Bits that compare as the numbers do; zero and minus zero are one.
 fn ordered(p: f32) -> u32 {
     let bits = (p + 0.0).to_bits();
-    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+    if bits >> 31 == 1 { !bits } else { bits | (1 << 31) }
 }
 
 /// The rankings that a metric of ranks looks at: of the second class for two classes, of every class that the sample
@@ -58,7 +58,7 @@ pub(super) fn rankings(sample: &Sample<'_>) -> Result<Vec<Ranking>> {
 }
 
 /// How much a place counts.
-pub(super) fn count(place: &Place, counts: &[f64], weight: Option<&Vec<f64>>) -> f64 {
+pub(super) fn count(place: &Place, counts: &[f64], weight: Option<&[f64]>) -> f64 {
     let row = place.row as usize;
     weight.map_or(counts[row], |w| w[row] * counts[row])
 }
