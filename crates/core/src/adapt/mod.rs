@@ -8,6 +8,8 @@ mod cases;
 mod conformance;
 mod coral;
 mod domains;
+#[cfg(test)]
+mod reference;
 mod source_only;
 
 pub use coral::{Auto, Coral, Regularization};

@@ -1,10 +1,11 @@
 //! How good the mean of the members taken so far would be with each further one.
 
+use ndarray::{CowArray, Ix2};
 use rayon::prelude::*;
 
 use super::aligned::view;
 use super::evidence::{Evidence, row_weights};
-use crate::array::{ArrayView2, MIN_PROBABILITY, argmax};
+use crate::array::MIN_PROBABILITY;
 use crate::error::Result;
 use crate::model::Honest;
 
@@ -105,14 +106,13 @@ fn sum_of_logs(sum: &[f64], a: &[f32]) -> f64 {
     let mut total = 0.0;
     for (sum, a) in sum.chunks(PRODUCT).zip(a.chunks(PRODUCT)) {
         let mut product = [1.0f64; LANES];
-        let (sums, columns) = (sum.chunks_exact(LANES), a.chunks_exact(LANES));
-        let rest = sums.remainder().iter().zip(columns.remainder());
-        product[0] *= rest.map(|(s, a)| s + f64::from(*a)).product::<f64>();
-        for (s, a) in sums.zip(columns) {
-            for (p, (s, a)) in product.iter_mut().zip(s.iter().zip(a)) {
-                *p *= s + f64::from(*a);
+        let ((sums, sum_rest), (columns, column_rest)) = (sum.as_chunks::<LANES>(), a.as_chunks::<LANES>());
+        for (s, a) in sums.iter().zip(columns) {
+            for lane in 0..LANES {
+                product[lane] *= s[lane] + f64::from(a[lane]);
             }
         }
+        product[0] *= sum_rest.iter().zip(column_rest).map(|(s, a)| s + f64::from(*a)).product::<f64>();
         total += product.iter().map(|p| p.ln()).sum::<f64>();
     }
     total
@@ -130,7 +130,8 @@ pub(super) enum RowMeasure {
 /// Losses that need the probabilities of all classes.
 pub(super) struct RowScores<'a> {
     measure: RowMeasure,
-    views: Vec<ArrayView2<'a, f32>>,
+    /// `[row, class]` for each member, row after row.
+    said: Vec<CowArray<'a, f32, Ix2>>,
     present: Vec<Vec<bool>>,
     codes: Vec<usize>,
     weight: Vec<f64>,
@@ -144,14 +145,18 @@ pub(super) struct RowScores<'a> {
 impl<'a> RowScores<'a> {
     pub(super) fn new(honest: &'a Honest, rows: Vec<usize>, measure: RowMeasure) -> Result<Self> {
         let (classes, codes) = honest.target().codes()?;
-        let views: Result<Vec<_>> = honest.predictions().map(view).collect();
+        let mut said = Vec::with_capacity(honest.count());
+        let mut present = Vec::with_capacity(honest.count());
+        for member in honest.predictions() {
+            let matrix = view(member)?;
+            let straight = matrix.is_standard_layout();
+            said.push(if straight { CowArray::from(matrix) } else { CowArray::from(matrix.to_owned()) });
+            present.push(rows.iter().map(|&r| !member.absent().is_set(r)).collect());
+        }
         Ok(Self {
             measure,
-            views: views?,
-            present: honest
-                .predictions()
-                .map(|p| rows.iter().map(|&r| !p.absent().is_set(r)).collect())
-                .collect(),
+            said,
+            present,
             codes: rows.iter().map(|&r| codes[r] as usize).collect(),
             weight: row_weights(honest, &rows)?,
             width: classes.count(),
@@ -161,19 +166,30 @@ impl<'a> RowScores<'a> {
         })
     }
 
+    /// What a member says about a row.
+    fn said(&self, member: usize, row: usize) -> &[f32] {
+        let at = self.rows[row] * self.width;
+        self.said[member].as_slice().map_or(&[], |all| &all[at..at + self.width])
+    }
+
     /// The pool's row, not divided yet, and what to divide it by.
     fn pooled(&self, row: usize, member: usize, out: &mut [f64]) -> f64 {
         let at = row * self.width;
-        out.copy_from_slice(&self.sum[at..at + self.width]);
         let mut n = self.taken[row];
-        let mut put = |m: usize, n: &mut f64| {
-            out.iter_mut().zip(self.views[m].row(self.rows[row])).for_each(|(o, p)| *o += f64::from(*p));
-            *n += 1.0;
-        };
         if self.present[member][row] {
-            put(member, &mut n);
-        } else if n == 0.0 {
-            (0..self.views.len()).filter(|m| self.present[*m][row]).for_each(|m| put(m, &mut n));
+            let sum = &self.sum[at..at + self.width];
+            out.iter_mut()
+                .zip(sum)
+                .zip(self.said(member, row))
+                .for_each(|((o, s), p)| *o = s + f64::from(*p));
+            return n + 1.0;
+        }
+        out.copy_from_slice(&self.sum[at..at + self.width]);
+        if n == 0.0 {
+            for m in (0..self.said.len()).filter(|m| self.present[*m][row]) {
+                out.iter_mut().zip(self.said(m, row)).for_each(|(o, p)| *o += f64::from(*p));
+                n += 1.0;
+            }
         }
         n
     }
@@ -186,14 +202,14 @@ impl<'a> RowScores<'a> {
             let truth = self.codes[row];
             let loss = match self.measure {
                 RowMeasure::Error => {
-                    let p: Vec<f32> = pooled.iter().map(|p| *p as f32).collect();
-                    f64::from(u8::from(argmax(&p) != Some(truth)))
+                    // The first of the largest wins, as everywhere.
+                    let best = (1..self.width).fold(0, |b, c| if pooled[c] > pooled[b] { c } else { b });
+                    f64::from(u8::from(best != truth))
                 }
-                RowMeasure::Brier => pooled
-                    .iter()
-                    .enumerate()
-                    .map(|(c, p)| (p / n - f64::from(u8::from(c == truth))).powi(2))
-                    .sum(),
+                RowMeasure::Brier => {
+                    let terms = pooled.iter().enumerate();
+                    terms.map(|(c, p)| (p / n - f64::from(u8::from(c == truth))).powi(2)).sum()
+                }
             };
             score.loss += self.weight[row] * loss;
             score.second -= self.weight[row] * (pooled[truth] / n).max(f64::from(MIN_PROBABILITY)).ln();
@@ -204,18 +220,18 @@ impl<'a> RowScores<'a> {
 
 impl Scores for RowScores<'_> {
     fn candidates(&self) -> Vec<Score> {
-        by_blocks(self.rows.len(), self.views.len(), |rows, member| self.block(rows, member))
+        by_blocks(self.rows.len(), self.said.len(), |rows, member| self.block(rows, member))
     }
 
     fn add(&mut self, member: usize) {
-        for (row, sum) in self.sum.chunks_mut(self.width).enumerate() {
+        let mut sum = std::mem::take(&mut self.sum);
+        for (row, sum) in sum.chunks_mut(self.width).enumerate() {
             if self.present[member][row] {
-                sum.iter_mut()
-                    .zip(self.views[member].row(self.rows[row]))
-                    .for_each(|(s, p)| *s += f64::from(*p));
+                sum.iter_mut().zip(self.said(member, row)).for_each(|(s, p)| *s += f64::from(*p));
                 self.taken[row] += 1.0;
             }
         }
+        self.sum = sum;
     }
 }
 

@@ -11,6 +11,8 @@ mod crossfit;
 mod evidence;
 mod gate;
 mod gate_view;
+#[cfg(test)]
+mod golden;
 mod greedy;
 mod greedy_scores;
 mod hard_vote;

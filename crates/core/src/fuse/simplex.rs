@@ -22,7 +22,7 @@ const ROUNDS: usize = 500;
 pub(super) trait Smooth {
     /// The value at `w`.
     fn value(&self, w: &[f64]) -> f64;
-    /// The gradient at `w`, and the curvature, row-major, positive semidefinite, between the members `working`.
+    /// The gradient at `w`, and the curvature between the members that `working` picks by the gradient.
     fn local(&self, w: &[f64], working: &dyn Fn(&[f64]) -> Vec<usize>) -> Local;
 }
 
@@ -32,8 +32,10 @@ pub(super) struct Local {
     pub gradient: Vec<f64>,
     /// The members that take part in the step.
     pub working: Vec<usize>,
-    /// `[working, working]`, row-major.
+    /// The second derivatives `[working, working]`, row-major.
     pub curvature: Vec<f64>,
+    /// Where these need not be positive semidefinite: a part of them that is.
+    pub safe: Option<Vec<f64>>,
 }
 
 /// Where a search ended.
@@ -63,10 +65,16 @@ pub(super) fn minimize(f: &dyn Smooth, start: Vec<f64>, stop: &Stop) -> Result<M
         if gap <= GAP {
             break;
         }
-        let goal = quadratic_step(&local, &w)?;
-        let step: Vec<f64> = goal.iter().zip(&w).map(|(g, w)| g - w).collect();
-        let slope = dot(&local.gradient, &step);
-        let Some((next, lower)) = search(f, &w, &step, value, slope) else { break };
+        let mut moved = None;
+        for curvature in std::iter::once(&local.curvature).chain(&local.safe) {
+            let Some(goal) = quadratic_step(&local, curvature, &w)? else { continue };
+            let step: Vec<f64> = goal.iter().zip(&w).map(|(g, w)| g - w).collect();
+            moved = search(f, &w, &step, value, dot(&local.gradient, &step));
+            if moved.is_some() {
+                break;
+            }
+        }
+        let Some((next, lower)) = moved else { break };
         w = next;
         value = lower;
     }
@@ -97,12 +105,13 @@ fn search(f: &dyn Smooth, w: &[f64], step: &[f64], value: f64, slope: f64) -> Op
     None
 }
 
-/// The minimum of the local quadratic over the simplex by a primal active-set method: all weights, zeros outside.
-fn quadratic_step(local: &Local, w: &[f64]) -> Result<Vec<f64>> {
+/// The minimum of the local quadratic over the simplex by a primal active-set method: all weights, zeros outside. None
+/// if the curvature is not positive definite where it matters.
+fn quadratic_step(local: &Local, curvature: &[f64], w: &[f64]) -> Result<Option<Vec<f64>>> {
     let k = local.working.len();
     let start: Vec<f64> = local.working.iter().map(|&j| w[j]).collect();
     let g: Vec<f64> = local.working.iter().map(|&j| local.gradient[j]).collect();
-    let mut h = local.curvature.clone();
+    let mut h = curvature.to_vec();
     // Equal members make the curvature singular; a ridge on the step shares weight between them and biases nothing.
     let mean = (0..k).map(|i| h[i * k + i]).sum::<f64>() / k as f64;
     let ridge = (1e-10 * mean).max(1e-30);
@@ -116,7 +125,7 @@ fn quadratic_step(local: &Local, w: &[f64]) -> Result<Vec<f64>> {
     let mut free: Vec<usize> = (0..k).filter(|&i| x[i] > 0.0).collect();
     for _ in 0..20 * k + 100 {
         let slope = slope_at(&x);
-        let Some((direction, multiplier)) = newton(&h, k, &free, &slope)? else { break };
+        let Some((direction, multiplier)) = newton(&h, k, &free, &slope)? else { return Ok(None) };
         let mut length = 1.0;
         let mut block = None;
         for (&i, d) in free.iter().zip(&direction) {
@@ -147,7 +156,7 @@ fn quadratic_step(local: &Local, w: &[f64]) -> Result<Vec<f64>> {
     for (&j, v) in local.working.iter().zip(&x) {
         all[j] = *v;
     }
-    Ok(all)
+    Ok(Some(all))
 }
 
 /// The Newton step of the free members with sum zero, and the slope that all of them have at its end; none if the
@@ -191,7 +200,7 @@ mod tests {
             for (i, &j) in working.iter().enumerate() {
                 curvature[i * k + i] = self.c[j];
             }
-            Local { gradient, working, curvature }
+            Local { gradient, working, curvature, safe: None }
         }
     }
 

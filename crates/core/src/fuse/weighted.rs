@@ -126,9 +126,9 @@ impl PoolLoss<'_> {
     }
 
     /// With `J_j = (a_j / q - 1) / D` for the log-loss and `(a_j - q) / D` for squares, `D = sum r w`: the slope is
-    /// `-sum J_j` or `-2 sum (y - q) J_j`, the curvature `sum J_j J_k` (exact along the simplex where nobody is absent)
-    /// or twice that.
-    fn derivatives(&self, rows: std::ops::Range<usize>, w: &[f64]) -> (Vec<Vec<f64>>, Vec<f64>, Vec<f64>) {
+    /// `sum pull J_j`, `pull = -1` or `-2 (y - q)`; the curvature `sum bend J_j J_k - pull (J_j P_k + P_j J_k)`,
+    /// `bend = 1` or 2 and `P_j = r_j / D`. Where nobody is absent the second part is zero along the simplex.
+    fn derivatives(&self, rows: std::ops::Range<usize>, w: &[f64]) -> Derivatives {
         let (sum, weight) = self.pooled(&rows, w);
         let omega = &self.evidence.weight[rows.clone()];
         let log = self.evidence.truth.is_empty();
@@ -143,13 +143,62 @@ impl PoolLoss<'_> {
             }
             columns.push(out);
         }
-        if log {
-            return (columns, omega.iter().map(|o| -o).collect(), omega.to_vec());
+        let (pull, bend) = if log {
+            (omega.iter().map(|o| -o).collect(), omega.to_vec())
+        } else {
+            let truth = &self.evidence.truth[rows.clone()];
+            let twice: Vec<f64> = omega.iter().map(|o| 2.0 * o / self.unit).collect();
+            let errors = (0..rows.len()).map(|i| f64::from(truth[i]) - sum[i] / weight[i]);
+            (errors.zip(&twice).map(|(e, t)| -t * e).collect(), twice)
+        };
+        Derivatives { rows, columns, pull, bend, weight }
+    }
+}
+
+/// What a block of rows says about slopes; see [`PoolLoss::derivatives`].
+struct Derivatives {
+    rows: std::ops::Range<usize>,
+    /// `J`, a column a member.
+    columns: Vec<Vec<f64>>,
+    pull: Vec<f64>,
+    bend: Vec<f64>,
+    /// `D`.
+    weight: Vec<f64>,
+}
+
+impl Derivatives {
+    fn slopes(&self) -> Vec<f64> {
+        self.columns.iter().map(|c| c.iter().zip(&self.pull).map(|(c, p)| c * p).sum()).collect()
+    }
+
+    /// `sum bend J_j J_k` for all pairs of working members, row-major.
+    fn squares(&self, working: &[usize]) -> Vec<f64> {
+        let k = working.len();
+        let mut out = vec![0.0; k * k];
+        for (a, &j) in working.iter().enumerate() {
+            let bent: Vec<f64> = self.columns[j].iter().zip(&self.bend).map(|(c, b)| c * b).collect();
+            for (b, &i) in working.iter().enumerate().take(a + 1) {
+                let sum: f64 = bent.iter().zip(&self.columns[i]).map(|(x, y)| x * y).sum();
+                out[a * k + b] = sum;
+                out[b * k + a] = sum;
+            }
         }
-        let truth = &self.evidence.truth[rows];
-        let twice: Vec<f64> = omega.iter().map(|o| 2.0 * o / self.unit).collect();
-        let pull = (0..omega.len()).map(|i| -twice[i] * (f64::from(truth[i]) - sum[i] / weight[i])).collect();
-        (columns, pull, twice)
+        out
+    }
+
+    /// `-sum pull (J_j P_k + P_j J_k)` for all pairs of working members, row-major.
+    fn crosses(&self, working: &[usize], present: &[Vec<bool>]) -> Vec<f64> {
+        let k = working.len();
+        let mut half = vec![0.0; k * k];
+        for (a, &j) in working.iter().enumerate() {
+            let scaled = self.columns[j].iter().zip(&self.pull).zip(&self.weight);
+            let scaled: Vec<f64> = scaled.map(|((c, p), d)| -c * p / d).collect();
+            for (b, &i) in working.iter().enumerate() {
+                let here = &present[i][self.rows.clone()];
+                half[a * k + b] = scaled.iter().zip(here).map(|(s, h)| if *h { *s } else { 0.0 }).sum();
+            }
+        }
+        (0..k * k).map(|at| half[at] + half[at % k * k + at / k]).collect()
     }
 }
 
@@ -163,46 +212,67 @@ impl Smooth for PoolLoss<'_> {
     fn local(&self, v: &[f64], working: &dyn Fn(&[f64]) -> Vec<usize>) -> Local {
         let w = self.raised(v);
         let scale = self.scale();
-        let gradients: Vec<Vec<f64>> = self
-            .blocks()
-            .into_par_iter()
-            .map(|rows| {
-                let (columns, pull, _) = self.derivatives(rows, &w);
-                columns.iter().map(|c| c.iter().zip(&pull).map(|(c, p)| c * p).sum()).collect()
-            })
-            .collect();
-        let mut gradient = vec![0.0; w.len()];
-        for part in &gradients {
-            gradient.iter_mut().zip(part).for_each(|(g, p)| *g += scale * p);
-        }
+        let slopes = |rows| self.derivatives(rows, &w).slopes();
+        let parts: Vec<Vec<f64>> = self.blocks().into_par_iter().map(slopes).collect();
+        let gradient = added(&parts, w.len(), scale);
         let working = working(&gradient);
-        let curvatures: Vec<Vec<f64>> = self
-            .blocks()
-            .into_par_iter()
-            .map(|rows| {
-                let (columns, _, bend) = self.derivatives(rows, &w);
-                gram(&columns, &bend, &working)
-            })
-            .collect();
-        let mut curvature = vec![0.0; working.len() * working.len()];
-        for part in &curvatures {
-            curvature.iter_mut().zip(part).for_each(|(c, p)| *c += scale * scale * p);
+        let size = working.len() * working.len();
+        let bends = |rows| {
+            let derivatives = self.derivatives(rows, &w);
+            let crosses = self.evidence.present.as_ref().map(|p| derivatives.crosses(&working, p));
+            (derivatives.squares(&working), crosses.unwrap_or_default())
+        };
+        let (squares, crosses): (Vec<_>, Vec<_>) = self.blocks().into_par_iter().map(bends).unzip();
+        let safe = added(&squares, size, scale * scale);
+        if self.evidence.present.is_none() {
+            return Local { gradient, working, curvature: safe, safe: None };
         }
-        Local { gradient, working, curvature }
+        let crosses = added(&crosses, size, scale * scale);
+        let curvature = safe.iter().zip(&crosses).map(|(s, c)| s + c).collect();
+        Local { gradient, working, curvature, safe: Some(safe) }
     }
 }
 
-/// `sum_i bend_i c_ji c_ki` for all pairs of the working columns, row-major.
-fn gram(columns: &[Vec<f64>], bend: &[f64], working: &[usize]) -> Vec<f64> {
-    let k = working.len();
-    let mut out = vec![0.0; k * k];
-    for (a, &j) in working.iter().enumerate() {
-        let bent: Vec<f64> = columns[j].iter().zip(bend).map(|(c, b)| c * b).collect();
-        for (b, &i) in working.iter().enumerate().take(a + 1) {
-            let sum: f64 = bent.iter().zip(&columns[i]).map(|(x, y)| x * y).sum();
-            out[a * k + b] = sum;
-            out[b * k + a] = sum;
+/// The sum of the blocks' parts in their order, times `scale`.
+fn added(parts: &[Vec<f64>], size: usize, scale: f64) -> Vec<f64> {
+    let mut sum = vec![0.0; size];
+    for part in parts {
+        sum.iter_mut().zip(part).for_each(|(s, p)| *s += scale * p);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuse::cases::{honest, values};
+
+    #[test]
+    fn slopes_and_curvatures_are_those_of_the_loss() {
+        for data in [honest(70, 3, 3, true), values(70, 3, true), values(70, 3, false)] {
+            let evidence = Evidence::new(&data).unwrap();
+            let floor = if evidence.present.is_some() { 0.01 } else { 0.0 };
+            let loss = PoolLoss { evidence: &evidence, floor, unit: evidence.spread() };
+            let (v, all) = (vec![0.5, 0.3, 0.2], |_: &[f64]| vec![0, 1, 2]);
+            let local = loss.local(&v, &all);
+            // Along the simplex, where weights that sum to one stay so.
+            for (i, j) in [(0, 1), (1, 2), (2, 0)] {
+                let along = |t: f64| {
+                    let mut moved = v.clone();
+                    moved[i] += t;
+                    moved[j] -= t;
+                    moved
+                };
+                let slope = (loss.value(&along(1e-5)) - loss.value(&along(-1e-5))) / 2e-5;
+                assert!((slope - (local.gradient[i] - local.gradient[j])).abs() < 1e-8);
+                let slopes = |t: f64| {
+                    let g = loss.local(&along(t), &all).gradient;
+                    g[i] - g[j]
+                };
+                let bend = (slopes(1e-5) - slopes(-1e-5)) / 2e-5;
+                let h = |a: usize, b: usize| local.curvature[a * 3 + b];
+                assert!((bend - (h(i, i) + h(j, j) - 2.0 * h(i, j))).abs() < 1e-6, "{bend}");
+            }
         }
     }
-    out
 }
