@@ -1,5 +1,6 @@
 //! What networks read: fitted preprocessing as a trait, and prepared rows as tensors with presence flags.
 
+use consilience_core::members::Prepared;
 use consilience_core::model::{Batch, Column, Field, Kind, Parts, Schema};
 use consilience_core::{Error, Result};
 use serde_json::json;
@@ -74,6 +75,24 @@ impl Prepare for AsIs {
 
     fn save(&self) -> Result<Parts> {
         Ok(Parts::new("as_is", json!({"fields": self.schema.fields})))
+    }
+}
+
+impl Prepare for Prepared {
+    fn schema(&self) -> &Schema {
+        Self::schema(self)
+    }
+
+    fn fields(&self) -> &[Field] {
+        Self::fields(self)
+    }
+
+    fn prepare(&self, raw: &Batch) -> Result<Batch> {
+        self.apply(raw)
+    }
+
+    fn save(&self) -> Result<Parts> {
+        Self::save(self)
     }
 }
 

@@ -67,7 +67,9 @@ pub fn open_for(
     root: &Path,
     task: Option<&Task>,
 ) -> Result<Dataset> {
-    let folder = table.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Links are followed first: the file may stand anywhere.
+    let table = &table.canonicalize().map_err(|e| Error::read(table, e))?;
+    let folder = table.parent().unwrap_or(Path::new("/"));
     let name = table.file_name().and_then(|n| n.to_str()).ok_or_else(|| {
         Error::argument("the name of the data cannot be used").got(table.display()).expected("a file or folder")
     })?;

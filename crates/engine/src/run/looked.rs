@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use consilience_core::Result;
-use consilience_core::explain::{Part, PermutationSettings, permutation_importance, subset_scores};
+use consilience_core::explain::{Part, PermutationSettings, Rows, permutation_importance, subset_scores};
 use consilience_core::metrics::{self, Metric};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -51,16 +51,8 @@ impl Session<'_> {
             let weight = self.weights(rows);
             let mut kept: Vec<Subset> = Vec::new();
             for metric in &metrics {
-                let found = subset_scores(
-                    model.as_ref(),
-                    self.source(),
-                    rows,
-                    &truth,
-                    weight.as_deref(),
-                    *metric,
-                    &modalities,
-                    BLOCK,
-                )?;
+                let judged = Rows { source: self.source(), rows, target: &truth, weight: weight.as_deref() };
+                let found = subset_scores(model.as_ref(), &judged, *metric, &modalities, BLOCK)?;
                 for subset in found.subsets {
                     let place = kept.iter().position(|k| k.on == subset.parts).unwrap_or_else(|| {
                         let (on, rows) = (subset.parts.clone(), subset.predictable);
@@ -99,12 +91,11 @@ impl Session<'_> {
         let step = self.step(&label, "importance", &key, |dir| {
             let truth = self.truth(&rows);
             let groups: Vec<Part> = parts.iter().map(|(p, _)| p.clone()).collect();
+            let weight = self.weights(&rows);
+            let judged = Rows { source: self.source(), rows: &rows, target: &truth, weight: weight.as_deref() };
             let found = permutation_importance(
                 model.as_ref(),
-                self.source(),
-                &rows,
-                &truth,
-                self.weights(&rows).as_deref(),
+                &judged,
                 choose,
                 &groups,
                 &PermutationSettings::default(),
