@@ -4,6 +4,7 @@ mod arrays;
 mod check;
 mod dataset;
 mod digest;
+mod filter;
 mod gather;
 mod inputs;
 mod names;
@@ -13,15 +14,25 @@ mod paths;
 mod read;
 mod roles;
 mod spec;
+mod split;
 mod stacks;
 mod stored;
 mod table;
 mod typing;
 
 pub use dataset::{Dataset, Roles};
+pub use filter::RowFilter;
 pub use open::{open, open_for};
 pub use read::{NdArray, Numbers, read_idx, read_npy, read_npz};
 pub use spec::{
     BesideSpec, ColumnSpec, Corrupt, DataSpec, Header, HonestSpec, PerValue, Role, SourceSpec, SplitSpec,
     TaskKind, Validation,
 };
+pub use split::{Part, Split, outer_folds, split};
+
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod open_tests;
+#[cfg(test)]
+mod shared_tests;
