@@ -9,7 +9,8 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits};
 use crate::error::{Error, Result};
 
 /// The largest image, in pixels.
-pub(crate) const MAX_PIXELS: u64 = 64 << 20;
+#[cfg(feature = "image")]
+const MAX_PIXELS: u64 = 64 << 20;
 
 /// The most memory that decoding may take, in bytes.
 #[cfg(feature = "image")]
