@@ -38,7 +38,8 @@ impl ArrayColumn {
     ) -> Result<(Self, Field)> {
         let mut shapes = Vec::with_capacity(stack.parts.len());
         for (array, file) in stack.parts.iter().zip(&stack.names) {
-            shapes.push(row_shape(kind, spec, array).map_err(|e| e.at(format!("{file}: column \"{name}\"")))?);
+            shapes
+                .push(row_shape(kind, spec, array).map_err(|e| e.at(format!("{file}: column \"{name}\"")))?);
         }
         let first = shapes.first().cloned().unwrap_or_default();
         let uniform = shapes.iter().all(|s| *s == first);
@@ -91,19 +92,27 @@ impl ArrayColumn {
                     if self.kind == Kind::Sequence {
                         let width = self.width(part).max(1);
                         while length >= width
-                            && row_values.get(length - width..length).is_some_and(|s| s.iter().all(|x| x.is_nan()))
+                            && row_values
+                                .get(length - width..length)
+                                .is_some_and(|s| s.iter().all(|x| x.is_nan()))
                         {
                             length -= width;
                         }
                     }
                     let all_nan = row_values.iter().all(|x| x.is_nan());
-                    let bad = row_values.iter().take(length).position(|x| !((x * self.scale) as f32).is_finite());
+                    let bad =
+                        row_values.iter().take(length).position(|x| !((x * self.scale) as f32).is_finite());
                     if all_nan {
                         absent.push(row);
                     } else if let Some(i) = bad {
                         return Err(Error::data(format!("a number of the column \"{name}\" is not finite"))
-                            .at(format!("{} (row {index}, value {i})", places_and_file(places, row, &self.stack, part)))
-                            .expected("a finite number within the range of 32-bit floats, or a row of NaN alone")
+                            .at(format!(
+                                "{} (row {index}, value {i})",
+                                places_and_file(places, row, &self.stack, part)
+                            ))
+                            .expected(
+                                "a finite number within the range of 32-bit floats, or a row of NaN alone",
+                            )
                             .got(row_values.get(i).copied().unwrap_or(f64::NAN))
                             .remedy("fill it in beforehand; a row that is all NaN counts as absent"));
                     }
@@ -245,7 +254,9 @@ fn row_shape(kind: Kind, spec: &ColumnSpec, array: &NdArray) -> Result<Vec<usize
         return misfit("an array whose first axis is the row");
     }
     let declared: &[usize] = &spec.shape;
-    if !declared.is_empty() && declared.iter().try_fold(1usize, |a, b| a.checked_mul(*b)) != Some(array.row_len()) {
+    if !declared.is_empty()
+        && declared.iter().try_fold(1usize, |a, b| a.checked_mul(*b)) != Some(array.row_len())
+    {
         return Err(Error::data("shape does not fit the array")
             .expected(format!("{} values a row", array.row_len()))
             .got(format!("{declared:?}")));
@@ -258,7 +269,9 @@ fn row_shape(kind: Kind, spec: &ColumnSpec, array: &NdArray) -> Result<Vec<usize
         Kind::Image => match *shape {
             [h, w] => Ok(vec![h, w, 1]),
             [h, w, c] => Ok(vec![h, w, c]),
-            _ => misfit("[rows, height, width] or [rows, height, width, channels]; or give shape: [height, width]"),
+            _ => misfit(
+                "[rows, height, width] or [rows, height, width, channels]; or give shape: [height, width]",
+            ),
         },
         Kind::Vector => Ok(if shape.is_empty() { vec![1] } else { shape.to_vec() }),
         Kind::Sequence => match *shape {
@@ -306,7 +319,8 @@ mod tests {
     fn images_are_bytes_of_a_height_and_width() {
         let spec = ColumnSpec::default();
         let at = vec![Some((0, 0))];
-        let (column, field) = made(Kind::Image, &spec, stack(&[1, 2, 1], Numbers::U8(vec![2, 4]), at.clone())).unwrap();
+        let (column, field) =
+            made(Kind::Image, &spec, stack(&[1, 2, 1], Numbers::U8(vec![2, 4]), at.clone())).unwrap();
         assert_eq!(field.shape, [2, 1, 1]);
         let Column::Image(i) = column.read(&[0]).unwrap() else { panic!() };
         assert_eq!(i.get(0), Some(([2, 1, 1], &[2u8, 4][..])));
@@ -347,7 +361,9 @@ mod tests {
         let sound = stack(&[1, 2], Numbers::I16(vec![16384, -32768]), vec![Some((0, 0))]);
         assert_eq!(made(Kind::Audio, &ColumnSpec::default(), sound.clone()).unwrap_err().exit_code(), 2);
         let spec = ColumnSpec { rate: Some(8000), ..ColumnSpec::default() };
-        let Column::Audio(a) = made(Kind::Audio, &spec, sound).unwrap().0.read(&[0]).unwrap() else { panic!() };
+        let Column::Audio(a) = made(Kind::Audio, &spec, sound).unwrap().0.read(&[0]).unwrap() else {
+            panic!()
+        };
         assert_eq!(a.get(0), Some((8000, &[0.5f32, -1.0][..])));
     }
 }

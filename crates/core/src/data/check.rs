@@ -56,7 +56,9 @@ fn check_column(c: &ColumnSpec) -> Result<()> {
     if !c.levels.is_empty() && !is(&[Kind::Category]) {
         return no_effect("levels", "type: category, or role: target");
     }
-    if let Some(twice) = c.levels.iter().enumerate().find(|(i, l)| c.levels.iter().skip(i + 1).any(|m| m == *l)) {
+    if let Some(twice) =
+        c.levels.iter().enumerate().find(|(i, l)| c.levels.iter().skip(i + 1).any(|m| m == *l))
+    {
         return Err(Error::argument(format!("the level \"{}\" is named twice", twice.1)));
     }
     Ok(())

@@ -162,7 +162,11 @@ impl Node {
             Self::Not(one) => Ok(one.marks(text, cells, rows)?.into_iter().map(|m| !m).collect()),
             Self::In { column, at, values } => {
                 let column = find(column, *at)?;
-                Ok(rows.iter().map(|r| cell(column, *r)).map(|c| values.iter().any(|v| v.equals(&c))).collect())
+                Ok(rows
+                    .iter()
+                    .map(|r| cell(column, *r))
+                    .map(|c| values.iter().any(|v| v.equals(&c)))
+                    .collect())
             }
             Self::Compare { column: name, at, op, value } => {
                 let column = find(name, *at)?;
@@ -235,7 +239,11 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>> {
             '(' | ')' | '[' | ']' | ',' => Token::Sign(c),
             '\'' | '"' | '`' => {
                 let end = chars.iter().skip(i).position(|d| *d == c).ok_or_else(|| {
-                    place(Error::argument("a quote is never closed").expected(format!("another {c}")), text, start)
+                    place(
+                        Error::argument("a quote is never closed").expected(format!("another {c}")),
+                        text,
+                        start,
+                    )
                 })?;
                 let inner: String = chars.iter().skip(i).take(end).collect();
                 i += end + 1;
@@ -304,8 +312,12 @@ impl Parser<'_> {
             Some(Token::Sign(c)) => format!("\"{c}\""),
             Some(Token::Op(_)) => "an operator".to_owned(),
         };
-        place(Error::argument("the condition cannot be understood").expected(expected).got(got), self.text, self.at())
-            .remedy("write it like: third == 1 and split in [train, val]")
+        place(
+            Error::argument("the condition cannot be understood").expected(expected).got(got),
+            self.text,
+            self.at(),
+        )
+        .remedy("write it like: third == 1 and split in [train, val]")
     }
 
     fn or(&mut self, depth: usize) -> Result<Node> {

@@ -55,11 +55,8 @@ pub(crate) fn gather(spec: &DataSpec, root: &Path, lenient: bool) -> Result<Gath
     }
     let single;
     let sources: &[SourceSpec] = if spec.table.is_some() || spec.folder.is_some() {
-        single = [SourceSpec {
-            table: spec.table.clone(),
-            folder: spec.folder.clone(),
-            ..SourceSpec::default()
-        }];
+        single =
+            [SourceSpec { table: spec.table.clone(), folder: spec.folder.clone(), ..SourceSpec::default() }];
         &single
     } else {
         &spec.sources
@@ -67,7 +64,11 @@ pub(crate) fn gather(spec: &DataSpec, root: &Path, lenient: bool) -> Result<Gath
     let mut all = Gathered::default();
     for (i, source) in sources.iter().enumerate() {
         let one = read_source(spec, source, root, lenient).map_err(|e| {
-            if sources.len() > 1 && matches!(e, Error::Argument(_)) { e.at(format!("sources[{i}]")) } else { e }
+            if sources.len() > 1 && matches!(e, Error::Argument(_)) {
+                e.at(format!("sources[{i}]"))
+            } else {
+                e
+            }
         })?;
         if i == 0 { all = one } else { put_under(&mut all, one)? }
     }
@@ -95,7 +96,9 @@ fn read_source(spec: &DataSpec, source: &SourceSpec, root: &Path, lenient: bool)
     };
     let has_arrays = source.x.is_some() || source.y.is_some() || !source.arrays.is_empty();
     if source.npz.is_none() && has_arrays {
-        return Err(Error::argument("x, y and arrays go with npz").remedy("use columns for the other formats"));
+        return Err(
+            Error::argument("x, y and arrays go with npz").remedy("use columns for the other formats")
+        );
     }
     for (name, value) in &source.set {
         let cells = Cells::constant(value, one.table.rows);
@@ -156,10 +159,8 @@ fn read_arrays(source: &SourceSpec, root: &Path, file: &str, lenient: bool) -> R
             one.table.push(column, Cells::Numbers(array.data, Mask::none(rows)))?;
         } else {
             let at = (0..rows).map(|r| u32::try_from(r).ok().map(|r| (0, r))).collect();
-            one.arrays.insert(
-                (*column).to_owned(),
-                Stack { parts: vec![Arc::new(array)], names: vec![place], at },
-            );
+            one.arrays
+                .insert((*column).to_owned(), Stack { parts: vec![Arc::new(array)], names: vec![place], at });
         }
     }
     if one.table.get("y").is_some() {
@@ -192,7 +193,9 @@ fn read_folder(root: &Path, folder: &str) -> Result<Gathered> {
                 return Err(Error::data("a folder inside a class folder")
                     .at(format!("{folder}/{class}/{file}"))
                     .expected("files")
-                    .remedy("for train/ and test/ with class folders in each, use sources with one folder each"));
+                    .remedy(
+                        "for train/ and test/ with class folders in each, use sources with one folder each",
+                    ));
             }
             files.push(&format!("{folder}/{class}/{file}"));
             classes.push(&class);
@@ -242,7 +245,9 @@ fn put_under(all: &mut Gathered, one: Gathered) -> Result<()> {
     // A column that only one of two sources gives as an array would be absent in the other.
     for (name, stack) in one.arrays {
         let into = all.arrays.entry(name.clone()).or_insert_with(|| {
-            all.notes.push(format!("column \"{name}\" is absent in the first {before} rows, whose sources lack it"));
+            all.notes.push(format!(
+                "column \"{name}\" is absent in the first {before} rows, whose sources lack it"
+            ));
             Stack { at: vec![None; before], ..Stack::default() }
         });
         let shift = u32::try_from(into.parts.len()).map_err(|_| Error::internal("too many sources"))?;
@@ -307,16 +312,20 @@ mod tests {
             set: [("domain".to_owned(), domain.to_owned())].into(),
             ..SourceSpec::default()
         };
-        let spec = DataSpec { sources: vec![source("a.csv", "p"), source("b.csv", "q")], ..DataSpec::default() };
+        let spec =
+            DataSpec { sources: vec![source("a.csv", "p"), source("b.csv", "q")], ..DataSpec::default() };
         let all = gather(&spec, dir.path(), false).unwrap();
         let texts = |name: &str| -> Vec<String> {
             (0..2).map(|r| all.table.column(name).unwrap().cells.text(r).into_owned()).collect()
         };
-        assert_eq!((texts("x"), texts("y"), texts("domain")), (
-            vec!["1".to_owned(), "2".to_owned()],
-            vec!["a".to_owned(), "b".to_owned()],
-            vec!["p".to_owned(), "q".to_owned()]
-        ));
+        assert_eq!(
+            (texts("x"), texts("y"), texts("domain")),
+            (
+                vec!["1".to_owned(), "2".to_owned()],
+                vec!["a".to_owned(), "b".to_owned()],
+                vec!["p".to_owned(), "q".to_owned()]
+            )
+        );
         assert_eq!(all.table.places.of(1), "b.csv:2");
         assert_eq!(all.implied[&Role::Domain], "domain");
         write(dir.path(), "b.csv", "y,z\nb,2\n");
@@ -345,8 +354,7 @@ mod tests {
         write(dir.path(), "a.csv", "y\na\nb\n");
         write(dir.path(), "v.csv", "0,0\n1,2\n3,4\n");
         let beside = BesideSpec { table: "v.csv".into(), prefix: "v_".into(), header: Header::Skip };
-        let mut spec =
-            DataSpec { table: Some("a.csv".into()), beside: vec![beside], ..DataSpec::default() };
+        let mut spec = DataSpec { table: Some("a.csv".into()), beside: vec![beside], ..DataSpec::default() };
         let all = gather(&spec, dir.path(), false).unwrap();
         assert_eq!(all.table.column("v_c2").unwrap().cells.text(1), "4");
         spec.beside[0].header = Header::None;

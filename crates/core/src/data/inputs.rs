@@ -132,10 +132,13 @@ impl Maker<'_> {
             let (made, held) = self.input(&field.name, &c, Some(field), &mut inputs.notes)?;
             let fixed = matches!(field.kind, Kind::Vector | Kind::Sequence) && !field.shape.is_empty();
             if fixed && made.shape != field.shape {
-                return Err(Error::data(format!("the column \"{}\" has another shape than the model's", field.name))
-                    .at(self.table().places.files())
-                    .expected(format!("{:?}", field.shape))
-                    .got(format!("{:?}", made.shape)));
+                return Err(Error::data(format!(
+                    "the column \"{}\" has another shape than the model's",
+                    field.name
+                ))
+                .at(self.table().places.files())
+                .expected(format!("{:?}", field.shape))
+                .got(format!("{:?}", made.shape)));
             }
             inputs.push((field.clone(), held));
         }
@@ -351,9 +354,8 @@ fn absent_column(field: &Field, rows: usize) -> Column {
                 absent: Mask::from_marks(vec![true; rows]),
             })
         }
-        Kind::Text | Kind::Number | Kind::Category => Column::Text {
-            values: vec![String::new(); rows],
-            absent: Mask::from_marks(vec![true; rows]),
-        },
+        Kind::Text | Kind::Number | Kind::Category => {
+            Column::Text { values: vec![String::new(); rows], absent: Mask::from_marks(vec![true; rows]) }
+        }
     }
 }

@@ -28,9 +28,11 @@ pub(crate) fn role_columns(spec: &DataSpec, all: &Gathered) -> Result<BTreeMap<R
     for (name, column) in &spec.columns {
         let Some(role) = column.role.filter(|r| *r != Role::Ignore) else { continue };
         if let Some(other) = roles.insert(role, name.clone()) {
-            return Err(Error::argument(format!("the columns \"{other}\" and \"{name}\" have the same role"))
-                .expected("one column a role")
-                .remedy("give one of them role: ignore"));
+            return Err(Error::argument(format!(
+                "the columns \"{other}\" and \"{name}\" have the same role"
+            ))
+            .expected("one column a role")
+            .remedy("give one of them role: ignore"));
         }
     }
     for (role, name) in &all.implied {
@@ -57,7 +59,9 @@ pub(crate) fn vector_columns(spec: &DataSpec, table: &Table, names: &[String]) -
             spec.columns.contains_key(n) || spec.columns.values().any(|c| c.from.as_deref() == Some(n))
         };
         let before = out.len();
-        out.extend(table.columns.iter().map(|c| c.name.clone()).filter(|n| n.starts_with(prefix) && !named(n)));
+        out.extend(
+            table.columns.iter().map(|c| c.name.clone()).filter(|n| n.starts_with(prefix) && !named(n)),
+        );
         if out.len() == before {
             return Err(table.unknown(prefix).expected(format!("columns that begin with \"{prefix}\"")));
         }

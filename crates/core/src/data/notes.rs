@@ -107,7 +107,11 @@ fn distinct(column: &Column) -> Option<usize> {
 fn keys(column: &Column) -> Option<Vec<Option<u64>>> {
     match column {
         Column::Number { values, missing } => Some(
-            values.iter().enumerate().map(|(r, v)| (!missing.is_set(r)).then_some((v + 0.0).to_bits())).collect(),
+            values
+                .iter()
+                .enumerate()
+                .map(|(r, v)| (!missing.is_set(r)).then_some((v + 0.0).to_bits()))
+                .collect(),
         ),
         Column::Category { codes, missing, .. } => Some(
             codes.iter().enumerate().map(|(r, c)| (!missing.is_set(r)).then_some(u64::from(*c))).collect(),

@@ -46,8 +46,10 @@ pub fn open(
     if let Some(task) = task
         && !roles.contains_key(&Role::Target)
     {
-        return Err(Error::argument(format!("no column has the role target (task: {task:?})").to_lowercase())
-            .expected("columns: {name: {role: target}}"));
+        return Err(Error::argument(
+            format!("no column has the role target (task: {task:?})").to_lowercase(),
+        )
+        .expected("columns: {name: {role: target}}"));
     }
     finish(spec, &all, &roles, inputs, task.map(Wanted::Kind), false)
 }
@@ -71,7 +73,9 @@ pub fn open_for(
     let table = &table.canonicalize().map_err(|e| Error::read(table, e))?;
     let folder = table.parent().unwrap_or(Path::new("/"));
     let name = table.file_name().and_then(|n| n.to_str()).ok_or_else(|| {
-        Error::argument("the name of the data cannot be used").got(table.display()).expected("a file or folder")
+        Error::argument("the name of the data cannot be used")
+            .got(table.display())
+            .expected("a file or folder")
     })?;
     let mut read = DataSpec {
         columns: spec.columns.clone(),

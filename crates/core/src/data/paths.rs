@@ -84,7 +84,8 @@ impl PathColumn {
         for (cell, opened) in first.keys().zip(opened) {
             match opened? {
                 Opened::Fine { file, shape } => {
-                    let position = u32::try_from(files.len()).map_err(|_| Error::internal("too many files"))?;
+                    let position =
+                        u32::try_from(files.len()).map_err(|_| Error::internal("too many files"))?;
                     positions.insert(cell, position);
                     files.push(file);
                     shapes.extend(shape);
@@ -139,7 +140,9 @@ impl PathColumn {
         let payloads: Vec<Result<Payload>> = rows
             .par_iter()
             .map(|r| match self.file(self.at.get(*r).copied().flatten()) {
-                Some(file) => decode(self.kind, &read_bounded(&file.path, &file.name, MAX_FILE_BYTES)?, &file.name),
+                Some(file) => {
+                    decode(self.kind, &read_bounded(&file.path, &file.name, MAX_FILE_BYTES)?, &file.name)
+                }
                 None => Ok(Payload::Absent),
             })
             .collect();
@@ -226,7 +229,8 @@ mod tests {
         std::fs::write(dir.path().join("a.png"), png(2, 1, ExtendedColorType::L8, &[5, 6])).unwrap();
         std::fs::write(dir.path().join("a.wav"), wav(1, 16, &[16384])).unwrap();
         std::fs::write(dir.path().join("a.txt"), "hello").unwrap();
-        let (column, field, _) = opened(dir.path(), Kind::Image, &["a.png", "", "./a.png"], Corrupt::Error).unwrap();
+        let (column, field, _) =
+            opened(dir.path(), Kind::Image, &["a.png", "", "./a.png"], Corrupt::Error).unwrap();
         assert_eq!((field.shape.as_slice(), column.absent()), (&[1, 2, 1][..], 1));
         let Column::Image(i) = column.read(&[2, 1, 0]).unwrap() else { panic!() };
         assert_eq!((i.get(0), i.get(1)), (Some(([1, 2, 1], &[5u8, 6][..])), None));

@@ -79,7 +79,8 @@ impl<'a> RoleReader<'a> {
         if let Some((column, spec)) = self.column(Role::Weight)? {
             let (values, missing) = numbers(column, Missing::of(&spec), self.places())?;
             let weights: Vec<f32> = values.iter().map(|v| *v as f32).collect();
-            let bad = weights.iter().enumerate().find(|(r, w)| missing.is_set(*r) || **w <= 0.0 || !w.is_finite());
+            let bad =
+                weights.iter().enumerate().find(|(r, w)| missing.is_set(*r) || **w <= 0.0 || !w.is_finite());
             if let Some((row, _)) = bad {
                 return Err(Error::data("the weight is missing or not positive")
                     .at(self.places().of(row))
@@ -209,9 +210,11 @@ impl<'a> RoleReader<'a> {
         let mut codes = Vec::with_capacity(cells.len());
         for (row, cell) in cells.iter().enumerate() {
             let code = positions.get(cell.as_str()).copied();
-            codes.push(code.ok_or_else(|| {
-                not_a_level(&column.name, cell, classes.names()).at(self.places().of(row))
-            })?);
+            codes.push(
+                code.ok_or_else(|| {
+                    not_a_level(&column.name, cell, classes.names()).at(self.places().of(row))
+                })?,
+            );
         }
         Ok(Some(Target::Classes { classes, codes }))
     }
@@ -261,11 +264,13 @@ fn numbered(cells: &[String]) -> (Vec<u64>, Vec<String>) {
 /// # Errors
 /// [`Error::Data`] for texts that do not begin with the year, or that are not all written alike.
 pub(crate) fn in_time(name: &str, cells: &[String], places: &Places) -> Result<Vec<f64>> {
-    let numbers: Option<Vec<f64>> = cells.iter().map(|c| c.parse().ok().filter(|x: &f64| x.is_finite())).collect();
+    let numbers: Option<Vec<f64>> =
+        cells.iter().map(|c| c.parse().ok().filter(|x: &f64| x.is_finite())).collect();
     if let Some(numbers) = numbers {
         return Ok(numbers);
     }
-    let pattern = |c: &str| -> String { c.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect() };
+    let pattern =
+        |c: &str| -> String { c.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect() };
     let first = cells.first().map(|c| pattern(c)).unwrap_or_default();
     let odd = cells.iter().position(|c| pattern(c) != first || !pattern(c).starts_with("0000"));
     if let Some(row) = odd {

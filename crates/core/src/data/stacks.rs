@@ -28,7 +28,9 @@ impl Loaded {
         }
         let array = Arc::new(if idx { read_idx_named(&path, file)? } else { read_npy_named(&path, file)? });
         if array.shape.is_empty() || u32::try_from(array.rows()).is_err() {
-            return Err(Error::data("the array has no rows, or too many").at(file).got(format!("{:?}", array.shape)));
+            return Err(Error::data("the array has no rows, or too many")
+                .at(file)
+                .got(format!("{:?}", array.shape)));
         }
         hashes.push(sha256_file(&path)?);
         self.0.insert(key, Arc::clone(&array));
@@ -65,8 +67,10 @@ pub(crate) fn read_stacks(
         if absent_allowed && lacking && all.table.rows > 0 {
             continue;
         }
-        let stack = one_stack(spec, name, column, files, idx, root, all, split_column, &mut loaded)
-            .map_err(|e| if matches!(e, Error::Argument(_)) { e.at(format!("column \"{name}\"")) } else { e })?;
+        let stack =
+            one_stack(spec, name, column, files, idx, root, all, split_column, &mut loaded).map_err(|e| {
+                if matches!(e, Error::Argument(_)) { e.at(format!("column \"{name}\"")) } else { e }
+            })?;
         let cells = column.role.is_some()
             || matches!(column.kind, Some(Kind::Number | Kind::Category))
             || (column.kind.is_none() && stack.parts.iter().all(|a| a.shape.len() == 1));
@@ -113,12 +117,14 @@ fn one_stack(
         }
         PerValue::Map(map) => {
             let by = by_of(files, column, split_column).ok_or_else(|| {
-                Error::argument("several files need the column that chooses among them").expected("by: column")
+                Error::argument("several files need the column that chooses among them")
+                    .expected("by: column")
             })?;
             let by_column = all.table.column(table_name(spec, &all.table, by)?)?;
             let mut numbers: BTreeMap<&str, u32> = BTreeMap::new();
             for (value, file) in map {
-                let number = u32::try_from(stack.parts.len()).map_err(|_| Error::internal("too many files"))?;
+                let number =
+                    u32::try_from(stack.parts.len()).map_err(|_| Error::internal("too many files"))?;
                 numbers.insert(value, number);
                 stack.parts.push(loaded.get(root, file, idx, &mut all.hashes)?);
                 stack.names.push(file.clone());
@@ -128,9 +134,13 @@ fn one_stack(
             let mut out = Vec::with_capacity(cells.len());
             for (row, cell) in cells.iter().enumerate() {
                 out.push(*numbers.get(cell.as_str()).ok_or_else(|| {
-                    let error = Error::data(format!("no file of the column \"{name}\" is for {by} = \"{cell}\""))
-                        .at(all.table.places.of(row))
-                        .expected(format!("one of {}", map.keys().cloned().collect::<Vec<_>>().join(", ")));
+                    let error =
+                        Error::data(format!("no file of the column \"{name}\" is for {by} = \"{cell}\""))
+                            .at(all.table.places.of(row))
+                            .expected(format!(
+                                "one of {}",
+                                map.keys().cloned().collect::<Vec<_>>().join(", ")
+                            ));
                     match nearest(cell, map.keys().map(String::as_str)) {
                         Some(near) => error.remedy(format!("did you mean \"{near}\"?")),
                         None => error.remedy("name a file for it in the recipe"),
@@ -197,11 +207,13 @@ fn in_table_order(
     }
     for ((array, file), n) in stack.parts.iter().zip(&stack.names).zip(&next) {
         if array.rows() != *n as usize {
-            return Err(Error::data(format!("the array of the column \"{name}\" has another number of rows"))
-                .at(file)
-                .expected(format!("{n} rows, as in {}", table.places.files()))
-                .got(array.rows())
-                .remedy("say which row belongs to which with index: the table's column of row numbers"));
+            return Err(Error::data(format!(
+                "the array of the column \"{name}\" has another number of rows"
+            ))
+            .at(file)
+            .expected(format!("{n} rows, as in {}", table.places.files()))
+            .got(array.rows())
+            .remedy("say which row belongs to which with index: the table's column of row numbers"));
         }
     }
     Ok(at)

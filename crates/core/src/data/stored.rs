@@ -60,7 +60,9 @@ impl Held {
                 hash.update(level.map_or("", String::as_str).as_bytes());
             }
             Column::Text { values, .. } => hash.update(values.get(row).map_or("", String::as_str).as_bytes()),
-            Column::Vector(v) => v.get(row).unwrap_or_default().iter().for_each(|x| hash.update(x.to_le_bytes())),
+            Column::Vector(v) => {
+                v.get(row).unwrap_or_default().iter().for_each(|x| hash.update(x.to_le_bytes()))
+            }
             // Only absent rows of these are held in memory.
             Column::Image(_) | Column::Audio(_) | Column::Sequence(_) => {}
         }

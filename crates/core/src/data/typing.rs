@@ -73,7 +73,11 @@ pub(crate) fn numbers(column: &TableColumn, missing: Missing, places: &Places) -
             .remedy(remedy)
     };
     let infinite = |row| {
-        wrong(row, "an infinite number", "correct it, or declare it as a missing value (columns: {...: {missing: [inf]}})")
+        wrong(
+            row,
+            "an infinite number",
+            "correct it, or declare it as a missing value (columns: {...: {missing: [inf]}})",
+        )
     };
     let mut values = Vec::with_capacity(column.cells.len());
     let mut gone = Mask::default();
@@ -85,7 +89,8 @@ pub(crate) fn numbers(column: &TableColumn, missing: Missing, places: &Places) -
                     Cell::Finite(x) => (x, false),
                     Cell::Infinite => return Err(infinite(row)),
                     Cell::Text => {
-                        let remedy = "correct it, declare it as a missing value, or declare the column a category";
+                        let remedy =
+                            "correct it, declare it as a missing value, or declare the column a category";
                         return Err(wrong(row, "a text", remedy));
                     }
                 };
@@ -216,10 +221,15 @@ mod tests {
     #[test]
     fn infinite_numbers_and_texts_are_errors_with_their_place() {
         let spec = ColumnSpec::default();
-        for (cell, says) in [("inf", "infinite"), ("-Infinity", "infinite"), ("1e999", "infinite"), ("x", "a text")] {
+        for (cell, says) in
+            [("inf", "infinite"), ("-Infinity", "infinite"), ("1e999", "infinite"), ("x", "a text")]
+        {
             let (c, places) = column(&["1", cell]);
             let error = numbers(&c, Missing::of(&spec), &places).unwrap_err().to_string();
-            assert!(error.starts_with("t.csv:3: ") && error.contains(says) && error.contains(cell), "{error}");
+            assert!(
+                error.starts_with("t.csv:3: ") && error.contains(says) && error.contains(cell),
+                "{error}"
+            );
             assert!(error.contains("\"x\""), "{error}");
         }
         let declared = ColumnSpec { missing: vec!["inf".to_owned()], ..ColumnSpec::default() };
@@ -241,7 +251,8 @@ mod tests {
         let declared = ColumnSpec { levels: vec!["low".into(), "None".into()], ..ColumnSpec::default() };
         let (c, places) = column(&["None", "low", "lwo"]);
         let missing = Missing::of(&declared);
-        let error = categories(&c, missing, &declared.levels, Unknown::Refuse, &places).unwrap_err().to_string();
+        let error =
+            categories(&c, missing, &declared.levels, Unknown::Refuse, &places).unwrap_err().to_string();
         assert!(error.starts_with("t.csv:4: ") && error.contains("did you mean \"low\""), "{error}");
         let Column::Category { levels, codes, missing } =
             categories(&c, missing, &declared.levels, Unknown::Append, &places).unwrap()

@@ -36,7 +36,7 @@ fn parse(bytes: &[u8], name: &str, delimiter: char, header: Header) -> Result<Ta
     })?;
     let mut reader = ReaderBuilder::new().has_headers(false).delimiter(separator).from_reader(bytes);
     let mut record = StringRecord::new();
-    let said = |e: csv::Error| explained(&e, name);
+    let said = |e: csv::Error| explained(&e, name, bytes);
     if !reader.read_record(&mut record).map_err(said)? {
         return Err(Error::data("the table is empty").at(name).expected("a header and rows"));
     }
@@ -46,8 +46,9 @@ fn parse(bytes: &[u8], name: &str, delimiter: char, header: Header) -> Result<Ta
     };
     let mut columns = vec![Texts::default(); names.len()];
     let mut lines: Vec<u32> = Vec::new();
+    let mut counted = Lines { bytes, at: 0, line: 1 };
     let mut take = |record: &StringRecord| -> Result<()> {
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = counted.of(record.position());
         lines.push(u32::try_from(line).map_err(|_| Error::data("the table has too many lines").at(name))?);
         columns.iter_mut().zip(record).for_each(|(texts, cell)| texts.push(cell));
         Ok(())
@@ -74,6 +75,26 @@ fn parse(bytes: &[u8], name: &str, delimiter: char, header: Header) -> Result<Ta
     Ok(Table { columns, places: Places::lines(name, lines), rows })
 }
 
+/// The lines of records. The parser's own count stands where the last record ended, before line ends and blank lines.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    /// The line, from 1, on which the record at `position` begins; positions must not go back.
+    fn of(&mut self, position: Option<&csv::Position>) -> usize {
+        let start = position.and_then(|p| usize::try_from(p.byte()).ok()).unwrap_or(self.at);
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let ends = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let passed = self.bytes.get(self.at..start + ends).unwrap_or_default();
+        self.line += passed.iter().filter(|b| **b == b'\n').count();
+        self.at = start + ends;
+        self.line
+    }
+}
+
 fn header_names(record: &StringRecord, name: &str) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::with_capacity(record.len());
     for (i, cell) in record.iter().enumerate() {
@@ -81,12 +102,18 @@ fn header_names(record: &StringRecord, name: &str) -> Result<Vec<String>> {
         if cell.is_empty() {
             return Err(Error::data(format!("column {} has no name in the header", i + 1))
                 .at(format!("{name}:1"))
-                .remedy("name it; if it is the row number that pandas wrote, give it the role id or ignore"));
+                .remedy(
+                    "name it; if it is the row number that pandas wrote, give it the role id or ignore",
+                ));
         }
         if let Some(first) = names.iter().position(|n| n == cell) {
-            return Err(Error::data(format!("columns {} and {} are both named \"{cell}\"", first + 1, i + 1))
-                .at(format!("{name}:1"))
-                .remedy("rename one; if the first line holds no names, set data: {header: none} or skip"));
+            return Err(Error::data(format!(
+                "columns {} and {} are both named \"{cell}\"",
+                first + 1,
+                i + 1
+            ))
+            .at(format!("{name}:1"))
+            .remedy("rename one; if the first line holds no names, set data: {header: none} or skip"));
         }
         names.push(cell.to_owned());
     }
@@ -119,8 +146,9 @@ fn no_blank_lines(bytes: &[u8], name: &str) -> Result<()> {
     }
 }
 
-fn explained(e: &csv::Error, name: &str) -> Error {
-    let place = e.position().map_or_else(|| name.to_owned(), |p| format!("{name}:{}", p.line()));
+fn explained(e: &csv::Error, name: &str, bytes: &[u8]) -> Error {
+    let line = |p| Lines { bytes, at: 0, line: 1 }.of(Some(p));
+    let place = e.position().map_or_else(|| name.to_owned(), |p| format!("{name}:{}", line(p)));
     match e.kind() {
         ErrorKind::UnequalLengths { expected_len, len, .. } => {
             Error::data("the row has another number of cells than the first line")

@@ -9,7 +9,8 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits};
 use crate::error::{Error, Result};
 
 /// The largest image, in pixels.
-pub(crate) const MAX_PIXELS: u64 = 64 << 20;
+#[cfg(feature = "image")]
+const MAX_PIXELS: u64 = 64 << 20;
 
 /// The most memory that decoding may take, in bytes.
 #[cfg(feature = "image")]
@@ -32,12 +33,18 @@ pub(crate) fn decode_image(bytes: &[u8], name: &str) -> Result<([usize; 3], Vec<
         (1, DynamicImage::ImageLumaA16(i)) => {
             i.into_raw().as_chunks::<2>().0.iter().map(|[l, _]| to_byte(*l)).collect()
         }
-        (1, DynamicImage::ImageLumaA8(i)) => i.into_raw().as_chunks::<2>().0.iter().map(|[l, _]| *l).collect(),
+        (1, DynamicImage::ImageLumaA8(i)) => {
+            i.into_raw().as_chunks::<2>().0.iter().map(|[l, _]| *l).collect()
+        }
         (1, i) => i.into_luma8().into_raw(),
         (_, DynamicImage::ImageRgb16(i)) => i.into_raw().into_iter().map(to_byte).collect(),
-        (_, DynamicImage::ImageRgba16(i)) => {
-            i.into_raw().as_chunks::<4>().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b].map(to_byte)).collect()
-        }
+        (_, DynamicImage::ImageRgba16(i)) => i
+            .into_raw()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .flat_map(|[r, g, b, _]| [*r, *g, *b].map(to_byte))
+            .collect(),
         (_, DynamicImage::ImageRgba8(i)) => {
             i.into_raw().as_chunks::<4>().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect()
         }
@@ -61,7 +68,8 @@ pub(crate) fn image_shape(bytes: &[u8], name: &str) -> Result<[usize; 3]> {
             .got(format!("{width} x {height}"))
             .remedy("make it smaller"));
     }
-    let gray = matches!(decoder.color_type(), ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16);
+    let gray =
+        matches!(decoder.color_type(), ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16);
     Ok([height as usize, width as usize, if gray { 1 } else { 3 }])
 }
 

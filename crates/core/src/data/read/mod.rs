@@ -11,13 +11,13 @@ mod text;
 mod wav;
 
 pub(crate) use csv::read_csv;
+pub use idx::read_idx;
 pub(crate) use idx::read_idx_named;
 pub(crate) use image::{decode_image, image_shape};
-pub(crate) use npy::read_npy_named;
-pub(crate) use npz::{npz_names, read_npz_named};
-pub use idx::read_idx;
 pub use npy::read_npy;
+pub(crate) use npy::read_npy_named;
 pub use npz::read_npz;
+pub(crate) use npz::{npz_names, read_npz_named};
 pub use numbers::{NdArray, Numbers};
 pub(crate) use parquet::{is_parquet, read_parquet};
 pub(crate) use text::decode_text;

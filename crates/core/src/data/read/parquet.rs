@@ -39,8 +39,8 @@ mod inside {
 
     use arrow_array::cast::AsArray;
     use arrow_array::types::{
-        Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
-        UInt64Type,
+        Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+        UInt32Type, UInt64Type,
     };
     use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
     use arrow_schema::DataType;
@@ -201,7 +201,8 @@ pub(crate) mod tests {
 
     /// Writes a table.
     pub(crate) fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
-        let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
+        let batch =
+            RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
         let mut w = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
         w.write(&batch).unwrap();
         w.close().unwrap();

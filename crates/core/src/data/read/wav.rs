@@ -45,9 +45,8 @@ pub(crate) fn decode_wav(bytes: &[u8], name: &str) -> Result<Sound> {
     let samples = if channels == 1 {
         all
     } else {
-        let mean = |frame: &[f32]| {
-            (frame.iter().map(|s| f64::from(*s)).sum::<f64>() / f64::from(channels)) as f32
-        };
+        let mean =
+            |frame: &[f32]| (frame.iter().map(|s| f64::from(*s)).sum::<f64>() / f64::from(channels)) as f32;
         all.chunks_exact(usize::from(channels)).map(mean).collect()
     };
     Ok(Sound { rate: spec.sample_rate, samples })
@@ -103,7 +102,8 @@ fn check_chunks(bytes: &[u8], name: &str) -> Result<u16> {
             if size < 16 || channels == 0 || rate == 0 {
                 return Err(malformed("its format has no channels or no rate"));
             }
-            if !matches!(bits, 8 | 16 | 24 | 32) || u32::from(block) != u32::from(channels) * u32::from(bits / 8)
+            if !matches!(bits, 8 | 16 | 24 | 32)
+                || u32::from(block) != u32::from(channels) * u32::from(bits / 8)
             {
                 return Err(malformed(&format!("{bits} bits in blocks of {block} bytes are not supported")));
             }
@@ -135,12 +135,8 @@ pub(crate) mod tests {
 
     /// A WAV file of whole numbers.
     pub(crate) fn wav(channels: u16, bits: u16, samples: &[i32]) -> Vec<u8> {
-        let spec = WavSpec {
-            channels,
-            sample_rate: 8000,
-            bits_per_sample: bits,
-            sample_format: SampleFormat::Int,
-        };
+        let spec =
+            WavSpec { channels, sample_rate: 8000, bits_per_sample: bits, sample_format: SampleFormat::Int };
         let mut out = Cursor::new(Vec::new());
         let mut w = WavWriter::new(&mut out, spec).unwrap();
         samples.iter().for_each(|s| w.write_sample(*s).unwrap());
@@ -156,8 +152,12 @@ pub(crate) mod tests {
         }
         let stereo = decode_wav(&wav(2, 16, &[1 << 14, 0, -(1 << 14), 1 << 14]), "a.wav").unwrap();
         assert_eq!(stereo.samples, [0.25, 0.0]);
-        let spec =
-            WavSpec { channels: 1, sample_rate: 44100, bits_per_sample: 32, sample_format: SampleFormat::Float };
+        let spec = WavSpec {
+            channels: 1,
+            sample_rate: 44100,
+            bits_per_sample: 32,
+            sample_format: SampleFormat::Float,
+        };
         for (value, fine) in [(0.75f32, true), (f32::NAN, false)] {
             let mut out = Cursor::new(Vec::new());
             let mut w = WavWriter::new(&mut out, spec).unwrap();

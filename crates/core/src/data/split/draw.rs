@@ -142,7 +142,8 @@ pub(super) fn latest(rows: &[usize], size: usize, times: &[f64]) -> Result<(Vec<
     let at = order.get(cut).map_or(f64::INFINITY, time);
     let before = order.iter().filter(|r| time(r) < at).count();
     let after = order.iter().filter(|r| time(r) <= at).count();
-    let cut = if before > 0 && (cut - before <= after - cut || after == order.len()) { before } else { after };
+    let cut =
+        if before > 0 && (cut - before <= after - cut || after == order.len()) { before } else { after };
     if cut == 0 || cut == order.len() {
         return Err(Error::data("all rows are of one time and cannot be split by it"));
     }

@@ -96,10 +96,12 @@ fn check_classes(
     for (code, (n, _, spread)) in &seen {
         let name = classes.names().get(*code as usize).map_or("", String::as_str);
         if !spread {
-            return Err(Error::data(format!("the class \"{name}\" has all its rows for fitting in one fold"))
-                .expected("rows in at least two folds, so that one can be predicted from the other")
-                .got(if *n == 1 { "1 row".to_owned() } else { format!("{n} rows in one group or time") })
-                .remedy("leave the class out or join it with another, or use honest: validation"));
+            return Err(Error::data(format!(
+                "the class \"{name}\" has all its rows for fitting in one fold"
+            ))
+            .expected("rows in at least two folds, so that one can be predicted from the other")
+            .got(if *n == 1 { "1 row".to_owned() } else { format!("{n} rows in one group or time") })
+            .remedy("leave the class out or join it with another, or use honest: validation"));
         }
         if *n < count as usize {
             few.push(name);

@@ -239,7 +239,8 @@ impl<'a> Rows<'a> {
 fn cells<'a>(data: &'a Dataset, name: &str, setting: &str) -> Result<&'a [String]> {
     let known = &data.roles.cells;
     known.get(name).map(|c| c.as_slice()).ok_or_else(|| {
-        let error = Error::argument(format!("the data have no column \"{name}\"")).at(format!("split: {setting}"));
+        let error =
+            Error::argument(format!("the data have no column \"{name}\"")).at(format!("split: {setting}"));
         match nearest(name, known.keys().map(String::as_str)) {
             Some(near) => error.remedy(format!("did you mean \"{near}\"?")),
             None => {
