@@ -7,6 +7,7 @@ use consilience_core::model::{Schema, Task};
 use consilience_core::registry::nearest;
 
 use super::Checked;
+use super::expect::show;
 use super::finding::{Finding, Severity, quote};
 use super::tree::{Content, Node, Span};
 use super::validate::below;
@@ -145,7 +146,8 @@ pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
                 if closed {
                     let finding = Finding::error(message, used.span).expected(one_of(&known)).near(near);
                     findings.push(finding.at(used.path));
-                } else if near.is_some() {
+                } else if near.is_some_and(|n| used.name.len() > 3 && n.len().abs_diff(used.name.len()) < 2) {
+                    // A short name is near to everything.
                     let finding = Finding::warning(message, used.span)
                         .near(near)
                         .remedy("it must be a column of the table, or be declared under data: columns:");
@@ -168,6 +170,12 @@ fn one_of(known: &[&str]) -> String {
         1..=20 => format!("one of {}", known.join(", ")),
         n => format!("one of the {n} columns declared under data: columns:"),
     }
+}
+
+fn named_table(span: Span) -> Finding {
+    Finding::error("a column cannot be called table", span)
+        .expected("another name: the word stands for all numbers and categories")
+        .remedy("name it anew, as in other: {from: table}")
 }
 
 /// One target, and every other role at most once. A target is not missed while a column's own map is wrong.
@@ -195,6 +203,16 @@ fn roles(root: &Node, unsure: bool, findings: &mut Vec<Finding>) {
                 .at("data.columns");
         findings.push(finding);
     }
+    let split_by_domain = root.get("split").and_then(|s| s.get("domain"));
+    if let Some(node) = split_by_domain.filter(|_| !first.contains_key("domain") && !unsure) {
+        let finding = Finding::error("no column has the role domain", node.span)
+            .expected("one column with role: domain")
+            .at("split.domain");
+        findings.push(finding);
+    }
+    if let Some(entry) = columns.and_then(|c| c.value.entry(TABLE)) {
+        findings.push(named_table(entry.key_span).at("data.columns.table"));
+    }
     let given: Vec<&str> =
         ["table", "folder", "sources"].into_iter().filter(|k| data.value.entry(k).is_some()).collect();
     if let [_, second, ..] = given.as_slice() {
@@ -216,8 +234,11 @@ pub fn check_against(checked: &Checked, schema: &Schema, task: &Task) -> Vec<Fin
     let names = schema.names();
     let known: BTreeSet<&str> = names.iter().copied().collect();
     let tabular = schema.fields.iter().any(|f| f.kind.is_tabular());
+    if known.contains(TABLE) {
+        findings.push(named_table(root.locate(&["data"])).at("data"));
+    }
     for used in uses(root).into_iter().filter(|u| u.input) {
-        if used.name == TABLE && !known.contains(TABLE) {
+        if used.name == TABLE {
             if !tabular && !used.path.starts_with("augment") {
                 let finding = Finding::error("the data have no numbers and no categories", used.span)
                     .expected(one_of_inputs(&names))
@@ -250,9 +271,10 @@ pub fn check_against(checked: &Checked, schema: &Schema, task: &Task) -> Vec<Fin
             Task::Classify(c) => ("classify", format!("{} classes", c.count())),
             Task::Regress => ("regress", "numbers".to_owned()),
         };
+        let got = root.get("task").map(show).unwrap_or_default();
         let finding = Finding::error("the target does not suit the task", root.locate(&["task"]))
-            .expected(word)
-            .got(format!("a target of {holds}"))
+            .expected(format!("{word}, for the target holds {holds}"))
+            .got(got)
             .at("task");
         findings.push(finding);
     }

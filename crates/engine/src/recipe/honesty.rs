@@ -2,7 +2,7 @@
 
 use consilience_core::data::TaskKind;
 
-use super::finding::{Finding, quote};
+use super::finding::{Finding, Severity, quote};
 use super::methods::Methods;
 use super::tree::{Content, Node, Span};
 use super::validate::below;
@@ -109,6 +109,9 @@ fn honest(root: &Node, findings: &mut Vec<Finding>) {
     let word = |n: &Node, key: &str| n.get(key).and_then(Node::text).map(str::to_owned);
     for entry in members.iter().filter(|_| !by_validation) {
         let path = below("members", &entry.key);
+        if findings.iter().any(|f| f.severity == Severity::Error && f.is_under(&path)) {
+            continue;
+        }
         let seen = word(&entry.value, "seen").unwrap_or_else(|| "unknown".to_owned());
         let place = |key: &str| -> Span { entry.value.entry(key).map_or(entry.key_span, |e| e.value.span) };
         if entry.value.entry("predictions").is_some() && entry.value.entry("fold").is_none() && seen != "none"

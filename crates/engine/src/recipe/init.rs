@@ -46,6 +46,11 @@ impl Facts<'_> {
         self.roles.iter().find(|(_, r)| **r == role).map(|(name, _)| name.as_str())
     }
 
+    /// The input columns that a recipe can name.
+    fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.schema.fields.iter().filter(|f| f.name != TABLE)
+    }
+
     fn classifies(&self) -> bool {
         self.task.classes().is_some()
     }
@@ -168,8 +173,7 @@ fn data(facts: &Facts<'_>, out: &mut String) {
         }
         lines.push((name.clone(), flow(&column), String::new()));
     }
-    let guessed: Vec<&Field> =
-        facts.schema.fields.iter().filter(|f| !spec.columns.contains_key(&f.name)).collect();
+    let guessed: Vec<&Field> = facts.fields().filter(|f| !spec.columns.contains_key(&f.name)).collect();
     let written = if guessed.len() > MAX_COLUMNS { Vec::new() } else { guessed.clone() };
     for field in &written {
         lines.push((field.name.clone(), format!("{{type: {}}}", field.kind.name()), reason(field)));
@@ -179,6 +183,14 @@ fn data(facts: &Facts<'_>, out: &mut String) {
     }
     if let Some(target) = facts.target.filter(|t| !spec.columns.contains_key(*t)) {
         lines.push((target.to_owned(), "{role: target}".to_owned(), classes(facts.task)));
+    }
+    if facts.schema.fields.iter().any(|f| f.name == TABLE) {
+        comment(
+            out,
+            "  ",
+            "A column is called table, which is the word for all numbers and categories: name it anew, as in \
+             other: {from: table}.",
+        );
     }
     if written.len() < guessed.len() {
         comment(
@@ -292,8 +304,8 @@ fn first_known<'a>(list: &'a [MethodInfo], names: &[&str]) -> Option<&'a MethodI
 
 /// Members for every kind of column that some known method reads.
 fn propose(facts: &Facts<'_>, methods: &Methods) -> Vec<Proposal> {
-    let tabular = facts.schema.fields.iter().any(|f| f.kind.is_tabular());
-    let modalities: Vec<&Field> = facts.schema.fields.iter().filter(|f| !f.kind.is_tabular()).collect();
+    let tabular = facts.fields().any(|f| f.kind.is_tabular());
+    let modalities: Vec<&Field> = facts.fields().filter(|f| !f.kind.is_tabular()).collect();
     let several = usize::from(tabular) + modalities.len() > 1;
     let on_numbers: &[&str] = if facts.classifies() {
         &["logistic", "naive_bayes", "knn", "random_forest", "gradient_boosting", "mlp"]
@@ -318,7 +330,7 @@ fn propose(facts: &Facts<'_>, methods: &Methods) -> Vec<Proposal> {
         let line =
             format!("{}: {{fit: {}, on: [{column}]{features}}}", write_key(&name), write_text(&method.name));
         let about = match steps {
-            Some(s) => format!("{} on: {}", method.about, s.about),
+            Some(s) => format!("{} Features: {}", method.about, s.about),
             None => method.about.clone(),
         };
         out.push(Proposal { name, line, about });
@@ -378,9 +390,9 @@ fn synthesis(facts: &Facts<'_>, methods: &Methods, members: &[Proposal], out: &m
             }
         }
     }
-    let tabular = facts.schema.fields.iter().any(|f| f.kind.is_tabular());
+    let tabular = facts.fields().any(|f| f.kind.is_tabular());
     let mut on: Vec<&str> = if tabular { vec![TABLE] } else { Vec::new() };
-    on.extend(facts.schema.fields.iter().filter(|f| !f.kind.is_tabular()).map(|f| f.name.as_str()));
+    on.extend(facts.fields().filter(|f| !f.kind.is_tabular()).map(|f| f.name.as_str()));
     if on.len() > 1 {
         let on: Vec<String> = on.iter().map(|c| write_text(c)).collect();
         for name in ["concat", "late"] {

@@ -66,7 +66,8 @@ pub(super) fn write_text(text: &str) -> String {
 
 /// A text as a YAML key: as values, but `on` stays bare, for it is a word of the grammar.
 pub(super) fn write_key(text: &str) -> String {
-    let bare = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let bare = (first || text == "." || text.starts_with("./"))
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
         && matches!(resolve(text), Some(Content::String(_)));
     if bare { text.to_owned() } else { quoted(text) }
@@ -131,6 +132,10 @@ mod tests {
         for (word, written) in [
             ("looks", "looks"),
             ("a/b.csv", "a/b.csv"),
+            (".", "."),
+            ("./a", "./a"),
+            ("...", "\"...\""),
+            (".5", "\".5\""),
             ("null", "\"null\""),
             ("7", "\"7\""),
             ("", "\"\""),

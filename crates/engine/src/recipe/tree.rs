@@ -187,17 +187,17 @@ pub fn parse(text: &str) -> (Option<Node>, Vec<Finding>) {
     for next in Parser::new_from_str_with_options(text, options) {
         let step = match next {
             Ok((event, span)) => builder.event(event, &span),
-            Err(e) => Err(match e.kind() {
+            Err(e) => Err(Box::new(match e.kind() {
                 ErrorKind::RecursionLimitExceeded => too_deep(at(e.marker(), e.marker())),
                 ErrorKind::DirectiveDisallowed => {
                     Finding::error("a recipe has no directives", at(e.marker(), e.marker()))
                         .remedy("remove the line that begins with %")
                 }
                 _ => Finding::error(format!("this is not YAML: {}", e.info()), at(e.marker(), e.marker())),
-            }),
+            })),
         };
         if let Err(last) = step {
-            builder.findings.push(last);
+            builder.findings.push(*last);
             return (None, builder.findings);
         }
         if builder.findings.len() >= MAX_FINDINGS {
@@ -232,6 +232,9 @@ fn too_deep(span: Span) -> Finding {
         .expected(format!("at most {MAX_DEPTH} levels"))
 }
 
+/// An error ends the reading.
+type Step = Result<(), Box<Finding>>;
+
 /// A list or map that is still open.
 struct Open {
     span: Span,
@@ -260,7 +263,7 @@ struct Builder {
 
 impl Builder {
     /// Takes one event; an error ends the reading.
-    fn event(&mut self, event: Event<'_>, span: &granit_parser::Span) -> Result<(), Finding> {
+    fn event(&mut self, event: Event<'_>, span: &granit_parser::Span) -> Step {
         let place = at(&span.start, &span.end);
         if let Some(tag) = event.tag() {
             let tag_place = span.tag_span().map_or(place, |s| at(&s.start, &s.end));
@@ -274,9 +277,11 @@ impl Builder {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(Finding::error("a second document begins here", place)
-                        .expected("one recipe a file")
-                        .remedy("remove the line ---, or put what follows in a file of its own"));
+                    return Err(Box::new(
+                        Finding::error("a second document begins here", place)
+                            .expected("one recipe a file")
+                            .remedy("remove the line ---, or put what follows in a file of its own"),
+                    ));
                 }
             }
             Event::Anchor(_, name) => self.findings.push(
@@ -302,7 +307,7 @@ impl Builder {
                         );
                         Content::Refused
                     })
-                } else if style == ScalarStyle::Plain && text.is_empty() {
+                } else if style == ScalarStyle::Plain && place.start == place.end {
                     self.findings
                         .push(Finding::error("a key is missing here", place).expected("text before the :"));
                     Content::Refused
@@ -325,15 +330,15 @@ impl Builder {
         matches!(self.open.last(), Some(Open { parts: Parts::Map { key: None, .. }, .. }))
     }
 
-    fn begin(&mut self, parts: Parts, span: Span) -> Result<(), Finding> {
+    fn begin(&mut self, parts: Parts, span: Span) -> Step {
         if self.open.len() >= MAX_DEPTH {
-            return Err(too_deep(span));
+            return Err(Box::new(too_deep(span)));
         }
         self.open.push(Open { span, parts });
         Ok(())
     }
 
-    fn close(&mut self, end: Span) -> Result<(), Finding> {
+    fn close(&mut self, end: Span) -> Step {
         let Some(Open { mut span, parts }) = self.open.pop() else { return Ok(()) };
         let (content, last) = match parts {
             Parts::Seq(items) => {
@@ -351,11 +356,13 @@ impl Builder {
     }
 
     /// Puts a finished node where it belongs.
-    fn value(&mut self, node: Node) -> Result<(), Finding> {
+    fn value(&mut self, node: Node) -> Step {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(Finding::error("the recipe holds too much", node.span)
-                .expected(format!("at most {MAX_NODES} values")));
+            return Err(Box::new(
+                Finding::error("the recipe holds too much", node.span)
+                    .expected(format!("at most {MAX_NODES} values")),
+            ));
         }
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);

@@ -238,7 +238,7 @@ impl<'a> Check<'a> {
                     let near = nearest(&entry.key, free);
                     meant.extend(near);
                     let all: Vec<String> = known.iter().map(|k| (*k).to_owned()).collect();
-                    let of = words.get("title").and_then(Value::as_str);
+                    let of = words.get("title").and_then(Value::as_str).filter(|_| !path.is_empty());
                     let message = match (what, of) {
                         (Some(what), _) => format!("there is no {what} named {}", quote(&entry.key)),
                         (None, Some(of)) => format!("{of} has no key {}", quote(&entry.key)),

@@ -54,11 +54,18 @@ fn a_table_gives_members_on_it() {
 
 #[test]
 fn several_modalities_give_a_member_each_and_fusions() {
-    let mut data = DataSpec { root: Some("shared".into()), table: Some("pairs.csv".into()), ..DataSpec::default() };
-    let files = PerValue::Map(BTreeMap::from([("train".into(), "t.gz".into()), ("test".into(), "s.gz".into())]));
+    let mut data =
+        DataSpec { root: Some("shared".into()), table: Some("pairs.csv".into()), ..DataSpec::default() };
+    let files =
+        PerValue::Map(BTreeMap::from([("train".into(), "t.gz".into()), ("test".into(), "s.gz".into())]));
     data.columns.insert(
         "image".into(),
-        ColumnSpec { kind: Some(Kind::Image), idx: Some(files), by: Some("split".into()), ..ColumnSpec::default() },
+        ColumnSpec {
+            kind: Some(Kind::Image),
+            idx: Some(files),
+            by: Some("split".into()),
+            ..ColumnSpec::default()
+        },
     );
     data.columns.insert(
         "audio".into(),
@@ -139,12 +146,23 @@ fn odd_data_give_recipes_that_load() {
     // Nothing that could be fitted: the recipe says so, and so does its check.
     for schema in [&words, &none] {
         let data = table("t.csv");
-        let facts =
-            Facts { name: "n", data: &data, schema, task: &cats, rows: 9, target: Some("y"), roles: &roles, notes: &[] };
+        let facts = Facts {
+            name: "n",
+            data: &data,
+            schema,
+            task: &cats,
+            rows: 9,
+            target: Some("y"),
+            roles: &roles,
+            notes: &[],
+        };
         for methods in [&methods, &Methods::default()] {
             let text = init(&facts, methods);
             let findings = load(&text, "first.yaml", methods).unwrap_err();
-            assert!(findings.findings.iter().any(|f| f.message == "there is nothing to fit"), "{findings}\n{text}");
+            assert!(
+                findings.findings.iter().any(|f| f.message == "there is nothing to fit"),
+                "{findings}\n{text}"
+            );
         }
     }
 }

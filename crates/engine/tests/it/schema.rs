@@ -30,7 +30,9 @@ fn walk(root: &Value, value: &Value, seen: &mut (usize, usize, usize)) {
     match value {
         Value::Array(items) => items.iter().for_each(|v| walk(root, v, seen)),
         Value::Object(map) => {
-            if let (Some(properties), Some(_)) = (map.get("properties").and_then(Value::as_object), map.get("type")) {
+            if let (Some(properties), Some(_)) =
+                (map.get("properties").and_then(Value::as_object), map.get("type"))
+            {
                 seen.0 += 1;
                 assert!(map.contains_key("additionalProperties"), "{value}");
                 for (key, inner) in properties {
@@ -65,7 +67,12 @@ fn complaints_name_what_the_check_would_let_through() {
     methods.fusers.push(again);
     let said = complaints(&methods);
     assert_eq!(said.len(), 4, "{said:?}");
-    for words in ["on is a key of the recipe", "logistic.p: the schema word pattern", "word not is", "soft_vote: the name"] {
+    for words in [
+        "on is a key of the recipe",
+        "logistic.p: the schema word pattern",
+        "word not is",
+        "soft_vote: the name",
+    ] {
         assert!(said.iter().any(|s| s.contains(words)), "{words}: {said:?}");
     }
 }
@@ -73,7 +80,8 @@ fn complaints_name_what_the_check_would_let_through() {
 #[test]
 fn a_recipe_without_any_method_still_has_a_schema() {
     let none = consilience_engine::recipe::Methods::default();
-    let text = "version: 1\ntask: classify\ndata: {folder: a}\nsplit: {holdout: 0.2}\nmembers: {a: {fit: x}}\n";
+    let text =
+        "version: 1\ntask: classify\ndata: {folder: a}\nsplit: {holdout: 0.2}\nmembers: {a: {fit: x}}\n";
     let findings = load(text, "r.yaml", &none).unwrap_err();
     assert!(findings.findings.iter().any(|f| f.message == "there is no learner named \"x\""), "{findings}");
     assert!(findings.findings.iter().any(|f| f.message.contains("no metric")), "{findings}");
@@ -87,19 +95,39 @@ fn each_word_of_the_schema_is_checked() {
         (json!({"type": "number"}), "[1, 1.5, 1e3]", "[a, true, \"1\", [], {}]"),
         (json!({"type": ["string", "null"]}), "[a, \"1\", ~]", "[1, true]"),
         (json!({"type": "integer", "format": "uint8"}), "[0, 255]", "[-1, 256]"),
-        (json!({"type": "integer", "format": "uint64"}), "[18446744073709551615]", "[18446744073709551616, -1]"),
+        (
+            json!({"type": "integer", "format": "uint64"}),
+            "[18446744073709551615]",
+            "[18446744073709551616, -1]",
+        ),
         (json!({"type": "number", "exclusiveMinimum": 0, "maximum": 1}), "[1, 0.5]", "[0, 1.01]"),
         (json!({"type": "number", "minimum": 0, "exclusiveMaximum": 1}), "[0, 0.5]", "[-0.1, 1]"),
         (json!({"type": "string", "minLength": 1, "maxLength": 2}), "[a, éé]", "[\"\", abc]"),
         (json!({"enum": ["a", "b", 3]}), "[a, b, 3]", "[c, 4, ~]"),
         (json!({"const": 3}), "[3]", "[4, \"3\"]"),
-        (json!({"anyOf": [{"oneOf": [{"const": "a"}, {"const": "b"}]}, {"type": "null"}]}), "[a, ~]", "[c, 1]"),
-        (json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}]}), "[a, [1]]", "[1, [a]]"),
+        (
+            json!({"anyOf": [{"oneOf": [{"const": "a"}, {"const": "b"}]}, {"type": "null"}]}),
+            "[a, ~]",
+            "[c, 1]",
+        ),
+        (
+            json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}]}),
+            "[a, [1]]",
+            "[1, [a]]",
+        ),
         (json!({"allOf": [{"type": "integer"}, {"minimum": 2}]}), "[2]", "[1, a]"),
-        (json!({"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "integer"}}), "[[a, 1]]", "[[1], [a, b]]"),
+        (
+            json!({"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "integer"}}),
+            "[[a, 1]]",
+            "[[1], [a, b]]",
+        ),
         (json!({"type": "array", "minItems": 1, "maxItems": 2}), "[[1], [1, 2]]", "[[], [1, 2, 3]]"),
         (json!({"type": "array", "uniqueItems": true}), "[[1, 2], []]", "[[1, 1]]"),
-        (json!({"type": "object", "properties": {"a": true}, "additionalProperties": {"type": "integer"}}), "[{a: x, b: 1}]", "[{b: x}]"),
+        (
+            json!({"type": "object", "properties": {"a": true}, "additionalProperties": {"type": "integer"}}),
+            "[{a: x, b: 1}]",
+            "[{b: x}]",
+        ),
         (json!({"type": "object", "properties": {"a": true}, "required": ["a"]}), "[{a: 1}]", "[{b: 1}]"),
         (json!({"type": "object", "additionalProperties": false}), "[{}]", "[{a: 1}]"),
         (json!({"type": "object", "minProperties": 1, "maxProperties": 1}), "[{a: 1}]", "[{}, {a: 1, b: 2}]"),
