@@ -1,6 +1,6 @@
 //! Scoring a composition on rows that it was not fitted to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::seq::SliceRandom;
 
@@ -27,7 +27,7 @@ pub fn cross_fitted(
         return Err(Error::internal(format!("{} rows of inputs for {} rows", i.rows.len(), honest.rows())));
     }
     let part = parts(honest, context.seed.child("parts"))?;
-    let numbers: std::collections::BTreeSet<u32> = part.iter().copied().collect();
+    let numbers: BTreeSet<u32> = part.iter().copied().collect();
     let mut pieces = Vec::with_capacity(numbers.len());
     let mut order = Vec::with_capacity(honest.rows());
     for number in numbers {
@@ -139,14 +139,9 @@ mod tests {
         let groups: Vec<u64> = (0..60).map(|r| r / 7).collect();
         let grouped = cases::regrouped(&data, Some(groups.clone()), vec![0; 60]).unwrap();
         let part = parts(&grouped, Seed::new(1)).unwrap();
-        for (a, b) in groups
-            .iter()
-            .zip(&part)
-            .zip(groups.iter().zip(&part).skip(1))
-            .map(|((g, p), (h, q))| ((g, p), (h, q)))
-            .filter(|(a, b)| a.0 == b.0)
-        {
-            assert_eq!(a.1, b.1);
+        let pairs: Vec<(&u64, &u32)> = groups.iter().zip(&part).collect();
+        for pair in pairs.windows(2).filter(|p| p[0].0 == p[1].0) {
+            assert_eq!(pair[0].1, pair[1].1);
         }
         assert_eq!(part.iter().max(), Some(&4));
         let lonely = cases::regrouped(&data, Some(vec![3; 60]), vec![0; 60]).unwrap();

@@ -356,14 +356,14 @@ mod tests {
             let mut spare = gradient.clone();
             loss.evaluate(&weights, &mut gradient);
             shrink(&weights, 2, 0.3, &mut gradient);
-            for i in 0..9 {
+            for (i, expected) in gradient.iter().enumerate() {
                 let at = |step: f64, spare: &mut Vec<f64>| {
                     let mut moved = weights.clone();
                     moved[i] += step;
                     loss.evaluate(&moved, spare) + shrink(&moved, 2, 0.3, &mut vec![0.0; 9])
                 };
                 let slope = (at(1e-5, &mut spare) - at(-1e-5, &mut spare)) / 2e-5;
-                assert!((slope - gradient[i]).abs() < 1e-8, "{i}: {slope} {}", gradient[i]);
+                assert!((slope - expected).abs() < 1e-8, "{i}: {slope} {expected}");
             }
         }
     }

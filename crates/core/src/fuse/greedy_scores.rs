@@ -108,8 +108,8 @@ fn sum_of_logs(sum: &[f64], a: &[f32]) -> f64 {
         let mut product = [1.0f64; LANES];
         let ((sums, sum_rest), (columns, column_rest)) = (sum.as_chunks::<LANES>(), a.as_chunks::<LANES>());
         for (s, a) in sums.iter().zip(columns) {
-            for lane in 0..LANES {
-                product[lane] *= s[lane] + f64::from(a[lane]);
+            for ((p, s), a) in product.iter_mut().zip(s).zip(a) {
+                *p *= s + f64::from(*a);
             }
         }
         product[0] *= sum_rest.iter().zip(column_rest).map(|(s, a)| s + f64::from(*a)).product::<f64>();
