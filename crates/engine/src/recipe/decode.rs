@@ -7,7 +7,7 @@ use consilience_core::data::{HonestSpec, SplitSpec, TaskKind, Validation};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::finding::{Finding, Severity, quote};
+use super::finding::{Finding, List, quote};
 use super::methods::{MethodInfo, Methods, find};
 use super::names;
 use super::schema::{LEVEL, RESAMPLES, own_keys};
@@ -16,12 +16,7 @@ use super::types::{Call, Judge, Member, Recipe, Seen, Synthesis};
 use super::validate::below;
 
 /// The recipe, if nothing is wrong with it. What the methods say about their parameters is added to `findings`.
-pub(super) fn decode(
-    root: &Node,
-    methods: &Methods,
-    file_name: &str,
-    findings: &mut Vec<Finding>,
-) -> Option<Recipe> {
+pub(super) fn decode(root: &Node, methods: &Methods, file_name: &str, findings: &mut List) -> Option<Recipe> {
     let mut decoder = Decoder { methods, findings };
     let d = &mut decoder;
     let task: Option<TaskKind> = d.part(root, "task");
@@ -37,7 +32,7 @@ pub(super) fn decode(
     let members = d.entries(root.get("members"), "members", Decoder::member);
     let synthesis = d.entries(root.get("synthesis"), "synthesis", Decoder::synthesis);
     let judge = task.and_then(|task| d.judge(root, task));
-    if findings.iter().any(|f| f.severity == Severity::Error) {
+    if findings.has_errors() {
         return None;
     }
     Some(Recipe {
@@ -71,12 +66,12 @@ pub(super) fn usual_honesty(split: &SplitSpec) -> HonestSpec {
 
 struct Decoder<'a> {
     methods: &'a Methods,
-    findings: &'a mut Vec<Finding>,
+    findings: &'a mut List,
 }
 
 impl Decoder<'_> {
     fn is_sound(&self, path: &str) -> bool {
-        !self.findings.iter().any(|f| f.severity == Severity::Error && f.is_under(path))
+        !self.findings.has_errors_under(path)
     }
 
     /// Decodes what the schema let through; should the two disagree, that is a finding too.

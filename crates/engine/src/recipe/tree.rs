@@ -15,6 +15,8 @@ pub const MAX_BYTES: usize = 4 << 20;
 pub const MAX_DEPTH: usize = 64;
 /// The most values, lists and maps.
 pub const MAX_NODES: usize = 200_000;
+/// The longest key, in bytes.
+const MAX_KEY: usize = 512;
 /// Reading ends after this many refusals.
 const MAX_FINDINGS: usize = 100;
 
@@ -373,6 +375,14 @@ impl Builder {
             Parts::Map { entries, lines, key } => match key.take() {
                 None => {
                     *key = Some(match node.content {
+                        Content::String(text) if text.len() > MAX_KEY => {
+                            self.findings.push(
+                                Finding::error("this key is too long", node.span)
+                                    .expected(format!("at most {MAX_KEY} bytes"))
+                                    .got(format!("{} bytes", text.len())),
+                            );
+                            Key::Refused
+                        }
                         Content::String(text) => Key::Known(text, node.span),
                         Content::Refused => Key::Refused,
                         _ => {
@@ -459,6 +469,7 @@ mod tests {
             ("a: -1e400\n", "not finite", 1, 4),
             ("? [a, b]\n: 1\n", "cannot be a key", 1, 3),
             (": 1\n", "a key is missing", 1, 1),
+            ("{\"\\u00e9\": 1, ? , b: 2}\n", "a key is missing", 1, 16),
             ("a: 1\n---\nb: 2\n", "second document", 2, 1),
             ("%YAML 1.2\n---\na: 1\n", "no directives", 1, 1),
             ("a: [1, 2\n", "not YAML", 1, 4),
