@@ -361,10 +361,11 @@ fn one_mistake_in_a_synthesis_gives_one_finding() {
             "a: {fit: logistic}, b: {fit: knn}, p: {predictions: p.csv, seen: none}",
         )]) + &format!("synthesis:\n  s: {line}\n  t: {{fuse: soft_vote, of: [a, b]}}\n");
         let findings = found(&text);
-        let mut all =
-            findings.findings.iter().filter(|f| f.path != "synthesis.s.of" || path == "synthesis.s.of");
-        let first = all.next().unwrap_or_else(|| panic!("{line}: {findings}"));
-        assert!(first.path == path && words_of(first).contains(words), "{line}: {path}: {words}\n{findings}");
+        let all: Vec<String> = findings.findings.iter().map(words_of).collect();
+        assert!(
+            all.len() == 1 && findings.findings[0].path == path && all[0].contains(words),
+            "{line}: {path}: {words}\n{findings}"
+        );
     }
 }
 
@@ -479,6 +480,44 @@ fn anchors_and_laughs_are_findings() {
     let findings = load(&text, "r.yaml", &methods()).unwrap_err();
     assert!(findings.errors() >= 100, "{}", findings.errors());
     assert!(findings.findings[0].message.contains("no anchors"));
+}
+
+/// What would be slow, were it compared pair by pair or named again and again.
+#[test]
+fn large_recipes_of_the_worst_kind_end() {
+    let many = |n: usize, line: &dyn Fn(usize) -> String| (0..n).map(line).collect::<String>();
+    let rest = least(&[("members: {a: {fit: logistic}}\n", "")]);
+    let keys = LEAST.to_owned() + &many(90_000, &|i| format!("k{i}: 1\n"));
+    let columns =
+        "version: 1\ntask: classify\nsplit: {holdout: 0.2}\ndata:\n  columns:\n    y: {role: target}\n"
+            .to_owned()
+            + &many(30_000, &|i| format!("    column_number_{i}: {{}}\n"))
+            + "members:\n  a:\n    fit: logistic\n    on:\n"
+            + &many(30_000, &|i| format!("    - column_nunber_{i}\n"));
+    let fused = LEAST.to_owned()
+        + "synthesis:\n  s:\n    fuse: soft_vote\n    of:\n"
+        + &many(100_000, &|i| format!("    - b{i}\n"));
+    let report =
+        LEAST.to_owned() + &format!("judge: {{choose: accuracy, report: [{}]}}\n", "ece, ".repeat(150_000));
+    let names = rest.clone() + "members:\n" + &many(40_000, &|i| format!("  -{i}: {{fit: logistik}}\n"));
+    let long_key = LEAST.to_owned() + &format!("? {}\n: 1\n", "k".repeat(2_000_000));
+    let long_word = least(&[("logistic", &"l".repeat(2_000_000))]);
+    let sound = rest + "members:\n" + &many(10_000, &|i| format!("  m{i}: {{fit: logistic, on: [table]}}\n"));
+    for (text, errors, warnings) in [
+        (keys, 500, 0),
+        (columns, 500, 0),
+        (fused, 500, 0),
+        (report, 0, 500),
+        (names, 500, 0),
+        (long_key, 1, 0),
+        (long_word, 1, 0),
+        (sound, 0, 0),
+    ] {
+        let findings = found(&text);
+        let head: String = text.chars().take(200).collect();
+        assert_eq!((findings.errors(), findings.warnings()), (errors, warnings), "{head}");
+        assert!(findings.render(false).len() < 100_000, "{head}");
+    }
 }
 
 /// A cheap stream of numbers for mutations.
