@@ -9,6 +9,7 @@ use super::Checked;
 use super::expect::show;
 use super::finding::{Finding, List, quote, suggest};
 use super::tree::{Content, Node, Span};
+use super::types::MIXUP;
 use super::validate::below;
 
 /// The word for all numbers and categories.
@@ -69,7 +70,7 @@ fn uses_in<'a>(entry: &'a Node, path: &str, out: &mut Vec<Use<'a>>) {
 fn steps<'a>(node: &'a Node, key: &str, path: &str, out: &mut Vec<Use<'a>>) {
     let path = below(path, key);
     for entry in node.get(key).map(Node::entries).unwrap_or_default() {
-        if !(key == "augment" && entry.key == "mixup") {
+        if !(key == "augment" && entry.key == MIXUP) {
             out.push(Use {
                 name: &entry.key,
                 span: entry.key_span,

@@ -45,6 +45,14 @@ fn split(root: &Node, findings: &mut List) {
                 .at(below("split", second)),
         ),
     }
+    if let Some(e) = split.entry("time")
+        && !ways.is_empty()
+        && !ways.contains(&"holdout")
+    {
+        let finding = Finding::error(format!("time beside {}", ways.join(" and ")), e.key_span)
+            .expected("holdout: the share of the latest rows");
+        findings.push(finding.at("split.time"));
+    }
     if split.entry("column").is_none() {
         for key in ["fit", "choose", "judge"] {
             if let Some(e) = split.entry(key) {

@@ -71,6 +71,13 @@ fn takes(schema: &Value, node: &Node) -> bool {
     }
 }
 
+/// Where a step stands, and what it should name.
+struct Place<'a> {
+    what: &'a str,
+    path: &'a str,
+    label: Span,
+}
+
 struct Check<'a> {
     root: &'a Value,
     findings: List,
@@ -226,7 +233,12 @@ impl<'a> Check<'a> {
     ) {
         let entries = node.entries();
         let named = words.get("properties").and_then(Value::as_object);
-        let known: Vec<&str> = named.into_iter().flat_map(|p| p.keys().map(String::as_str)).collect();
+        let beside = words.get("x-beside").and_then(Value::as_array);
+        let known: Vec<&str> = named
+            .into_iter()
+            .flat_map(|p| p.keys().map(String::as_str))
+            .filter(|k| !beside.is_some_and(|b| b.contains(&Value::from(*k))))
+            .collect();
         let what = words.get("x-what").and_then(Value::as_str);
         let free: Vec<&str> = known.iter().copied().filter(|k| node.entry(k).is_none()).collect();
         let mut meant = Vec::new();
@@ -271,19 +283,35 @@ impl<'a> Check<'a> {
                 self.say(finding, path);
             }
         }
+        if let Some(beside) = beside {
+            let place = Place { what: what.unwrap_or("method"), path, label };
+            return self.one_name(node, beside, &known, place);
+        }
         let bound = |word: &str| words.get(word).and_then(Value::as_u64).map(|v| v as usize);
         if bound("minProperties").is_some_and(|m| entries.len() < m) {
             let span = if node.span.end > node.span.start { node.span } else { label };
-            let expected = match what {
-                Some(what) => format!("a {what} by name"),
-                None => "at least one key".to_owned(),
-            };
-            self.say(Finding::error("the map is empty", span).expected(expected), path);
+            self.say(Finding::error("the map is empty", span).expected("at least one key"), path);
         }
         if let Some(extra) = bound("maxProperties").and_then(|m| entries.get(m)) {
             let finding = Finding::error("this map has several keys", extra.key_span)
-                .expected("one method an entry of the list")
-                .got(format!("{} keys", entries.len()))
+                .expected("fewer")
+                .got(format!("{} keys", entries.len()));
+            self.say(finding, path);
+        }
+    }
+
+    /// A step names one method; `beside` are the keys that may stand next to it.
+    fn one_name(&mut self, node: &Node, beside: &[Value], methods: &[&str], words: Place<'_>) {
+        let Place { what, path, label } = words;
+        let mut names = node.entries().iter().filter(|e| !beside.contains(&Value::from(e.key.as_str())));
+        // Names that are not known were reported already.
+        let mut known = names.clone().filter(|e| methods.contains(&e.key.as_str()));
+        if names.next().is_none() {
+            let span = if node.span.end > node.span.start { node.span } else { label };
+            self.say(Finding::error(format!("this step names no {what}"), span), path);
+        } else if let Some(second) = known.nth(1) {
+            let finding = Finding::error(format!("this step names several {what}s"), second.key_span)
+                .expected("one an entry of the list")
                 .remedy("begin a new entry of the list for it");
             self.say(finding, path);
         }
