@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use consilience_core::data::TaskKind;
 use consilience_core::model::{Schema, Task};
-use consilience_core::registry::nearest;
 
 use super::Checked;
 use super::expect::show;
-use super::finding::{Finding, Severity, quote};
+use super::finding::{Finding, List, quote, suggest};
 use super::tree::{Content, Node, Span};
+use super::types::MIXUP;
 use super::validate::below;
 
 /// The word for all numbers and categories.
@@ -70,7 +70,7 @@ fn uses_in<'a>(entry: &'a Node, path: &str, out: &mut Vec<Use<'a>>) {
 fn steps<'a>(node: &'a Node, key: &str, path: &str, out: &mut Vec<Use<'a>>) {
     let path = below(path, key);
     for entry in node.get(key).map(Node::entries).unwrap_or_default() {
-        if !(key == "augment" && entry.key == "mixup") {
+        if !(key == "augment" && entry.key == MIXUP) {
             out.push(Use {
                 name: &entry.key,
                 span: entry.key_span,
@@ -109,22 +109,21 @@ fn uses(root: &Node) -> Vec<Use<'_>> {
 }
 
 /// What can be said of columns before the data are open.
-pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
-    let wrong = |f: &Finding| f.severity == Severity::Error;
+pub(super) fn check(root: &Node, findings: &mut List) {
     // A key of `data` that is not known may be the one that says what the columns are.
     let unsure = !root.get("data").is_some_and(|d| matches!(d.content, Content::Map(_)))
-        || findings
-            .iter()
-            .filter(|f| wrong(f))
-            .any(|f| f.is_under("data") && !f.path.contains('[') && f.path.matches('.').count() < 2);
+        || findings.errors_under("data").any(|f| !f.path.contains('[') && f.path.matches('.').count() < 2);
     if unsure {
         return;
     }
-    roles(root, findings.iter().any(|f| wrong(f) && f.is_under("data.columns")), findings);
+    roles(root, findings.has_errors_under("data.columns"), findings);
     let declared = declared(root);
     let inputs: Vec<&str> =
         declared.columns.iter().filter(|(_, role)| role.is_none()).map(|(n, _)| *n).collect();
     for used in uses(root) {
+        if findings.is_full() {
+            return;
+        }
         if used.input && used.name == TABLE {
             continue;
         }
@@ -140,7 +139,7 @@ pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
             None => {
                 let known: Vec<&str> =
                     if used.input { inputs.clone() } else { declared.columns.keys().copied().collect() };
-                let near = nearest(used.name, known.iter().copied().chain(used.input.then_some(TABLE)));
+                let near = suggest(used.name, known.iter().copied().chain(used.input.then_some(TABLE)));
                 let message = format!("the column {} is not declared", quote(used.name));
                 let closed = !declared.open && (used.input || !has_table(root));
                 if closed {
@@ -179,7 +178,7 @@ fn named_table(span: Span) -> Finding {
 }
 
 /// One target, and every other role at most once. A target is not missed while a column's own map is wrong.
-fn roles(root: &Node, unsure: bool, findings: &mut Vec<Finding>) {
+fn roles(root: &Node, unsure: bool, findings: &mut List) {
     let Some(data) = root.entry("data") else { return };
     let mut first: BTreeMap<&str, &str> = BTreeMap::new();
     let columns = data.value.entry("columns");
@@ -229,7 +228,7 @@ fn roles(root: &Node, unsure: bool, findings: &mut Vec<Finding>) {
 /// What is wrong with a checked recipe for the data it was opened with: `schema` holds the input columns, `task` what
 /// the target asks for. Every finding has the recipe's place.
 pub fn check_against(checked: &Checked, schema: &Schema, task: &Task) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let mut findings = List::default();
     let root = &checked.tree;
     let names = schema.names();
     let known: BTreeSet<&str> = names.iter().copied().collect();
@@ -238,6 +237,9 @@ pub fn check_against(checked: &Checked, schema: &Schema, task: &Task) -> Vec<Fin
         findings.push(named_table(root.locate(&["data"])).at("data"));
     }
     for used in uses(root).into_iter().filter(|u| u.input) {
+        if findings.is_full() {
+            break;
+        }
         if used.name == TABLE {
             if !tabular && !used.path.starts_with("augment") {
                 let finding = Finding::error("the data have no numbers and no categories", used.span)
@@ -246,7 +248,7 @@ pub fn check_against(checked: &Checked, schema: &Schema, task: &Task) -> Vec<Fin
                 findings.push(finding);
             }
         } else if !known.contains(used.name) {
-            let near = nearest(used.name, names.iter().copied());
+            let near = suggest(used.name, names.iter().copied());
             let finding = Finding::error(format!("there is no column {}", quote(used.name)), used.span)
                 .expected(one_of_inputs(&names))
                 .near(near)
@@ -278,7 +280,8 @@ pub fn check_against(checked: &Checked, schema: &Schema, task: &Task) -> Vec<Fin
             .at("task");
         findings.push(finding);
     }
-    findings.sort_by_key(|f| (f.span.start, f.severity != Severity::Error));
+    let mut findings = findings.into_vec();
+    findings.sort_by_key(|f| f.span.start);
     findings
 }
 

@@ -7,21 +7,16 @@ use consilience_core::data::{HonestSpec, SplitSpec, TaskKind, Validation};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::finding::{Finding, Severity, quote};
+use super::finding::{Finding, List, quote};
 use super::methods::{MethodInfo, Methods, find};
 use super::names;
 use super::schema::{LEVEL, RESAMPLES, own_keys};
 use super::tree::{Content, Entry, Node, Span};
-use super::types::{Call, Judge, Member, Recipe, Seen, Synthesis};
+use super::types::{Call, Judge, MIXUP, Member, Recipe, Seen, Synthesis};
 use super::validate::below;
 
 /// The recipe, if nothing is wrong with it. What the methods say about their parameters is added to `findings`.
-pub(super) fn decode(
-    root: &Node,
-    methods: &Methods,
-    file_name: &str,
-    findings: &mut Vec<Finding>,
-) -> Option<Recipe> {
+pub(super) fn decode(root: &Node, methods: &Methods, file_name: &str, findings: &mut List) -> Option<Recipe> {
     let mut decoder = Decoder { methods, findings };
     let d = &mut decoder;
     let task: Option<TaskKind> = d.part(root, "task");
@@ -33,11 +28,11 @@ pub(super) fn decode(
         (None, None) => None,
     };
     let features = d.steps_by_column(root.entry("features"), "features", &methods.features);
-    let augment = d.steps_by_column(root.entry("augment"), "augment", &methods.transforms);
+    let augment = d.augment(root.entry("augment"));
     let members = d.entries(root.get("members"), "members", Decoder::member);
     let synthesis = d.entries(root.get("synthesis"), "synthesis", Decoder::synthesis);
     let judge = task.and_then(|task| d.judge(root, task));
-    if findings.iter().any(|f| f.severity == Severity::Error) {
+    if findings.has_errors() {
         return None;
     }
     Some(Recipe {
@@ -71,12 +66,12 @@ pub(super) fn usual_honesty(split: &SplitSpec) -> HonestSpec {
 
 struct Decoder<'a> {
     methods: &'a Methods,
-    findings: &'a mut Vec<Finding>,
+    findings: &'a mut List,
 }
 
 impl Decoder<'_> {
     fn is_sound(&self, path: &str) -> bool {
-        !self.findings.iter().any(|f| f.severity == Severity::Error && f.is_under(path))
+        !self.findings.has_errors_under(path)
     }
 
     /// Decodes what the schema let through; should the two disagree, that is a finding too.
@@ -184,7 +179,7 @@ impl Decoder<'_> {
         let parameters: Map<String, Value> =
             given.iter().map(|e| (e.key.clone(), e.value.to_json())).collect();
         match (info.resolve)(&Value::Object(parameters)) {
-            Ok(parameters) => Some(Call { name: info.name.clone(), parameters }),
+            Ok(parameters) => Some(Call { name: info.name.clone(), parameters, p: None }),
             Err(error) => {
                 let said = error.to_string();
                 // If it speaks of one given parameter, that is the place.
@@ -228,9 +223,28 @@ impl Decoder<'_> {
         if let Some(name) = step.text() {
             return self.resolve(find(list, name)?, &[], step.span, path);
         }
-        let entry = step.entries().first()?;
+        // `p` is a key of the recipe, unless a method has that name.
+        let entry = step.entries().iter().find(|e| find(list, &e.key).is_some())?;
         let given: Vec<&Entry> = entry.value.entries().iter().collect();
-        self.resolve(find(list, &entry.key)?, &given, entry.key_span, &below(path, &entry.key))
+        let info = find(list, &entry.key)?;
+        let call = self.resolve(info, &given, entry.key_span, &below(path, &entry.key))?;
+        let p = step.get("p").filter(|_| entry.key != "p").and_then(|p| p.to_json().as_f64());
+        Some(Call { p, ..call })
+    }
+
+    /// Steps by column, and the entry `mixup`, whose parameters stand under it at once.
+    fn augment(&mut self, entry: Option<&Entry>) -> Option<BTreeMap<String, Vec<Call>>> {
+        let mut out = self.steps_by_column(entry, "augment", &self.methods.transforms)?;
+        let mixup = entry.and_then(|e| e.value.entry(MIXUP));
+        if let (Some(mixup), Some(info)) = (mixup, &self.methods.mixup) {
+            let path = below("augment", MIXUP);
+            if self.is_sound(&path) {
+                let given: Vec<&Entry> = mixup.value.entries().iter().collect();
+                let call = self.resolve(info, &given, mixup.key_span, &path);
+                out.insert(MIXUP.to_owned(), call.into_iter().collect());
+            }
+        }
+        Some(out)
     }
 
     fn judge(&mut self, root: &Node, task: TaskKind) -> Option<Judge> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use consilience_core::Error;
+use consilience_core::registry::nearest;
 use serde::Serialize;
 
 use super::render;
@@ -113,6 +114,64 @@ impl Finding {
     }
 }
 
+/// The most findings of each severity that are kept of one recipe.
+pub(super) const MAX_KEPT: usize = 500;
+
+/// Findings while a recipe is checked. Beyond [`MAX_KEPT`] of a severity, further ones are dropped: whoever has that
+/// many will read again after mending some.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    kept: Vec<Finding>,
+    errors: usize,
+}
+
+impl List {
+    pub(super) fn push(&mut self, finding: Finding) {
+        let error = finding.severity == Severity::Error;
+        let kept = if error { self.errors } else { self.kept.len() - self.errors };
+        if kept < MAX_KEPT {
+            self.errors += usize::from(error);
+            self.kept.push(finding);
+        }
+    }
+
+    pub(super) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        findings.into_iter().for_each(|f| self.push(f));
+    }
+
+    /// Whether there is no room for another error.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors >= MAX_KEPT
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    /// Whether there is an error at a path or below it.
+    pub(super) fn has_errors_under(&self, path: &str) -> bool {
+        self.errors_under(path).next().is_some()
+    }
+
+    pub(super) fn errors_under(&self, path: &str) -> impl Iterator<Item = &Finding> {
+        self.kept.iter().filter(move |f| f.severity == Severity::Error && f.is_under(path))
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Finding> {
+        self.kept
+    }
+}
+
+/// The nearest of known names, where there is something to gain from looking for it.
+pub(super) fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const MAX_LENGTH: usize = 64;
+    const MAX_KNOWN: usize = 1000;
+    if name.len() > MAX_LENGTH {
+        return None;
+    }
+    nearest(name, known.into_iter().take(MAX_KNOWN).filter(|k| k.len() <= MAX_LENGTH))
+}
+
 /// All findings in one recipe, by position, with the text they are about.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Findings {
@@ -209,6 +268,18 @@ mod tests {
         assert_eq!(quote("it's \"x\""), "\"it's \\\"x\\\"\"");
         assert_eq!(quote("\u{1b}[31m\u{202e}"), "\"\\u{1b}[31m\\u{202e}\"");
         assert_eq!(quote(&"a".repeat(99)).chars().count(), 63);
+    }
+
+    #[test]
+    fn warnings_never_push_an_error_out() {
+        let mut list = List::default();
+        list.extend((0..2000).map(|i| Finding::warning(format!("w{i}"), Span::default())));
+        assert!(!list.has_errors());
+        list.push(Finding::error("e", Span::default()).at("a.b"));
+        assert!(list.has_errors_under("a") && !list.has_errors_under("b") && !list.is_full());
+        list.extend((0..2000).map(|i| Finding::error(format!("e{i}"), Span::default())));
+        assert!(list.is_full());
+        assert_eq!(list.into_vec().len(), 2 * MAX_KEPT);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! How rows are parted, where honest predictions come from, by what is judged: what these ask of each other.
 
+use std::collections::BTreeSet;
+
 use consilience_core::data::TaskKind;
 
-use super::finding::{Finding, Severity, quote};
+use super::finding::{Finding, List, quote};
 use super::methods::Methods;
 use super::tree::{Content, Node, Span};
 use super::validate::below;
 
 /// Everything about `split`, `honest` and `judge` that their schemas cannot say.
-pub(super) fn check(root: &Node, methods: &Methods, findings: &mut Vec<Finding>) {
+pub(super) fn check(root: &Node, methods: &Methods, findings: &mut List) {
     split(root, findings);
     honest(root, findings);
     judge(root, methods, findings);
@@ -22,7 +24,7 @@ fn number(node: &Node) -> Option<f64> {
     }
 }
 
-fn split(root: &Node, findings: &mut Vec<Finding>) {
+fn split(root: &Node, findings: &mut List) {
     let Some(entry) = root.entry("split").filter(|e| matches!(e.value.content, Content::Map(_))) else {
         return;
     };
@@ -42,6 +44,14 @@ fn split(root: &Node, findings: &mut Vec<Finding>) {
                 .expected(expected)
                 .at(below("split", second)),
         ),
+    }
+    if let Some(e) = split.entry("time")
+        && !ways.is_empty()
+        && !ways.contains(&"holdout")
+    {
+        let finding = Finding::error(format!("time beside {}", ways.join(" and ")), e.key_span)
+            .expected("holdout: the share of the latest rows");
+        findings.push(finding.at("split.time"));
     }
     if split.entry("column").is_none() {
         for key in ["fit", "choose", "judge"] {
@@ -74,7 +84,7 @@ fn split(root: &Node, findings: &mut Vec<Finding>) {
     few_folds(split, "split", findings);
 }
 
-fn few_folds(node: &Node, path: &str, findings: &mut Vec<Finding>) {
+fn few_folds(node: &Node, path: &str, findings: &mut List) {
     if let Some(folds) = node.get("folds")
         && let Some(v) = number(folds)
         && v < 2.0
@@ -84,7 +94,7 @@ fn few_folds(node: &Node, path: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-fn honest(root: &Node, findings: &mut Vec<Finding>) {
+fn honest(root: &Node, findings: &mut List) {
     let split = root.get("split");
     let gives = |key: &str| split.is_some_and(|s| s.entry(key).is_some());
     let chooses = gives("validation") || gives("choose") || gives("column");
@@ -109,7 +119,7 @@ fn honest(root: &Node, findings: &mut Vec<Finding>) {
     let word = |n: &Node, key: &str| n.get(key).and_then(Node::text).map(str::to_owned);
     for entry in members.iter().filter(|_| !by_validation) {
         let path = below("members", &entry.key);
-        if findings.iter().any(|f| f.severity == Severity::Error && f.is_under(&path)) {
+        if findings.has_errors_under(&path) {
             continue;
         }
         let seen = word(&entry.value, "seen").unwrap_or_else(|| "unknown".to_owned());
@@ -152,14 +162,15 @@ fn honest(root: &Node, findings: &mut Vec<Finding>) {
         }
     }
     let nothing = |key: &str| root.get(key).is_none_or(|n| n.entries().is_empty());
-    if nothing("members") && nothing("synthesis") {
+    let sound = |key: &str| !findings.has_errors_under(key);
+    if nothing("members") && nothing("synthesis") && sound("members") && sound("synthesis") {
         let finding = Finding::error("there is nothing to fit", root.locate(&["members"]))
             .expected("at least one member, as in members: {a: {fit: logistic}}");
         findings.push(finding.at("members"));
     }
 }
 
-fn judge(root: &Node, methods: &Methods, findings: &mut Vec<Finding>) {
+fn judge(root: &Node, methods: &Methods, findings: &mut List) {
     let task = match root.get("task").and_then(Node::text) {
         Some("classify") => TaskKind::Classify,
         Some("regress") => TaskKind::Regress,
@@ -186,9 +197,10 @@ fn judge(root: &Node, methods: &Methods, findings: &mut Vec<Finding>) {
             findings.push(finding.at(path));
         }
     }
+    let mut seen = BTreeSet::new();
     for (i, node) in report.iter().enumerate() {
         if let Some(name) = node.text()
-            && report.iter().take(i).any(|e| e.text() == Some(name))
+            && !seen.insert(name)
         {
             let finding = Finding::warning(format!("{} is reported twice", quote(name)), node.span);
             findings.push(finding.at(format!("judge.report[{i}]")));

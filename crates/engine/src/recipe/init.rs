@@ -310,7 +310,7 @@ fn propose(facts: &Facts<'_>, methods: &Methods) -> Vec<Proposal> {
     let on_numbers: &[&str] = if facts.classifies() {
         &["logistic", "naive_bayes", "knn", "random_forest", "gradient_boosting", "mlp"]
     } else {
-        &["ridge", "knn", "random_forest", "gradient_boosting", "mlp"]
+        &["linear", "knn", "random_forest", "gradient_boosting", "mlp"]
     };
     let mut out: Vec<Proposal> = Vec::new();
     let mut add = |method: &MethodInfo, column: &str, steps: Option<&MethodInfo>| {
@@ -347,21 +347,20 @@ fn propose(facts: &Facts<'_>, methods: &Methods) -> Vec<Proposal> {
                 }
             }
             Kind::Audio => {
-                let steps = first_known(&methods.features, &["log_mel", "mel", "spectrogram"]);
+                let steps = first_known(&methods.features, &["log_mel"]);
                 if let (Some(m), Some(_)) = (first_known(learners, &["cnn", "mlp"]), steps) {
                     add(m, &field.name, steps);
                 }
             }
             Kind::Text => {
-                let steps =
-                    first_known(&methods.features, &["tfidf", "tf_idf", "bag_of_words", "hashed_ngrams"]);
-                let readers: &[&str] = if facts.classifies() { &["logistic"] } else { &["ridge"] };
+                let steps = first_known(&methods.features, &["tfidf"]);
+                let readers: &[&str] = if facts.classifies() { &["logistic"] } else { &["linear"] };
                 if let (Some(m), Some(_)) = (first_known(learners, readers), steps) {
                     add(m, &field.name, steps);
                 }
             }
             Kind::Sequence => {
-                if let Some(m) = first_known(learners, &["gru", "lstm", "tcn"]) {
+                if let Some(m) = first_known(learners, &["gru"]) {
                     add(m, &field.name, None);
                 }
             }

@@ -2,7 +2,7 @@
 
 use consilience_core::Result;
 use consilience_core::data::TaskKind;
-use consilience_core::registry::{Entry, Registry};
+use consilience_core::registry::{Entry, Method, Registry, resolve, schema_of};
 use serde_json::Value;
 
 /// A method by name.
@@ -29,6 +29,17 @@ impl MethodInfo {
             about: entry.about.to_owned(),
             schema: (entry.schema)(),
             resolve: entry.resolve,
+        }
+    }
+
+    /// A method that stands in no registry.
+    pub fn of_type<M: Method>() -> Self {
+        Self {
+            name: M::NAME.to_owned(),
+            version: M::VERSION,
+            about: M::ABOUT.to_owned(),
+            schema: schema_of::<M>(),
+            resolve: resolve::<M>,
         }
     }
 
@@ -78,6 +89,8 @@ pub struct Methods {
     pub features: Vec<MethodInfo>,
     /// The steps under `augment:`.
     pub transforms: Vec<MethodInfo>,
+    /// The entry `mixup` of `augment:`, which is no column.
+    pub mixup: Option<MethodInfo>,
     /// What `judge:` can name.
     pub metrics: Vec<MetricInfo>,
 }

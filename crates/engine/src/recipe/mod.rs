@@ -23,6 +23,7 @@ mod validate;
 mod yaml;
 
 use consilience_core::Error;
+use finding::List;
 
 pub use columns::check_against;
 pub use finding::{Finding, Findings, Severity};
@@ -62,10 +63,12 @@ impl Checked {
 /// `file_name` is shown in findings, and names the runs of a recipe without `name`.
 ///
 /// # Errors
-/// Every finding, warnings among them, if at least one is an error. The program ends with exit code 2.
+/// Every finding, warnings among them (500 of each at most), if at least one is an error. The program ends with exit code 2.
 pub fn load(text: &str, file_name: &str, methods: &Methods) -> Result<Checked, Findings> {
-    let (root, mut findings) = parse(text);
-    let Some(root) = root else { return Err(Findings::new(file_name, text, findings)) };
+    let (root, refused) = parse(text);
+    let Some(root) = root else { return Err(Findings::new(file_name, text, refused)) };
+    let mut findings = List::default();
+    findings.extend(refused);
     findings.extend(validate(&root, &recipe_schema(methods)));
     if !root.entries().is_empty() {
         names::check(&root, &mut findings);
@@ -74,13 +77,13 @@ pub fn load(text: &str, file_name: &str, methods: &Methods) -> Result<Checked, F
         honesty::check(&root, methods, &mut findings);
     }
     let recipe = decode::decode(&root, methods, file_name, &mut findings);
-    if recipe.is_none() && !findings.iter().any(|f| f.severity == Severity::Error) {
+    if recipe.is_none() && !findings.has_errors() {
         findings.push(Finding::error(
             "internal error: a sound recipe was not decoded; please report it",
             root.span,
         ));
     }
-    let findings = Findings::new(file_name, text, findings);
+    let findings = Findings::new(file_name, text, findings.into_vec());
     match recipe {
         Some(recipe) => Ok(Checked { recipe, tree: root, warnings: findings }),
         None => Err(findings),

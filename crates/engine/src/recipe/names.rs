@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::finding::{Finding, quote};
+use super::finding::{Finding, List, quote};
 use super::tree::Node;
 use super::validate::below;
 
@@ -52,7 +52,7 @@ pub(super) fn from_file(file_name: &str) -> String {
 }
 
 /// Names that cannot be folders, and names that would share one.
-pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
+pub(super) fn check(root: &Node, findings: &mut List) {
     let rule = format!("letters, digits, _ - . (at most {MAX_NAME}), a letter, digit or _ first");
     if let Some(name) = root.get("name")
         && let Some(text) = name.text()

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use consilience_core::registry::nearest;
-
-use super::finding::{Finding, quote};
+use super::finding::{Finding, List, quote, suggest};
 use super::tree::{Entry, Node};
 use super::validate::below;
 
 /// Everything that refers to nothing, to the wrong thing, twice, or in a circle.
-pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
+pub(super) fn check(root: &Node, findings: &mut List) {
     let all = |section: &str| root.get(section).map(Node::entries).unwrap_or_default();
     let names = Names {
         members: all("members").iter().map(|e| (e.key.as_str(), e)).collect(),
@@ -72,13 +70,12 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
-    fn refer(&self, node: &Node, path: &str, wanted: Wanted, findings: &mut Vec<Finding>) {
+    fn refer(&self, node: &Node, path: &str, wanted: Wanted, findings: &mut List) {
         let Some(name) = node.text() else { return };
         let member = self.members.get(name);
-        let known: Vec<&str> = match wanted {
-            Wanted::Any => self.members.keys().chain(self.syntheses.keys()).copied().collect(),
-            _ => self.members.keys().copied().collect(),
-        };
+        if findings.is_full() {
+            return;
+        }
         let lacks = |what: &str, expected: &str| {
             Finding::error(format!("{} {what}", quote(name)), node.span).expected(expected)
         };
@@ -88,7 +85,11 @@ impl Names<'_> {
             }
             (Wanted::Any, None) if self.syntheses.contains_key(name) => return,
             (_, None) => {
-                let near = nearest(name, known.iter().copied());
+                let known: Vec<&str> = match wanted {
+                    Wanted::Any => self.members.keys().chain(self.syntheses.keys()).copied().collect(),
+                    _ => self.members.keys().copied().collect(),
+                };
+                let near = suggest(name, known.iter().copied());
                 let expected = match known.as_slice() {
                     [] => "a member; the recipe has none".to_owned(),
                     some if some.len() <= 20 => format!("one of {}", some.join(", ")),
@@ -111,7 +112,7 @@ impl Names<'_> {
 }
 
 /// Names that stand twice in a list.
-fn twice(items: &[Node], path: &str, findings: &mut Vec<Finding>) {
+fn twice(items: &[Node], path: &str, findings: &mut List) {
     let mut seen = BTreeSet::new();
     for (i, item) in items.iter().enumerate() {
         if let Some(name) = item.text()
@@ -129,7 +130,7 @@ fn circles<'a>(
     section: &str,
     entries: &'a [Entry],
     uses: impl Fn(&'a Entry) -> Vec<&'a Node>,
-    findings: &mut Vec<Finding>,
+    findings: &mut List,
 ) {
     let index: BTreeMap<&str, usize> = entries.iter().enumerate().map(|(i, e)| (e.key.as_str(), i)).collect();
     let edges: Vec<Vec<usize>> = entries

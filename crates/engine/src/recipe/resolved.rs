@@ -24,10 +24,11 @@ pub fn resolved_yaml(recipe: &Recipe) -> Result<String> {
         Entry::new("split", json(&recipe.split)?),
         Entry::new("honest", json(&recipe.honest)?),
     ];
-    for (key, steps) in [("features", &recipe.features), ("augment", &recipe.augment)] {
-        if !steps.is_empty() {
-            root.push(Entry::new(key, steps_by_column(steps)));
-        }
+    if !recipe.features.is_empty() {
+        root.push(Entry::new("features", steps_by_column(&recipe.features)));
+    }
+    if !recipe.augment.is_empty() {
+        root.push(Entry::new("augment", Node::from_json(&recipe.augment_value())));
     }
     let members = recipe.members.iter().map(|(name, m)| Ok(Entry::new(name, member(m)?)));
     root.push(Entry::new("members", map(members.collect::<Result<_>>()?)));
@@ -93,7 +94,7 @@ fn parameters(value: &Value) -> Vec<Entry> {
 }
 
 fn steps_by_column(steps: &BTreeMap<String, Vec<Call>>) -> Node {
-    let step = |call: &Call| map(vec![Entry::new(&call.name, map(parameters(&call.parameters)))]);
+    let step = |call: &Call| Node::from_json(&call.to_step());
     map(steps
         .iter()
         .map(|(column, calls)| Entry::new(column, node(Content::Seq(calls.iter().map(step).collect()))))

@@ -1,14 +1,15 @@
 //! The JSON schema of a whole recipe, put together from the registries: for editors, and for the check by path.
 //!
-//! Two words of our own help the check and are ignored by every other reader: `x-method-keys` names the keys of which
-//! an entry has exactly one, and `x-what` says what an unknown name was meant to be.
+//! Three words of our own help the check and are ignored by every other reader: `x-method-keys` names the keys of which
+//! an entry has exactly one, `x-beside` those that may stand beside the one name of a step, and `x-what` says what an
+//! unknown name was meant to be.
 
 use consilience_core::data::{DataSpec, HonestSpec, SplitSpec, TaskKind};
 use consilience_core::registry::schema_of;
 use serde_json::{Map, Value, json};
 
 use super::methods::{MethodInfo, Methods, MetricInfo};
-use super::types::Seen;
+use super::types::{MIXUP, Seen};
 
 /// The keys of an entry that are the recipe's own, by method key; everything beside them is a parameter.
 pub(super) fn own_keys(method_key: &str) -> &'static [&'static str] {
@@ -56,7 +57,7 @@ pub fn recipe_schema(methods: &Methods) -> Value {
             ),
             "augment": described(
                 "Augmentation by column (and the entry mixup), on rows for fitting only.",
-                steps_by_column("transform_step"),
+                augment(methods),
             ),
             "members": {
                 "type": "object",
@@ -71,8 +72,15 @@ pub fn recipe_schema(methods: &Methods) -> Value {
             "judge": judge(),
         },
         "$defs": {
-            "feature_step": step("feature", &methods.features),
-            "transform_step": step("transform", &methods.transforms),
+            "feature_step": step("feature", &methods.features, &json!({})),
+            "transform_step": step(
+                "transform",
+                &methods.transforms,
+                &json!({"p": {
+                    "type": "number", "minimum": 0, "maximum": 1, "default": 1,
+                    "description": "How often the step is done at all."
+                }}),
+            ),
             "metric": metric(&methods.metrics),
             "member": member(methods),
             "synthesis": synthesis(methods),
@@ -107,14 +115,26 @@ fn steps_by_column(step: &str) -> Value {
     json!({"type": "object", "additionalProperties": {"type": "array", "items": item}})
 }
 
-/// `name`, or `{name: {parameter: value}}`.
-fn step(what: &str, methods: &[MethodInfo]) -> Value {
+/// Lists of steps by column, and the entry `mixup`.
+fn augment(methods: &Methods) -> Value {
+    let mut schema = steps_by_column("transform_step");
+    if let (Some(map), Some(m)) = (schema.as_object_mut(), &methods.mixup) {
+        let parameters = described(&m.about, strip(m.schema.clone()));
+        map.insert("properties".into(), json!({MIXUP: parameters}));
+    }
+    schema
+}
+
+/// `name`, or `{name: {parameter: value}}`, with the keys of `beside` next to the name.
+fn step(what: &str, methods: &[MethodInfo], beside: &Value) -> Value {
     let names: Vec<Value> =
         methods.iter().map(|m| json!({"const": m.name, "type": "string", "description": m.about})).collect();
-    let properties: Map<String, Value> =
-        methods.iter().map(|m| (m.name.clone(), described(&m.about, strip(m.schema.clone())))).collect();
+    let mut properties = beside.as_object().cloned().unwrap_or_default();
+    let beside: Vec<String> = properties.keys().cloned().collect();
+    properties.extend(methods.iter().map(|m| (m.name.clone(), described(&m.about, strip(m.schema.clone())))));
     let map = json!({
-        "type": "object", "x-what": what, "minProperties": 1, "maxProperties": 1,
+        "type": "object", "x-what": what, "x-beside": beside,
+        "minProperties": 1, "maxProperties": 1 + beside.len(),
         "properties": properties, "additionalProperties": false,
     });
     let mut branches = vec![map];
@@ -307,7 +327,8 @@ fn close(schema: &mut Value) {
 /// registries; a test of whoever puts the registries together.
 pub fn complaints(methods: &Methods) -> Vec<String> {
     let mut out = Vec::new();
-    let groups: [(&str, &str, &[MethodInfo]); 7] = [
+    let mixup: Vec<MethodInfo> = methods.mixup.iter().cloned().collect();
+    let groups: [(&str, &str, &[MethodInfo]); 8] = [
         ("learner", "fit", &methods.learners),
         ("fuser", "fuse", &methods.fusers),
         ("fusion", "fusion", &methods.fusions),
@@ -315,6 +336,7 @@ pub fn complaints(methods: &Methods) -> Vec<String> {
         ("adapter", "adapt", &methods.adapters),
         ("feature", "", &methods.features),
         ("transform", "", &methods.transforms),
+        ("augment", "", &mixup),
     ];
     for (what, key, list) in groups {
         for (i, method) in list.iter().enumerate() {

@@ -13,8 +13,10 @@ use super::scalar;
 pub const MAX_BYTES: usize = 4 << 20;
 /// The deepest nesting of lists and maps.
 pub const MAX_DEPTH: usize = 64;
-/// The most values, lists and maps.
+/// The most keys, values, lists and maps.
 pub const MAX_NODES: usize = 200_000;
+/// The longest key, in bytes.
+const MAX_KEY: usize = 512;
 /// Reading ends after this many refusals.
 const MAX_FINDINGS: usize = 100;
 
@@ -361,7 +363,7 @@ impl Builder {
         if self.nodes > MAX_NODES {
             return Err(Box::new(
                 Finding::error("the recipe holds too much", node.span)
-                    .expected(format!("at most {MAX_NODES} values")),
+                    .expected(format!("at most {MAX_NODES} keys and values")),
             ));
         }
         let Some(open) = self.open.last_mut() else {
@@ -373,6 +375,14 @@ impl Builder {
             Parts::Map { entries, lines, key } => match key.take() {
                 None => {
                     *key = Some(match node.content {
+                        Content::String(text) if text.len() > MAX_KEY => {
+                            self.findings.push(
+                                Finding::error("this key is too long", node.span)
+                                    .expected(format!("at most {MAX_KEY} bytes"))
+                                    .got(format!("{} bytes", text.len())),
+                            );
+                            Key::Refused
+                        }
                         Content::String(text) => Key::Known(text, node.span),
                         Content::Refused => Key::Refused,
                         _ => {
@@ -459,6 +469,7 @@ mod tests {
             ("a: -1e400\n", "not finite", 1, 4),
             ("? [a, b]\n: 1\n", "cannot be a key", 1, 3),
             (": 1\n", "a key is missing", 1, 1),
+            ("{\"\\u00e9\": 1, ? , b: 2}\n", "a key is missing", 1, 17),
             ("a: 1\n---\nb: 2\n", "second document", 2, 1),
             ("%YAML 1.2\n---\na: 1\n", "no directives", 1, 1),
             ("a: [1, 2\n", "not YAML", 1, 4),

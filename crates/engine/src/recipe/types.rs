@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use consilience_core::data::{DataSpec, HonestSpec, SplitSpec, TaskKind};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A method by name with its parameters, as in `{rotate: {degrees: 10}}` or `{fit: cnn, epochs: 4}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,18 @@ pub struct Call {
     pub name: String,
     /// Its parameters with every default written out (a JSON object).
     pub parameters: Value,
+    /// How often a step of `augment` is done, from 0 to 1; always without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p: Option<f64>,
+}
+
+impl Call {
+    /// As it stands in a list of steps: `{rotate: {degrees: 10}, p: 0.5}`.
+    pub fn to_step(&self) -> Value {
+        let mut map = Map::from_iter([(self.name.clone(), self.parameters.clone())]);
+        map.extend(self.p.map(|p| ("p".to_owned(), Value::from(p))));
+        Value::Object(map)
+    }
 }
 
 /// Whether the rows of this recipe were among those a loaded member was fitted on.
@@ -148,4 +160,21 @@ pub struct Recipe {
     pub synthesis: Vec<(String, Synthesis)>,
     /// How the result is judged.
     pub judge: Judge,
+}
+
+/// The word under `augment` that is no column: rows are mixed with partners.
+pub(super) const MIXUP: &str = "mixup";
+
+impl Recipe {
+    /// The map `augment:` with every default written out: lists of steps by column, and the parameters of `mixup`.
+    pub fn augment_value(&self) -> Value {
+        let one = |(column, calls): (&String, &Vec<Call>)| {
+            let value = match calls.first() {
+                Some(call) if column == MIXUP => call.parameters.clone(),
+                _ => calls.iter().map(Call::to_step).collect(),
+            };
+            (column.clone(), value)
+        };
+        Value::Object(self.augment.iter().map(one).collect())
+    }
 }

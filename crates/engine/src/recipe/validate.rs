@@ -3,11 +3,12 @@
 //! The subset of draft 2020-12 that [`schemars`] emits; [`complaints`](super::schema::complaints) names registered
 //! schemas that leave it.
 
-use consilience_core::registry::nearest;
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::expect::{Bounds, describe, list, noun, show};
-use super::finding::{Finding, quote};
+use super::finding::{Finding, List, quote, suggest};
 use super::tree::{Content, Entry, Node, Span};
 
 /// The path of a key below a path.
@@ -17,9 +18,9 @@ pub(super) fn below(path: &str, key: &str) -> String {
 
 /// Everything in `root` that `schema` forbids.
 pub fn validate(root: &Node, schema: &Value) -> Vec<Finding> {
-    let mut check = Check { root: schema, findings: Vec::new() };
+    let mut check = Check { root: schema, findings: List::default() };
     check.node(root, schema, "", Span { end: root.span.start, ..root.span });
-    check.findings
+    check.findings.into_vec()
 }
 
 /// Follows `$ref` into the definitions of `root`.
@@ -70,9 +71,16 @@ fn takes(schema: &Value, node: &Node) -> bool {
     }
 }
 
+/// Where a step stands, and what it should name.
+struct Place<'a> {
+    what: &'a str,
+    path: &'a str,
+    label: Span,
+}
+
 struct Check<'a> {
     root: &'a Value,
-    findings: Vec<Finding>,
+    findings: List,
 }
 
 impl<'a> Check<'a> {
@@ -82,7 +90,7 @@ impl<'a> Check<'a> {
 
     /// Checks a node. `label` is where something missing from it is reported: its key.
     fn node(&mut self, node: &Node, schema: &'a Value, path: &str, label: Span) {
-        if node.content == Content::Refused {
+        if node.content == Content::Refused || self.findings.is_full() {
             return;
         }
         let schema = follow(self.root, schema);
@@ -108,7 +116,7 @@ impl<'a> Check<'a> {
             return self.wrong(node, describe(self.root, schema), path, label);
         }
         match &node.content {
-            Content::Map(entries) => self.map(node, entries, words, path, label),
+            Content::Map(_) => self.map(node, words, path, label, None),
             Content::Seq(items) => self.list(node, items, words, path),
             Content::String(text) => {
                 let bound = |word: &str| words.get(word).and_then(Value::as_u64);
@@ -170,7 +178,7 @@ impl<'a> Check<'a> {
                 };
                 let finding = Finding::error(message, node.span)
                     .expected(list(&all))
-                    .near(nearest(text, names.iter().copied()));
+                    .near(suggest(text, names.iter().copied()));
                 self.say(finding, path);
             }
             None if values
@@ -204,9 +212,9 @@ impl<'a> Check<'a> {
             several => {
                 // The alternative that finds least fault; the first of equals.
                 let tries = several.iter().map(|branch| {
-                    let mut check = Check { root: self.root, findings: Vec::new() };
+                    let mut check = Check { root: self.root, findings: List::default() };
                     check.node(node, branch, path, label);
-                    check.findings
+                    check.findings.into_vec()
                 });
                 let best = tries.min_by_key(Vec::len).unwrap_or_default();
                 self.findings.extend(best);
@@ -214,19 +222,30 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Checks a map's keys and values, but for the value of the key `except`.
     fn map(
         &mut self,
         node: &Node,
-        entries: &[Entry],
         words: &'a Map<String, Value>,
         path: &str,
         label: Span,
+        except: Option<&str>,
     ) {
+        let entries = node.entries();
         let named = words.get("properties").and_then(Value::as_object);
-        let known: Vec<&str> = named.into_iter().flat_map(|p| p.keys().map(String::as_str)).collect();
+        let beside = words.get("x-beside").and_then(Value::as_array);
+        let known: Vec<&str> = named
+            .into_iter()
+            .flat_map(|p| p.keys().map(String::as_str))
+            .filter(|k| !beside.is_some_and(|b| b.contains(&Value::from(*k))))
+            .collect();
         let what = words.get("x-what").and_then(Value::as_str);
+        let free: Vec<&str> = known.iter().copied().filter(|k| node.entry(k).is_none()).collect();
         let mut meant = Vec::new();
-        for entry in entries {
+        for entry in entries.iter().filter(|e| except != Some(e.key.as_str())) {
+            if self.findings.is_full() {
+                return;
+            }
             let inner = below(path, &entry.key);
             if let Some(schema) = named.and_then(|p| p.get(&entry.key)) {
                 self.node(&entry.value, schema, &inner, entry.key_span);
@@ -234,8 +253,7 @@ impl<'a> Check<'a> {
             }
             match words.get("additionalProperties") {
                 Some(Value::Bool(false)) => {
-                    let free = known.iter().copied().filter(|k| node.entry(k).is_none());
-                    let near = nearest(&entry.key, free);
+                    let near = suggest(&entry.key, free.iter().copied());
                     meant.extend(near);
                     let all: Vec<String> = known.iter().map(|k| (*k).to_owned()).collect();
                     let of = words.get("title").and_then(Value::as_str).filter(|_| !path.is_empty());
@@ -265,19 +283,35 @@ impl<'a> Check<'a> {
                 self.say(finding, path);
             }
         }
+        if let Some(beside) = beside {
+            let place = Place { what: what.unwrap_or("method"), path, label };
+            return self.one_name(node, beside, &known, place);
+        }
         let bound = |word: &str| words.get(word).and_then(Value::as_u64).map(|v| v as usize);
         if bound("minProperties").is_some_and(|m| entries.len() < m) {
             let span = if node.span.end > node.span.start { node.span } else { label };
-            let expected = match what {
-                Some(what) => format!("a {what} by name"),
-                None => "at least one key".to_owned(),
-            };
-            self.say(Finding::error("the map is empty", span).expected(expected), path);
+            self.say(Finding::error("the map is empty", span).expected("at least one key"), path);
         }
         if let Some(extra) = bound("maxProperties").and_then(|m| entries.get(m)) {
             let finding = Finding::error("this map has several keys", extra.key_span)
-                .expected("one method an entry of the list")
-                .got(format!("{} keys", entries.len()))
+                .expected("fewer")
+                .got(format!("{} keys", entries.len()));
+            self.say(finding, path);
+        }
+    }
+
+    /// A step names one method; `beside` are the keys that may stand next to it.
+    fn one_name(&mut self, node: &Node, beside: &[Value], methods: &[&str], words: Place<'_>) {
+        let Place { what, path, label } = words;
+        let mut names = node.entries().iter().filter(|e| !beside.contains(&Value::from(e.key.as_str())));
+        // Names that are not known were reported already.
+        let mut known = names.clone().filter(|e| methods.contains(&e.key.as_str()));
+        if names.next().is_none() {
+            let span = if node.span.end > node.span.start { node.span } else { label };
+            self.say(Finding::error(format!("this step names no {what}"), span), path);
+        } else if let Some(second) = known.nth(1) {
+            let finding = Finding::error(format!("this step names several {what}s"), second.key_span)
+                .expected("one an entry of the list")
                 .remedy("begin a new entry of the list for it");
             self.say(finding, path);
         }
@@ -285,16 +319,16 @@ impl<'a> Check<'a> {
 
     fn list(&mut self, node: &Node, items: &[Node], words: &'a Map<String, Value>, path: &str) {
         let first = words.get("prefixItems").and_then(Value::as_array);
+        let unique = words.get("uniqueItems") == Some(&Value::Bool(true));
+        let mut seen = BTreeSet::new();
         for (i, item) in items.iter().enumerate() {
             let schema = first.and_then(|f| f.get(i)).or_else(|| words.get("items"));
             if let Some(schema) = schema {
                 self.node(item, schema, &format!("{path}[{i}]"), item.span);
             }
-            if words.get("uniqueItems") == Some(&Value::Bool(true))
-                && let Some(earlier) = items.iter().take(i).find(|e| e.content == item.content)
-            {
-                let finding = Finding::error(format!("{} is given twice", show(item)), item.span)
-                    .expected(format!("each once; it stands on line {} already", earlier.span.line));
+            if unique && !seen.insert(item.to_json().to_string()) {
+                let finding =
+                    Finding::error(format!("{} is given twice", show(item)), item.span).expected("each once");
                 self.say(finding, &format!("{path}[{i}]"));
             }
         }
@@ -335,7 +369,7 @@ impl<'a> Check<'a> {
             let near = node
                 .entries()
                 .iter()
-                .find_map(|e| nearest(&e.key, names.iter().map(String::as_str)).map(|near| (e, near)));
+                .find_map(|e| suggest(&e.key, names.iter().map(String::as_str)).map(|near| (e, near)));
             let span = near.map_or(label, |(e, _)| e.key_span);
             let finding = Finding::error(format!("this {what} has no method"), span)
                 .expected(format!("one of the keys {}", names.join(", ")))
@@ -380,7 +414,7 @@ impl<'a> Check<'a> {
                 return;
             };
             let near =
-                if methods.contains(&name) { Some(name) } else { nearest(name, methods.iter().copied()) };
+                if methods.contains(&name) { Some(name) } else { suggest(name, methods.iter().copied()) };
             if near != Some(name) {
                 let finding =
                     Finding::error(format!("there is no {what} named {}", quote(name)), entry.value.span)
@@ -392,12 +426,7 @@ impl<'a> Check<'a> {
         };
         let Some(words) = branch.and_then(|b| b.as_object()) else { return };
         // The method key itself was dealt with above, unless it holds a path.
-        let before = self.findings.len();
-        self.map(node, node.entries(), words, path, label);
-        if !methods.is_empty() {
-            let own = self.findings.split_off(before);
-            self.findings.extend(own.into_iter().filter(|f| f.path != inner));
-        }
+        self.map(node, words, path, label, (!methods.is_empty()).then_some(key));
     }
 }
 

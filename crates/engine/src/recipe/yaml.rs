@@ -5,8 +5,6 @@ use super::tree::{Content, Entry, Node};
 
 /// The longest line that is preferred.
 const WIDTH: usize = 110;
-/// Keys longer than a parser looks ahead for are written with a question mark.
-const LONG_KEY: usize = 900;
 /// Maps under these keys always have a line an entry.
 const OPEN: [&str; 6] = ["data", "columns", "features", "augment", "members", "synthesis"];
 
@@ -33,15 +31,10 @@ pub(super) fn flow(node: &Node) -> String {
         Content::String(s) => write_text(s),
         Content::Seq(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
         Content::Map(entries) => {
-            let one = |e: &Entry| format!("{}: {}", key(&e.key), flow(&e.value));
+            let one = |e: &Entry| format!("{}: {}", write_key(&e.key), flow(&e.value));
             format!("{{{}}}", entries.iter().map(one).collect::<Vec<_>>().join(", "))
         }
     }
-}
-
-fn key(text: &str) -> String {
-    let written = write_key(text);
-    if written.len() > LONG_KEY { format!("? {written} ") } else { written }
 }
 
 fn is_block(node: &Node) -> bool {
@@ -55,12 +48,7 @@ fn is_block(node: &Node) -> bool {
 fn block_map(entries: &[Entry], indent: usize, top: bool, out: &mut String) {
     let pad = " ".repeat(indent);
     for entry in entries {
-        let written = write_key(&entry.key);
-        let head = if written.len() > LONG_KEY {
-            format!("{pad}? {written}\n{pad}:")
-        } else {
-            format!("{pad}{written}:")
-        };
+        let head = format!("{pad}{}:", write_key(&entry.key));
         let line = flow(&entry.value);
         let opens = OPEN.contains(&entry.key.as_str()) && (top || entry.key == "columns");
         let block = is_block(&entry.value) && (opens || head.len() + 1 + line.len() > WIDTH);
@@ -107,7 +95,7 @@ mod tests {
             "on": {"on": "on", "a b": [], "c": {}, "7": 7, "": ""},
             "deep": [[{"a": [long, {"b": [long, [long]]}]}], {"c": long}],
             "columns": {"a": {"type": "number"}},
-            "k".repeat(2000): {"q".repeat(1500): long},
+            "k".repeat(500): {"é".repeat(250): long},
         });
         let node = Node::from_json(&value);
         let text = write(&node);

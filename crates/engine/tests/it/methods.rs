@@ -129,6 +129,7 @@ method!(Rotate, "rotate", "A random turn." {
 });
 method!(Mixup, "mixup", "Mixes pairs of rows." {
     /// Of the beta distribution.
+    #[schemars(range(min = 0.01))]
     alpha: f64 = 0.2,
 });
 
@@ -185,7 +186,8 @@ pub fn methods() -> Methods {
         merges: all![Linear],
         adapters: all![Coral],
         features: all![Standardize, LogMel],
-        transforms: all![Crop, Rotate, Mixup],
+        transforms: all![Crop, Rotate],
+        mixup: Some(MethodInfo::of_type::<Mixup>()),
         metrics: vec![
             metric("accuracy", true, false),
             metric("log_loss", true, false),
