@@ -12,7 +12,9 @@ fn fit(name: &str, threads: usize) -> (Parts, Vec<u32>) {
         let made = stripes(160, 28, 1);
         let settings = match name {
             "gru" => json!({"encoders": {"image": {"gru": {"hidden": 96}}}, "epochs": 1}),
-            "mlp" => json!({"encoders": {"image": {"mlp": {"hidden": [300, 100]}}}, "epochs": 2, "clip": 1.0}),
+            "mlp" => {
+                json!({"encoders": {"image": {"mlp": {"hidden": [300, 100]}}}, "epochs": 2, "clip": 1.0})
+            }
             _ => json!({"epochs": 1, "dropout": 0.1}),
         };
         let method = method(if name == "late" { "late" } else { "concat" }, settings);
