@@ -133,7 +133,6 @@ impl Operator for ConvolutionBlock {
         let weight = weight.matrix(sizes.outputs, sizes.patch());
         let each = sizes.outputs * pooled;
         let mut out = vec![0.0f32; sizes.samples * each];
-        // Without a backward pass one mark is written over and over.
         let mut saved = vec![0u8; if save { out.len() } else { 0 }];
         let marks: Vec<&mut [u8]> = match save {
             true => saved.chunks_mut(block * each).collect(),
