@@ -1,7 +1,14 @@
 //! The tensor backend: burn's flex backend on the CPU. No other file names a device, a backend or a dispatch type.
 
-use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
-use burn::tensor::{Device, TensorData, activation, module};
+use std::fmt;
+use std::sync::Arc;
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients as Graph;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::{Device, TensorData, activation};
 use consilience_core::{Error, Result};
 
 /// A tensor of 32-bit floats with `D` dimensions.
@@ -69,15 +76,154 @@ pub fn log_softmax(x: Tensor<2>) -> Tensor<2> {
     activation::log_softmax(x, 1)
 }
 
-/// Cross-correlation with stride one and `padding` zeros on every side:
-/// `x [n, c, h, w]`, `weight [o, c, k, k]`, `bias [o]`.
-pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, padding: usize) -> Tensor<4> {
-    module::conv2d(x, weight, Some(bias), ConvOptions::new([1, 1], [padding, padding], [1, 1], 1))
+/// Numbers on the host with a shape: what own kernels read and give. Clones and transposes share their buffer.
+#[derive(Clone)]
+pub struct Host(FloatTensor<Flex>);
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("shape", &self.shape()).finish()
+    }
 }
 
-/// The largest of each 2 x 2 block; an odd last row or column is left out: `[n, c, h, w]` to `[n, c, h / 2, w / 2]`.
-pub fn max_pool2(x: Tensor<4>) -> Tensor<4> {
-    module::max_pool2d(x, MaxPoolOptions::new([2, 2]))
+impl Host {
+    /// Takes numbers in, row-major; they must fill the shape.
+    pub fn new(data: Vec<f32>, shape: impl Into<Vec<usize>>) -> Self {
+        Self(FloatTensor::<Flex>::from_data(TensorData::new(data, shape.into())))
+    }
+
+    fn wrap(tensor: FloatTensor<Flex>) -> Self {
+        Self(tensor.to_contiguous())
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> Vec<usize> {
+        self.0.layout().shape().to_vec()
+    }
+
+    /// The numbers, row-major; empty for a transposed matrix, which only [`Host::product`] reads.
+    pub fn numbers(&self) -> &[f32] {
+        self.0.as_slice().unwrap_or(&[])
+    }
+
+    /// The same numbers as a matrix; `rows * columns` must be their count.
+    #[must_use]
+    pub fn matrix(&self, rows: usize, columns: usize) -> Self {
+        Self(self.0.reshape(vec![rows, columns].into()))
+    }
+
+    /// A matrix with rows and columns exchanged, without moving a number.
+    #[must_use]
+    pub fn transposed(&self) -> Self {
+        Self(self.0.transpose(0, 1))
+    }
+
+    /// The product of two matrices `[m, k]` and `[k, n]`. Its bits do not depend on the number of threads.
+    #[must_use]
+    pub fn product(&self, other: &Self) -> Self {
+        Self(burn::backend::flex::ops::matmul::matmul(self.0.clone(), other.0.clone()))
+    }
+}
+
+/// An operator with kernels of our own for the forward and the backward pass, from three inputs to one output.
+pub trait Operator: fmt::Debug + Send + Sync {
+    /// The output, and with `save` what the backward pass needs beside the inputs.
+    fn forward(&self, inputs: [&Host; 3], save: bool) -> (Host, Vec<u8>);
+
+    /// The gradients of the inputs from that of the output; only those that are `wanted`.
+    fn backward(
+        &self,
+        inputs: [&Host; 3],
+        saved: &[u8],
+        gradient: &Host,
+        wanted: [bool; 3],
+    ) -> [Option<Host>; 3];
+}
+
+/// Runs an [`Operator`], recording it where an input takes part in a gradient.
+pub fn operate<const A: usize, const B: usize, const C: usize, const D: usize>(
+    operator: Arc<dyn Operator>,
+    a: Tensor<A>,
+    b: Tensor<B>,
+    c: Tensor<C>,
+) -> Tensor<D> {
+    let output = <Dispatch as OwnOperators>::operate(
+        a.into_dispatch(),
+        b.into_dispatch(),
+        c.into_dispatch(),
+        operator,
+    );
+    Tensor::from_dispatch(output)
+}
+
+/// How burn is told about [`Operator`]s.
+#[backend_extension(Flex, Autodiff)]
+pub trait OwnOperators: Backend {
+    /// See [`operate`].
+    fn operate(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        operator: Arc<dyn Operator>,
+    ) -> FloatTensor<Self>;
+}
+
+impl OwnOperators for Flex {
+    fn operate(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        operator: Arc<dyn Operator>,
+    ) -> FloatTensor<Self> {
+        let [a, b, c] = [a, b, c].map(Host::wrap);
+        operator.forward([&a, &b, &c], false).0.0
+    }
+}
+
+#[derive(Debug)]
+struct Recorded;
+
+#[derive(Debug, Clone)]
+struct State {
+    operator: Arc<dyn Operator>,
+    inputs: [Host; 3],
+    saved: Arc<Vec<u8>>,
+}
+
+impl Backward<Flex, 3> for Recorded {
+    type State = State;
+
+    fn backward(self, ops: Ops<State, 3>, graph: &mut Graph, _: &mut Checkpointer) {
+        let gradient = Host::wrap(graph.consume::<Flex>(&ops.node));
+        let State { operator, inputs: [a, b, c], saved } = ops.state;
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let gradients = operator.backward([&a, &b, &c], &saved, &gradient, wanted);
+        for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+            if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                graph.register::<Flex>(parent.id, gradient.0);
+            }
+        }
+    }
+}
+
+impl<S: CheckpointStrategy> OwnOperators for Autodiff<Flex, S> {
+    fn operate(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        operator: Arc<dyn Operator>,
+    ) -> FloatTensor<Self> {
+        let inputs = [&a, &b, &c].map(|t| Host::wrap(t.primitive().clone()));
+        let nodes = [a.node(), b.node(), c.node()];
+        let [x, y, z] = &inputs;
+        match Recorded.prepare::<S>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let (output, saved) = operator.forward([x, y, z], true);
+                prepared.finish(State { operator, inputs, saved: Arc::new(saved) }, output.0)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(operator.forward([x, y, z], false).0.0),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -147,14 +147,18 @@ impl Block {
             values: rows.iter().flat_map(|&r| &s.values[r * s.width..(r + 1) * s.width]).copied().collect(),
             present: rows.iter().map(|&r| s.present[r]).collect(),
         };
-        Self { ids: rows.iter().map(|&r| self.ids[r]).collect(), slots: self.slots.iter().map(pick).collect() }
+        Self {
+            ids: rows.iter().map(|&r| self.ids[r]).collect(),
+            slots: self.slots.iter().map(pick).collect(),
+        }
     }
 
     /// The rows as tensors.
     pub fn into_inputs(self) -> Inputs {
         let rows = self.rows();
         let flag = |p: &bool| if *p { 1.0 } else { 0.0 };
-        let present: Vec<Vec<f32>> = self.slots.iter().map(|s| s.present.iter().map(flag).collect()).collect();
+        let present: Vec<Vec<f32>> =
+            self.slots.iter().map(|s| s.present.iter().map(flag).collect()).collect();
         let values = self
             .slots
             .into_iter()

@@ -3,7 +3,7 @@
 //! The floors, from the ground up; imports go down only:
 //!
 //! 1. [`backend`] (the only file that names the tensor backend), [`params`] (named arrays), [`inputs`]
-//! 2. [`layers`]: dense, convolution, recurrence, dropout
+//! 2. [`kernels`] (operators of our own), [`layers`]: dense, convolution, recurrence, dropout
 //! 3. [`encode`] (one modality to features), [`fusion`] (features to outputs)
 //! 4. [`architecture`] (encoders and a fusion put together), [`network`] (the fitted model)
 //! 5. [`train`]: optimizers, schedules, early stopping, the loop
@@ -18,6 +18,7 @@ pub mod encode;
 pub mod estimators;
 pub mod fusion;
 pub mod inputs;
+pub mod kernels;
 pub mod layers;
 pub mod network;
 pub mod params;

@@ -96,7 +96,11 @@ impl Network {
 
     /// Runs the network over the rows in chunks; `each` gets the row of the chunk's start, what came out, the presence
     /// flags and which rows have any modality.
-    fn run(&self, batch: &Batch, mut each: impl FnMut(usize, Joint, &[Vec<f32>], &[bool]) -> Result<()>) -> Result<()> {
+    fn run(
+        &self,
+        batch: &Batch,
+        mut each: impl FnMut(usize, Joint, &[Vec<f32>], &[bool]) -> Result<()>,
+    ) -> Result<()> {
         let bound: Bound = self.params.bind(false);
         let pass = Pass::predicting(&bound);
         let fields = self.architecture.fields();
@@ -172,13 +176,15 @@ impl Model for Network {
             any.iter().for_each(|a| absent.push(!a));
             Ok(())
         })?;
-        let matrix = Matrix::from_shape_vec((batch.rows(), width), values).map_err(|e| Error::internal(e.to_string()))?;
+        let matrix = Matrix::from_shape_vec((batch.rows(), width), values)
+            .map_err(|e| Error::internal(e.to_string()))?;
         Predictions::for_task(batch.ids().to_vec(), &self.task, matrix, absent)
     }
 
     fn save(&self) -> Result<Parts> {
         let config = json!({"architecture": self.architecture, "task": self.task});
-        let parts = Parts::new(KIND, config).with_f64("target.scale", &[self.scale.mean, self.scale.deviation]);
+        let parts =
+            Parts::new(KIND, config).with_f64("target.scale", &[self.scale.mean, self.scale.deviation]);
         Ok(self.params.write(parts).nest("inputs", self.prepare.save()?))
     }
 

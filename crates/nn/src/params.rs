@@ -123,11 +123,11 @@ impl Bound {
     /// # Errors
     /// [`Error::Internal`] if there is none of that name with `D` dimensions.
     pub fn get<const D: usize>(&self, name: &str) -> Result<Tensor<D>> {
-        let (shape, flat) = self.0.get(name).ok_or_else(|| Error::internal(format!("no parameter \"{name}\"")))?;
-        let shape: [usize; D] = shape
-            .as_slice()
-            .try_into()
-            .map_err(|_| Error::internal(format!("parameter \"{name}\" has shape {shape:?}, not {D} dimensions")))?;
+        let (shape, flat) =
+            self.0.get(name).ok_or_else(|| Error::internal(format!("no parameter \"{name}\"")))?;
+        let shape: [usize; D] = shape.as_slice().try_into().map_err(|_| {
+            Error::internal(format!("parameter \"{name}\" has shape {shape:?}, not {D} dimensions"))
+        })?;
         Ok(flat.clone().reshape(shape))
     }
 

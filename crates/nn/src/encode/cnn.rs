@@ -64,7 +64,11 @@ impl Encode for CnnEncoder {
         // A block halves height and width; more than 31 of them leave nothing of any image.
         let blocks = self.channels.len();
         if blocks > 31 || self.shape(field, blocks).contains(&0) {
-            let error = wrong_shape(field, "cnn encoder", &format!("a height and width that {blocks} blocks can halve"));
+            let error = wrong_shape(
+                field,
+                "cnn encoder",
+                &format!("a height and width that {blocks} blocks can halve"),
+            );
             return Err(error.remedy("use fewer channels entries, or larger images"));
         }
         Ok(())

@@ -99,7 +99,11 @@ mod tests {
     fn every_encoder_gives_its_width_and_refuses_other_shapes() {
         let cases: [(Encoder, &[usize], &[usize]); 4] = [
             (Encoder::Mlp(MlpEncoder { hidden: vec![5, 3] }), &[2, 4], &[0]),
-            (Encoder::Cnn(CnnEncoder { channels: vec![3, 2], kernel: 3, features: 5 }), &[2, 7, 9], &[2, 3, 9]),
+            (
+                Encoder::Cnn(CnnEncoder { channels: vec![3, 2], kernel: 3, features: 5 }),
+                &[2, 7, 9],
+                &[2, 3, 9],
+            ),
             (Encoder::Gru(GruEncoder { hidden: 4 }), &[1, 3, 6], &[2, 3, 6]),
             (Encoder::Gru(GruEncoder { hidden: 4 }), &[6, 3], &[6]),
         ];
@@ -110,14 +114,18 @@ mod tests {
             let declared = e.declare("enc", &field);
             assert!(declared.iter().all(|d| d.name.starts_with("enc.")));
             let bound = Params::init(&declared, Seed::new(1)).bind(false);
-            let x = backend::constant(vec![0.5; 3 * good.iter().product::<usize>()], [3, good.iter().product()]);
+            let x =
+                backend::constant(vec![0.5; 3 * good.iter().product::<usize>()], [3, good.iter().product()]);
             let y = e.forward(&Pass::predicting(&bound), "enc", &field, x).unwrap();
             assert_eq!(y.dims(), [3, e.width(&field)], "{encoder:?}");
             assert!(!e.outline(&field).is_empty());
             let error = e.check(&Field::vector("x", bad.to_vec())).unwrap_err();
             assert!(error.to_string().contains("column \"x\""), "{error}");
         }
-        assert_eq!(Encoder::usual(&Field::vector("i", vec![1, 8, 8])).unwrap(), Encoder::Cnn(CnnEncoder::default()));
+        assert_eq!(
+            Encoder::usual(&Field::vector("i", vec![1, 8, 8])).unwrap(),
+            Encoder::Cnn(CnnEncoder::default())
+        );
         assert!(Encoder::usual(&Field::vector("i", vec![])).is_err());
     }
 

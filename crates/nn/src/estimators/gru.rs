@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NetworkMethod, alone};
 use crate::architecture::Architecture;
-use crate::encode::{GruEncoder, Encoder};
+use crate::encode::{Encoder, GruEncoder};
 use crate::train::Training;
 
 /// A gated recurrent layer and a linear head, on one modality of steps or frames.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NetworkMethod, alone};
 use crate::architecture::Architecture;
-use crate::encode::{MlpEncoder, Encoder};
+use crate::encode::{Encoder, MlpEncoder};
 use crate::train::Training;
 
 /// Dense layers with rectifiers and a linear head, on one modality of any shape.

@@ -3,7 +3,8 @@
 use consilience_core::Result;
 
 use super::Pass;
-use crate::backend::{self, Tensor};
+use crate::backend::Tensor;
+use crate::kernels::convolution_block;
 use crate::params::Declared;
 
 /// `weight [outputs, inputs, kernel, kernel]` and `bias [outputs]`.
@@ -22,6 +23,5 @@ pub fn declare(layer: &str, inputs: usize, outputs: usize, kernel: usize) -> [De
 pub fn forward(pass: &Pass<'_>, layer: &str, x: Tensor<4>) -> Result<Tensor<4>> {
     let weight: Tensor<4> = pass.param(layer, "weight")?;
     let bias: Tensor<1> = pass.param(layer, "bias")?;
-    let padding = weight.dims()[2] / 2;
-    pass.see(layer, backend::max_pool2(backend::relu(backend::conv2d(x, weight, bias, padding))))
+    pass.see(layer, convolution_block(x, weight, bias))
 }

@@ -46,7 +46,9 @@ pub fn forward(pass: &Pass<'_>, layer: &str, rows: usize, steps: Vec<Tensor<2>>)
             from_input.clone().narrow(1, 0, 2 * hidden) + from_state.clone().narrow(1, 0, 2 * hidden),
         );
         let (reset, update) = (gates.clone().narrow(1, 0, hidden), gates.narrow(1, hidden, hidden));
-        let new = (from_input.narrow(1, 2 * hidden, hidden) + reset * from_state.narrow(1, 2 * hidden, hidden)).tanh();
+        let new = (from_input.narrow(1, 2 * hidden, hidden)
+            + reset * from_state.narrow(1, 2 * hidden, hidden))
+        .tanh();
         let kept = match state {
             Some(h) => update * (h - new.clone()),
             None => -(update * new.clone()),

@@ -63,7 +63,11 @@ impl<'a> Feed<'a> {
 
     fn make(&self, positions: &[usize], epoch: Option<u32>) -> Result<Block> {
         let row = |p: &usize| {
-            self.data.rows.get(*p).copied().ok_or_else(|| Error::internal(format!("no training row at position {p}")))
+            self.data
+                .rows
+                .get(*p)
+                .copied()
+                .ok_or_else(|| Error::internal(format!("no training row at position {p}")))
         };
         let rows: Result<Vec<usize>> = positions.iter().map(row).collect();
         let mut raw = self.data.source.read(&rows?, &self.prepare.schema().names())?;

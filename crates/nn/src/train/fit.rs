@@ -81,7 +81,8 @@ fn check_rows(data: &Labelled<'_>) -> Result<()> {
     if rows == 0 {
         return Err(Error::data("there are no rows to fit to"));
     }
-    let lengths = [data.target.len(), data.weight.map_or(rows, <[f32]>::len), data.group.map_or(rows, <[u64]>::len)];
+    let lengths =
+        [data.target.len(), data.weight.map_or(rows, <[f32]>::len), data.group.map_or(rows, <[u64]>::len)];
     if lengths.iter().any(|l| *l != rows) {
         return Err(Error::internal(format!("{rows} rows with target, weight and group of {lengths:?}")));
     }
@@ -165,7 +166,8 @@ impl Run<'_> {
         if total > 0.0 {
             return Ok(sum / total);
         }
-        Err(Error::data("no training row has any of the network's columns").expected("rows with at least one present"))
+        Err(Error::data("no training row has any of the network's columns")
+            .expected("rows with at least one present"))
     }
 
     /// One step; gives the loss before it and the weight of its rows.
@@ -188,7 +190,8 @@ impl Run<'_> {
             self.architecture.forward(&pass.watching(), block.into_inputs())?;
             return Err(not_finite("the loss is not finite", value));
         }
-        let gradients = backend::backward(&loss).ok_or_else(|| Error::internal("the loss depends on no parameter"))?;
+        let gradients =
+            backend::backward(&loss).ok_or_else(|| Error::internal("the loss depends on no parameter"))?;
         let mut gradients = bound.gradients(gradients)?;
         clip(&mut gradients, self.training.clip)?;
         self.optimizer.step(&mut self.params, &gradients, rate);
@@ -213,7 +216,11 @@ impl Run<'_> {
             return Err(Error::data("no held-out row has any of the network's columns").at(place));
         }
         let loss = sum / total;
-        if loss.is_finite() { Ok(loss) } else { Err(not_finite("the loss is not finite", loss as f32).at(place)) }
+        if loss.is_finite() {
+            Ok(loss)
+        } else {
+            Err(not_finite("the loss is not finite", loss as f32).at(place))
+        }
     }
 }
 

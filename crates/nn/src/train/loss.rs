@@ -29,7 +29,9 @@ impl Goal {
                 }
                 truth
             }
-            Target::Values(v) => v.iter().map(|v| ((f64::from(*v) - scale.mean) / scale.deviation) as f32).collect(),
+            Target::Values(v) => {
+                v.iter().map(|v| ((f64::from(*v) - scale.mean) / scale.deviation) as f32).collect()
+            }
         };
         let weight = weight.map_or_else(|| vec![1.0; target.len()], <[f32]>::to_vec);
         Self { task, truth, weight }
@@ -87,7 +89,8 @@ impl Goal {
             truth.extend_from_slice(row);
             share.extend(std::iter::repeat_n((f64::from(weight * flag) / total) as f32, width));
         }
-        let (truth, share) = (backend::constant(truth, [rows, width]), backend::constant(share, [rows, width]));
+        let (truth, share) =
+            (backend::constant(truth, [rows, width]), backend::constant(share, [rows, width]));
         Ok(match self.task {
             Task::Classify(_) => -(backend::log_softmax(head) * truth * share).sum(),
             Task::Regress => {

@@ -13,7 +13,12 @@ use rand::seq::SliceRandom;
 ///
 /// # Errors
 /// [`Error::Data`] if there are too few rows or groups to hold any out.
-pub fn inner(target: &Target, group: Option<&[u64]>, share: f64, seed: Seed) -> Result<(Vec<usize>, Vec<usize>)> {
+pub fn inner(
+    target: &Target,
+    group: Option<&[u64]>,
+    share: f64,
+    seed: Seed,
+) -> Result<(Vec<usize>, Vec<usize>)> {
     let units = units(target.len(), group);
     let mut strata: BTreeMap<u32, Vec<Vec<usize>>> = BTreeMap::new();
     for unit in units {

@@ -11,7 +11,12 @@ use crate::params::{Declared, Params};
 ///
 /// # Errors
 /// [`Error::Model`] for another kind of model, other classes, or naming the tensor that differs.
-pub fn params(start: &dyn Model, architecture: &Architecture, task: &Task, declared: &[Declared]) -> Result<Params> {
+pub fn params(
+    start: &dyn Model,
+    architecture: &Architecture,
+    task: &Task,
+    declared: &[Declared],
+) -> Result<Params> {
     let place = "the model to start from";
     let parts = start.save()?;
     if parts.kind != KIND {
@@ -23,9 +28,8 @@ pub fn params(start: &dyn Model, architecture: &Architecture, task: &Task, decla
             .expected(format!("{task:?}"))
             .got(format!("{:?}", start.task())));
     }
-    let params = Params::from_parts(declared, &parts).map_err(|e| {
-        e.at(place).remedy("give both models the same encoders, fusion and columns")
-    })?;
+    let params = Params::from_parts(declared, &parts)
+        .map_err(|e| e.at(place).remedy("give both models the same encoders, fusion and columns"))?;
     let theirs: Architecture = parts.field("architecture")?;
     if let Some(extra) = theirs.declare(task).iter().find(|t| !declared.iter().any(|d| d.name == t.name)) {
         return Err(Error::model("it has a tensor that has no place here")

@@ -1,7 +1,8 @@
 //! Made data, and fits on it.
 
 use consilience_core::model::{
-    Batch, Classes, Column, Context, Field, Fitted, Labelled, Memory, Predictions, Quiet, Schema, Stop, Target, Vectors,
+    Batch, Classes, Column, Context, Field, Fitted, Labelled, Memory, Predictions, Quiet, Schema, Stop,
+    Target, Vectors,
 };
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};

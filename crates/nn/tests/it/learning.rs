@@ -90,8 +90,7 @@ fn values_are_learned_in_their_own_units() {
     };
     let (train, test) = (made(1), made(2));
     for schedule in ["constant", "cosine", "one_cycle", "warm_up"] {
-        let settings =
-            json!({"hidden": [32, 16], "epochs": 80, "rate": 0.01, "batch": 32, "inner": 0.0, "schedule": schedule});
+        let settings = json!({"hidden": [32, 16], "epochs": 80, "rate": 0.01, "batch": 32, "inner": 0.0, "schedule": schedule});
         let model = train.fit(method("mlp", settings).as_ref(), 1).unwrap().model;
         let predictions = model.predict(&test.batch).unwrap();
         let Output::Values(p) = predictions.output() else { panic!("values") };
@@ -132,9 +131,7 @@ fn early_stopping_restores_the_epoch_with_the_lowest_held_out_loss() {
     let codes = normal(200, Seed::new(2)).iter().map(|v| u32::from(*v > 0.0)).collect();
     let mut made = Made::new(vec![("x", x)], classes(codes, 2));
     made.group = Some((0..200).map(|r| r / 2).collect());
-    let settings = |epochs: u32| {
-        json!({"hidden": [64], "epochs": epochs, "rate": 0.01, "inner": 0.3, "patience": 4, "dropout": 0.2})
-    };
+    let settings = |epochs: u32| json!({"hidden": [64], "epochs": epochs, "rate": 0.01, "inner": 0.3, "patience": 4, "dropout": 0.2});
     let fitted = made.fit(method("mlp", settings(40)).as_ref(), 1).unwrap();
     let best = fitted.best_epoch.unwrap();
     let losses: Vec<f32> = fitted.log.iter().map(|l| l.held_loss.unwrap()).collect();
@@ -208,8 +205,10 @@ fn augmentation_sees_raw_training_batches_only() {
 fn weights_count() {
     // Every row twice, with opposite labels: the heavier label wins.
     let x: Vec<f32> = (0..40).map(|r| (r / 2) as f32 / 20.0).collect();
-    let mut made =
-        Made::new(vec![("x", Vectors::new(vec![1], x).unwrap())], classes((0..40).map(|r| r % 2).collect(), 2));
+    let mut made = Made::new(
+        vec![("x", Vectors::new(vec![1], x).unwrap())],
+        classes((0..40).map(|r| r % 2).collect(), 2),
+    );
     made.weight = Some((0..40).map(|r| if r % 2 == 1 { 9.0 } else { 1.0 }).collect());
     let settings = json!({"hidden": [8], "epochs": 60, "rate": 0.02, "inner": 0.0});
     let model = made.fit(method("mlp", settings).as_ref(), 1).unwrap().model;

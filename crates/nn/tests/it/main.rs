@@ -1,5 +1,7 @@
 //! Tests of the networks through their public interface.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod data;
 mod golden;
 mod learning;

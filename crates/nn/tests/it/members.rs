@@ -125,7 +125,8 @@ fn late_fusion_of_one_present_modality_is_that_modality() {
     let made = stripes(60, 8, 1);
     let model = made.fit(method("late", small("late")).as_ref(), 1).unwrap().model;
     let all: Vec<usize> = (0..60).collect();
-    let [image, vector] = ["vector", "image"].map(|gone| model.predict(&without(&made.batch, gone, &all)).unwrap());
+    let [image, vector] =
+        ["vector", "image"].map(|gone| model.predict(&without(&made.batch, gone, &all)).unwrap());
     let both = model.predict(&made.batch).unwrap();
     let mean = (image.p().unwrap() + vector.p().unwrap()) / 2.0;
     for (a, b) in both.p().unwrap().iter().zip(&mean) {

@@ -68,7 +68,10 @@ fn no_rows_other_shapes_and_other_kinds_are_refused() {
         let made = rows_for(name);
         let quick = method(name, json!({"epochs": 1}));
         let empty = Made::new(
-            made.fields.iter().map(|f| (f.name.as_str(), Vectors { shape: f.shape.clone(), ..no_rows() })).collect(),
+            made.fields
+                .iter()
+                .map(|f| (f.name.as_str(), Vectors { shape: f.shape.clone(), ..no_rows() }))
+                .collect(),
             classes(vec![], 2),
         );
         says(empty.fit(quick.as_ref(), 1).unwrap_err(), &["no rows"]);
@@ -76,10 +79,8 @@ fn no_rows_other_shapes_and_other_kinds_are_refused() {
         let narrow = Column::Vector(Vectors::new(vec![1, 6, 5], vec![0.0; 12 * 30]).unwrap());
         let batch = made.batch.clone().with("a", narrow).unwrap();
         says(model.predict(&batch).unwrap_err(), &["column \"a\"", "[1, 6, 6]", "[1, 6, 5]"]);
-        let text = Column::Text {
-            values: vec![String::new(); 12],
-            absent: consilience_core::model::Mask::none(12),
-        };
+        let text =
+            Column::Text { values: vec![String::new(); 12], absent: consilience_core::model::Mask::none(12) };
         let batch = made.batch.clone().with("a", text).unwrap();
         says(model.predict(&batch).unwrap_err(), &["column \"a\"", "text"]);
         let nothing = model.predict(&Batch::new(vec![1, 2])).unwrap();
@@ -119,7 +120,13 @@ fn columns_that_do_not_fit_are_refused_before_any_work() {
 
 #[test]
 fn every_setting_is_in_the_schema_with_its_doc_and_default() {
-    let own = [("mlp", "hidden"), ("cnn", "channels"), ("gru", "hidden"), ("concat", "encoders"), ("late", "encoders")];
+    let own = [
+        ("mlp", "hidden"),
+        ("cnn", "channels"),
+        ("gru", "hidden"),
+        ("concat", "encoders"),
+        ("late", "encoders"),
+    ];
     for (name, key) in own {
         let entry = NETWORKS.get(name).map_or_else(
             |_| FUSIONS.get(name).map(|e| ((e.schema)(), (e.resolve)(&Value::Null))),
@@ -128,7 +135,9 @@ fn every_setting_is_in_the_schema_with_its_doc_and_default() {
         let (schema, resolved) = entry.unwrap();
         let resolved = resolved.unwrap();
         let properties = schema["properties"].as_object().unwrap();
-        for key in [key, "epochs", "batch", "rate", "optimizer", "schedule", "inner", "patience", "dropout", "clip"] {
+        for key in
+            [key, "epochs", "batch", "rate", "optimizer", "schedule", "inner", "patience", "dropout", "clip"]
+        {
             let property = properties.get(key).unwrap_or_else(|| panic!("{name} has no {key}"));
             assert!(property["description"].is_string(), "{name}.{key}: {property}");
             assert!(resolved.get(key).is_some(), "{name}.{key}");

@@ -1,6 +1,7 @@
 //! The same bytes for any number of threads.
 
 use consilience_core::model::Parts;
+use rayon::prelude::*;
 use serde_json::json;
 
 use crate::data::{method, stripes};
@@ -12,7 +13,9 @@ fn fit(name: &str, threads: usize) -> (Parts, Vec<u32>) {
         let made = stripes(160, 28, 1);
         let settings = match name {
             "gru" => json!({"encoders": {"image": {"gru": {"hidden": 96}}}, "epochs": 1}),
-            "mlp" => json!({"encoders": {"image": {"mlp": {"hidden": [300, 100]}}}, "epochs": 2, "clip": 1.0}),
+            "mlp" => {
+                json!({"encoders": {"image": {"mlp": {"hidden": [300, 100]}}}, "epochs": 2, "clip": 1.0})
+            }
             _ => json!({"epochs": 1, "dropout": 0.1}),
         };
         let method = method(if name == "late" { "late" } else { "concat" }, settings);
@@ -30,4 +33,17 @@ fn one_two_and_three_threads_give_the_same_bytes() {
             assert!(one == fit(name, threads), "{name} differs on {threads} threads");
         }
     }
+}
+
+#[test]
+fn fits_beside_each_other_do_not_change_each_other() {
+    let made = stripes(96, 20, 1);
+    let fit = |seed: u64| {
+        let method = method("concat", json!({"epochs": 1, "batch": 32}));
+        made.fit(method.as_ref(), seed).unwrap().model.save().unwrap()
+    };
+    let alone: Vec<Parts> = (0..6).map(fit).collect();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let beside: Vec<Parts> = pool.install(|| (0..6).into_par_iter().map(fit).collect());
+    assert!(alone == beside);
 }
