@@ -163,3 +163,22 @@ fn grid(outcome: &Outcome, n: usize, width: f64) -> String {
     }
     svg.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::digits;
+    use super::*;
+
+    #[test]
+    fn pairs_come_by_rows_and_skip_the_diagonal() {
+        let mut outcome = digits();
+        outcome.classes = ["a", "b", "c"].iter().map(ToString::to_string).collect();
+        outcome.confusion = vec![vec![90, 2, 8], vec![0, 50, 0], vec![3, 0]];
+        let drawn = confusion(&outcome).unwrap();
+        let said: Vec<_> =
+            drawn.pairs.iter().map(|p| (p.name.as_str(), p.value.as_str(), p.more.as_str())).collect();
+        assert_eq!(said, [("a → c", "8 rows", "8%"), ("c → a", "3 rows", "100%"), ("a → b", "2 rows", "2%")]);
+        assert_eq!(drawn.right, "140 of 153 judged rows (91.5%)");
+        assert!(drawn.wide.unwrap().contains("a taken for c: 8 rows (8% of a)"));
+    }
+}

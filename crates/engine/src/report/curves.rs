@@ -111,3 +111,20 @@ fn draw(name: &str, curve: &[LogRow], exported: bool) -> Option<String> {
     }
     Some(svg.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_held_loss_is_told_and_long_curves_are_thinned() {
+        let row = |epoch, held_loss| LogRow { epoch, fit_loss: 1.0, held_loss };
+        let curve = [row(1, Some(0.9)), row(2, Some(0.5)), row(3, Some(f32::NAN)), row(4, Some(0.75))];
+        assert_eq!(said(&curve), "Least held loss 0.5 at 2 of 4.");
+        assert_eq!(said(&[row(7, None)]), "7 in all, none held out.");
+        assert!(draw("none", &[row(1, None); 0], false).is_none());
+        let points: Vec<(f64, f64)> = (0..10_001).map(|i| (f64::from(i), 0.0)).collect();
+        let thin = thinned(points);
+        assert!(thin.len() <= POINTS + 1 && thin.last() == Some(&(10_000.0, 0.0)));
+    }
+}

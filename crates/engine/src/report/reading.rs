@@ -190,7 +190,7 @@ impl<'a> Reading<'a> {
         let best = best(&values, self.greater)?;
         let reference = self.best_single().and_then(|c| self.chosen(c)).map(|s| s.value);
         let seen = scores.iter().filter(|s| (s.value - best).abs() <= limit).flat_map(|s| {
-            let ends = s.interval.or(s.simultaneous);
+            let ends = s.simultaneous.or(s.interval);
             [Some(s.value), ends.map(|i| i.low), ends.map(|i| i.high)]
         });
         svg::range(seen.chain([reference]).flatten())

@@ -108,3 +108,17 @@ fn draw(name: &str, bins: &[Bin], exported: bool) -> String {
     svg.turned("name middle", (10.0, (top + bottom) / 2.0), -90.0, "share right");
     svg.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_weighs_bins_by_their_rows() {
+        let bin = |rows, confidence, accuracy| Bin { rows, confidence, accuracy };
+        let bins = [bin(30, 0.9, 0.8), bin(10, 0.5, 0.4), bin(0, f64::NAN, f64::NAN)];
+        assert_eq!(said(&bins), "On average 80% sure, 70% right: 10.0 points overconfident.");
+        assert_eq!(said(&[bin(4, 0.5, 0.502)]), "On average 50% sure, 50.2% right: confidence fits.");
+        assert!(said(&[bin(4, 0.5, 0.75)]).ends_with("25.0 points underconfident."));
+    }
+}

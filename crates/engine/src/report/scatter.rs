@@ -204,3 +204,44 @@ fn label(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::digits;
+    use super::*;
+
+    fn front(outcome: &crate::outcome::Outcome) -> Vec<&str> {
+        points(&Reading::of(outcome)).iter().filter(|p| p.front).map(|p| p.candidate.name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_front_is_what_nothing_cheaper_reaches() {
+        let mut outcome = digits();
+        assert_eq!(front(&outcome), ["sounds", "looks", "soup", "joint", "stack"]);
+        // Read as a metric of which more is better, the cheapest and worst loss is the best of all.
+        for s in outcome.candidates.iter_mut().flat_map(|c| &mut c.scores) {
+            s.greater_is_better = true;
+        }
+        assert_eq!(front(&outcome), ["sounds"]);
+        // At the same cost only the better one counts.
+        let mut outcome = digits();
+        for c in &mut outcome.candidates {
+            c.cost.predict_micros = Some(10.0);
+        }
+        assert_eq!(front(&outcome), ["stack"]);
+        for c in &mut outcome.candidates {
+            c.cost.predict_micros = None;
+        }
+        assert!(scatter(&Reading::of(&outcome)).is_none());
+    }
+
+    #[test]
+    fn an_outlier_is_drawn_at_the_edge() {
+        let mut outcome = digits();
+        outcome.candidates[5].scores[0].value = 40.0;
+        outcome.candidates[5].scores[0].interval = None;
+        let drawn = scatter(&Reading::of(&outcome)).unwrap();
+        assert_eq!(drawn.wide.matches("class=\"beyond\"").count(), 1);
+        assert_eq!(drawn.missing, 0);
+    }
+}
