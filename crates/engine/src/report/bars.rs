@@ -38,6 +38,7 @@ pub(super) fn strip(class: &str, range: (f64, f64), value: f64, error: Option<f6
         let end = scale.at(value);
         svg.rect(class, (zero.min(end), 4.0), ((end - zero).abs(), 12.0));
         if let Some(e) = error.filter(|e| drawable(*e) && *e > 0.0) {
+            svg.line("halo", (scale.at(value - e), 10.0), (scale.at(value + e), 10.0));
             svg.line("error", (scale.at(value - e), 10.0), (scale.at(value + e), 10.0));
         }
     }
@@ -47,7 +48,8 @@ pub(super) fn strip(class: &str, range: (f64, f64), value: f64, error: Option<f6
 
 /// A range that holds zero and all values.
 pub(super) fn from_zero(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values.filter(|v| drawable(*v)).fold((0.0_f64, 0.0_f64), |(a, b), v| (a.min(v), b.max(v)));
+    let (low, high) =
+        values.filter(|v| drawable(*v)).fold((0.0_f64, 0.0_f64), |(a, b), v| (a.min(v), b.max(v)));
     if low == high { (0.0, 1.0) } else { (low, high) }
 }
 
@@ -108,7 +110,11 @@ pub(super) fn importances(outcome: &Outcome) -> Option<Bars> {
                 name: text::name(&i.name),
                 title: text::full(&i.name),
                 value: number(i.mean),
-                more: if i.error.is_finite() { format!("± {}", number::significant(i.error, 2)) } else { String::new() },
+                more: if i.error.is_finite() {
+                    format!("± {}", number::significant(i.error, 2))
+                } else {
+                    String::new()
+                },
                 strong: i.modality,
                 strip: strip(if i.modality { "accent" } else { "neutral" }, range, i.mean, Some(i.error)),
             })

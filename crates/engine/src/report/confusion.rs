@@ -37,7 +37,12 @@ pub(super) fn confusion(outcome: &Outcome) -> Option<Confusion> {
         narrow: drawn.then(|| grid(outcome, n, 340.0)),
         pairs: pairs(outcome, n, if drawn { PAIRS.0 } else { PAIRS.1 }),
         classes: n,
-        right: format!("{} of {} judged rows ({})", count(right), count(all), percent(right as f64 / all as f64)),
+        right: format!(
+            "{} of {} judged rows ({})",
+            count(right),
+            count(all),
+            percent(right as f64 / all as f64)
+        ),
     })
 }
 
@@ -78,10 +83,10 @@ fn pairs(outcome: &Outcome, n: usize, most: usize) -> Vec<Bar> {
         .map(|(truth, predicted, rows, share)| {
             let (truth, predicted) = (class(outcome, truth, 32), class(outcome, predicted, 32));
             Bar {
-                title: format!("{truth} taken for {predicted}"),
+                title: format!("{truth} taken for {predicted}: {} of {truth}", percent(share)),
                 name: format!("{truth} → {predicted}"),
                 value: counted(usize::try_from(rows).unwrap_or(usize::MAX), "row", "rows"),
-                more: format!("{} of {truth}", percent(share)),
+                more: percent(share),
                 strong: false,
                 strip: bars::strip("wrong", (0.0, largest), rows as f64, None),
             }
@@ -90,20 +95,26 @@ fn pairs(outcome: &Outcome, n: usize, most: usize) -> Vec<Bar> {
 }
 
 fn grid(outcome: &Outcome, n: usize, width: f64) -> String {
-    let names: Vec<String> = (0..n).map(|i| class(outcome, i, 14)).collect();
+    let wide = width > 500.0;
+    let names: Vec<String> = (0..n).map(|i| class(outcome, i, if wide { 14 } else { 9 })).collect();
     let longest = names.iter().map(|s| width_of(s)).fold(0.0, f64::max);
     let flat = longest < 24.0;
-    let left = 24.0 + longest.min(if width > 500.0 { 110.0 } else { 74.0 });
+    let left = 34.0 + longest;
     let top = if flat { 46.0 } else { 34.0 + longest * 0.72 };
-    let right = 46.0;
+    // The last name leans over the edge of the grid.
+    let right = if flat { 46.0 } else { (longest * 0.72 - 4.0).max(46.0) };
     let side = ((width - left - right) / n as f64).min(54.0);
     let whole = left + side * n as f64 + right;
-    let height = top + side * n as f64 + 6.0;
-    let title = format!("Confusion matrix of {n} classes: truth in rows, prediction in columns, judged rows in cells");
+    let edge = left + side * n as f64 + 44.0;
+    let height = top + side * n as f64 + if flat { 6.0 } else { 24.0 };
+    let title = format!(
+        "Confusion matrix of {n} classes: truth in rows, prediction in columns, judged rows in cells"
+    );
     let mut svg = Svg::figure("chart confusion", whole, height, &title);
     svg.text("name middle", (left + side * n as f64 / 2.0, 14.0), "predicted");
     svg.turned("name middle", (11.0, top + side * n as f64 / 2.0), -90.0, "truth");
-    svg.text("tick end", (whole, top - 8.0), "right");
+    // Above the shares where names stand upright, below them where they lean.
+    svg.text("tick end", (edge, if flat { top - 8.0 } else { height - 6.0 }), "right");
     for truth in 0..n {
         let y = top + side * truth as f64;
         let all = row_total(outcome, truth);
@@ -123,10 +134,10 @@ fn grid(outcome: &Outcome, n: usize, width: f64) -> String {
             svg.rect("empty", corner, size);
             if cell > 0 {
                 let (class, opacity) = if truth == predicted {
-                    ("right", 0.72 * share)
+                    ("right", 0.6 * share)
                 } else {
                     // Errors are rare: the root shows one in a hundred as a tenth.
-                    ("wrong", 0.08 + 0.64 * share.sqrt())
+                    ("wrong", 0.08 + 0.52 * share.sqrt())
                 };
                 let tip = format!(
                     "{name} taken for {}: {} ({} of {name})",
@@ -147,8 +158,27 @@ fn grid(outcome: &Outcome, n: usize, width: f64) -> String {
         if all > 0 {
             let share = rows(outcome, truth, truth) as f64 / all as f64;
             let written = if side < 13.0 { String::new() } else { format!("{:.0}%", share * 100.0) };
-            svg.text("tick end", (whole, y + side / 2.0 + 4.0), &written);
+            svg.text("tick end", (edge, y + side / 2.0 + 4.0), &written);
         }
     }
     svg.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::digits;
+    use super::*;
+
+    #[test]
+    fn pairs_come_by_rows_and_skip_the_diagonal() {
+        let mut outcome = digits();
+        outcome.classes = ["a", "b", "c"].iter().map(ToString::to_string).collect();
+        outcome.confusion = vec![vec![90, 2, 8], vec![0, 50, 0], vec![3, 0]];
+        let drawn = confusion(&outcome).unwrap();
+        let said: Vec<_> =
+            drawn.pairs.iter().map(|p| (p.name.as_str(), p.value.as_str(), p.more.as_str())).collect();
+        assert_eq!(said, [("a → c", "8 rows", "8%"), ("c → a", "3 rows", "100%"), ("a → b", "2 rows", "2%")]);
+        assert_eq!(drawn.right, "140 of 153 judged rows (91.5%)");
+        assert!(drawn.wide.unwrap().contains("a taken for c: 8 rows (8% of a)"));
+    }
 }

@@ -25,7 +25,7 @@ pub(super) fn curves(reading: &Reading<'_>) -> (Vec<Curve>, usize) {
         .outcome
         .candidates
         .iter()
-        .filter_map(|c| Some((c, draw(&c.name, &c.curve)?)))
+        .filter_map(|c| Some((c, draw(&c.name, &c.curve, reading.exported(c))?)))
         .collect();
     let left_out = learned.len().saturating_sub(PANELS);
     let curves = learned
@@ -49,9 +49,14 @@ fn said(curve: &[LogRow]) -> String {
     let last = curve.iter().map(|r| r.epoch).max().unwrap_or(0);
     match least(curve) {
         Some((epoch, loss)) => {
-            format!("least held loss {} at {} of {}", number(loss), count(u64::from(epoch)), count(u64::from(last)))
+            format!(
+                "Least held loss {} at {} of {}.",
+                number(loss),
+                count(u64::from(epoch)),
+                count(u64::from(last))
+            )
         }
-        None => format!("{} in all, none held out", count(u64::from(last))),
+        None => format!("{} in all, none held out.", count(u64::from(last))),
     }
 }
 
@@ -63,7 +68,7 @@ fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 }
 
 /// Draws; `None` where no loss can be drawn.
-fn draw(name: &str, curve: &[LogRow]) -> Option<String> {
+fn draw(name: &str, curve: &[LogRow], exported: bool) -> Option<String> {
     let fit: Vec<(f64, f64)> = curve.iter().map(|r| (f64::from(r.epoch), f64::from(r.fit_loss))).collect();
     let held: Vec<(f64, f64)> =
         curve.iter().filter_map(|r| Some((f64::from(r.epoch), f64::from(r.held_loss?)))).collect();
@@ -84,7 +89,8 @@ fn draw(name: &str, curve: &[LogRow]) -> Option<String> {
     let first = curve.iter().map(|r| r.epoch).min().unwrap_or(1).min(last - 1);
     let x = Scale::linear((f64::from(first), f64::from(last)), left, right);
     let title = format!("Learning curve of {}: {}", text::full(name), said(curve));
-    let mut svg = Svg::figure("chart panel", 304.0, 186.0, &title);
+    let mut svg =
+        Svg::figure(if exported { "chart panel exported" } else { "chart panel" }, 304.0, 186.0, &title);
     for (v, label) in y.ticks(4) {
         svg.line("grid", (left, y.at(v)), (right, y.at(v)));
         svg.text("tick end", (left - 7.0, y.at(v) + 4.0), &label);
@@ -104,4 +110,21 @@ fn draw(name: &str, curve: &[LogRow]) -> Option<String> {
         svg.circle("mark", (x.at(f64::from(epoch)), y.at(loss)), 4.0);
     }
     Some(svg.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_held_loss_is_told_and_long_curves_are_thinned() {
+        let row = |epoch, held_loss| LogRow { epoch, fit_loss: 1.0, held_loss };
+        let curve = [row(1, Some(0.9)), row(2, Some(0.5)), row(3, Some(f32::NAN)), row(4, Some(0.75))];
+        assert_eq!(said(&curve), "Least held loss 0.5 at 2 of 4.");
+        assert_eq!(said(&[row(7, None)]), "7 in all, none held out.");
+        assert!(draw("none", &[row(1, None); 0], false).is_none());
+        let points: Vec<(f64, f64)> = (0..10_001).map(|i| (f64::from(i), 0.0)).collect();
+        let thin = thinned(points);
+        assert!(thin.len() <= POINTS + 1 && thin.last() == Some(&(10_000.0, 0.0)));
+    }
 }

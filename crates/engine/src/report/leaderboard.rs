@@ -82,10 +82,8 @@ pub(super) fn leaderboard(reading: &Reading<'_>) -> Option<Leaderboard> {
         .others()
         .into_iter()
         .map(|m| {
-            let greater = candidates
-                .iter()
-                .find_map(|c| reading.score(c, m))
-                .is_some_and(|s| s.greater_is_better);
+            let greater =
+                candidates.iter().find_map(|c| reading.score(c, m)).is_some_and(|s| s.greater_is_better);
             (m, greater, reading.decimals(m))
         })
         .collect();

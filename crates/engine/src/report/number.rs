@@ -34,14 +34,40 @@ pub(super) fn fixed(v: f64, decimals: usize) -> String {
     let text = format!("{v:.decimals$}");
     match text.strip_prefix('-') {
         Some(rest) if rest.chars().all(|c| c == '0' || c == '.') => rest.to_owned(),
-        _ => minus(&text),
+        _ => minus(&grouped(&text)),
     }
+}
+
+/// With commas between thousands from ten thousand on.
+fn grouped(text: &str) -> String {
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let digits = whole.trim_start_matches('-');
+    if digits.len() < 5 {
+        return text.to_owned();
+    }
+    format!("{}{}{rest}", if whole.starts_with('-') { "-" } else { "" }, thousands(digits))
+}
+
+/// Digits with commas between thousands.
+fn thousands(digits: &str) -> String {
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// With a sign, plus included, and so many decimals.
 pub(super) fn signed(v: f64, decimals: usize) -> String {
     let text = fixed(v, decimals);
-    if v > 0.0 && text.chars().any(|c| ('1'..='9').contains(&c) || c == '∞') { format!("+{text}") } else { text }
+    if v > 0.0 && text.chars().any(|c| ('1'..='9').contains(&c) || c == '∞') {
+        format!("+{text}")
+    } else {
+        text
+    }
 }
 
 /// Four significant digits, trailing zeros dropped.
@@ -72,7 +98,8 @@ pub(super) fn decimals(values: impl Iterator<Item = f64>) -> usize {
 
 /// The decimals that give the middle one of these intervals two significant digits of width.
 pub(super) fn decimals_of<'a>(intervals: impl Iterator<Item = &'a Interval>) -> Option<usize> {
-    let mut widths: Vec<f64> = intervals.map(|i| i.high - i.low).filter(|w| drawable(*w) && *w > 0.0).collect();
+    let mut widths: Vec<f64> =
+        intervals.map(|i| i.high - i.low).filter(|w| drawable(*w) && *w > 0.0).collect();
     widths.sort_by(f64::total_cmp);
     let middle = widths.get(widths.len() / 2)?;
     usize::try_from((1 - order(*middle)).clamp(0, 8)).ok()
@@ -90,15 +117,7 @@ pub(super) fn signed_ends(i: &Interval, decimals: usize) -> String {
 
 /// A count with commas between thousands.
 pub(super) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
+    thousands(&n.to_string())
 }
 
 /// "1 row", "2 rows".
@@ -190,7 +209,8 @@ mod tests {
             (123.456, "123.5"),
             (9.99996, "10"),
             (1234.0, "1234"),
-            (123_456.0, "123456"),
+            (123_456.0, "123,456"),
+            (-12_345.6, "\u{2212}12,346"),
             (-0.012_34, "\u{2212}0.01234"),
             (1.5e-9, "1.500e\u{2212}9"),
             (f64::NAN, "–"),

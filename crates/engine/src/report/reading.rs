@@ -170,7 +170,8 @@ impl<'a> Reading<'a> {
     pub(super) fn decimals(&self, metric: &str) -> usize {
         let scores = || self.outcome.candidates.iter().filter_map(|c| self.score(c, metric));
         let digits = number::decimals(scores().map(|s| s.value));
-        number::decimals_of(scores().filter_map(|s| s.interval.as_ref())).map_or(digits, |d| d.clamp(1, digits + 1))
+        number::decimals_of(scores().filter_map(|s| s.interval.as_ref()))
+            .map_or(digits, |d| d.min(digits + 1))
     }
 
     /// The range of the choosing metric that shows most candidates well: those more than eight times farther from
@@ -189,7 +190,7 @@ impl<'a> Reading<'a> {
         let best = best(&values, self.greater)?;
         let reference = self.best_single().and_then(|c| self.chosen(c)).map(|s| s.value);
         let seen = scores.iter().filter(|s| (s.value - best).abs() <= limit).flat_map(|s| {
-            let ends = s.interval.or(s.simultaneous);
+            let ends = s.simultaneous.or(s.interval);
             [Some(s.value), ends.map(|i| i.low), ends.map(|i| i.high)]
         });
         svg::range(seen.chain([reference]).flatten())

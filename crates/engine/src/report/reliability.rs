@@ -39,7 +39,7 @@ pub(super) fn reliability(reading: &Reading<'_>) -> Vec<Panel> {
                 name: text::name(name),
                 about: about.to_owned(),
                 said: said(bins),
-                figure: draw(name, bins),
+                figure: draw(name, bins, *name == v.exported),
             }
         })
         .collect()
@@ -66,11 +66,13 @@ fn said(bins: &[Bin]) -> String {
     format!("On average {} sure, {} right: {word}.", percent(confidence), percent(accuracy))
 }
 
-fn draw(name: &str, bins: &[Bin]) -> String {
+fn draw(name: &str, bins: &[Bin], exported: bool) -> String {
     let (left, right, top, bottom) = (42.0, 292.0, 12.0, 262.0);
     let (x, y) = (Scale::linear((0.0, 1.0), left, right), Scale::linear((0.0, 1.0), bottom, top));
-    let title = format!("Reliability of {}: share right against confidence in {} bins", text::full(name), bins.len());
-    let mut svg = Svg::figure("chart panel", 304.0, 352.0, &title);
+    let title =
+        format!("Reliability of {}: share right against confidence in {} bins", text::full(name), bins.len());
+    let mut svg =
+        Svg::figure(if exported { "chart panel exported" } else { "chart panel" }, 304.0, 352.0, &title);
     for (v, label) in x.ticks(5) {
         svg.line("grid", (x.at(v), top), (x.at(v), bottom));
         svg.line("grid", (left, y.at(v)), (right, y.at(v)));
@@ -105,4 +107,18 @@ fn draw(name: &str, bins: &[Bin]) -> String {
     svg.text("name end", (right, base + 17.0), "confidence (columns: rows)");
     svg.turned("name middle", (10.0, (top + bottom) / 2.0), -90.0, "share right");
     svg.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_weighs_bins_by_their_rows() {
+        let bin = |rows, confidence, accuracy| Bin { rows, confidence, accuracy };
+        let bins = [bin(30, 0.9, 0.8), bin(10, 0.5, 0.4), bin(0, f64::NAN, f64::NAN)];
+        assert_eq!(said(&bins), "On average 80% sure, 70% right: 10.0 points overconfident.");
+        assert_eq!(said(&[bin(4, 0.5, 0.502)]), "On average 50% sure, 50.2% right: confidence fits.");
+        assert!(said(&[bin(4, 0.5, 0.75)]).ends_with("25.0 points underconfident."));
+    }
 }

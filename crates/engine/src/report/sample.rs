@@ -52,7 +52,11 @@ fn bins(shift: f64) -> Vec<Bin> {
         .map(|(i, rows)| {
             let confidence = (i as f64 + 0.55) / 10.0;
             let wave = 0.03 * ((i * 7 % 5) as f64 - 2.0) / 2.0;
-            Bin { rows: *rows, confidence, accuracy: (confidence - shift * (1.0 - confidence) + wave).clamp(0.0, 1.0) }
+            Bin {
+                rows: *rows,
+                confidence,
+                accuracy: (confidence - shift * (1.0 - confidence) + wave).clamp(0.0, 1.0),
+            }
         })
         .collect()
 }
@@ -193,9 +197,7 @@ fn candidate(plan: &Plan) -> Candidate {
         },
         weights: match plan.name {
             "stack" => Some(vec![("looks".to_owned(), 0.6134), ("sounds".to_owned(), 0.4417)]),
-            "vote" => {
-                Some(plan.of.iter().map(|m| ((*m).to_owned(), 1.0 / 3.0)).collect())
-            }
+            "vote" => Some(plan.of.iter().map(|m| ((*m).to_owned(), 1.0 / 3.0)).collect()),
             "soup" => Some(vec![("looks".to_owned(), 0.5), ("looks_again".to_owned(), 0.5)]),
             _ => None,
         },
@@ -275,15 +277,11 @@ pub(super) fn digits() -> Outcome {
 }
 
 fn reproduce(name: &str) -> Reproduce {
-    let environment: BTreeMap<String, String> = [
-        ("version", "0.1.0"),
-        ("instruction_set", "x86-64-v4"),
-        ("threads", "16"),
-        ("system", "Linux 6.8"),
-    ]
-    .into_iter()
-    .map(|(k, v)| (k.to_owned(), v.to_owned()))
-    .collect();
+    let environment: BTreeMap<String, String> =
+        [("version", "0.1.0"), ("instruction_set", "x86-64-v4"), ("threads", "16"), ("system", "Linux 6.8")]
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
     Reproduce {
         command: format!("csl run recipes/{name}.yaml --data data --seed 7"),
         recipe: format!(
@@ -307,7 +305,8 @@ pub(super) fn prices() -> Outcome {
     outcome.confusion = Vec::new();
     outcome.reliability = BTreeMap::new();
     outcome.verdict = Verdict {
-        sentence: "No composition beats the best single member, boosted, beyond chance; boosted is exported.".to_owned(),
+        sentence: "No composition beats the best single member, boosted, beyond chance; boosted is exported."
+            .to_owned(),
         gain: false,
         metric: "rmse".to_owned(),
         best_composition: Some("mean".to_owned()),
@@ -327,7 +326,11 @@ pub(super) fn prices() -> Outcome {
             honest: None,
             scores: vec![
                 score("rmse", rmse, 0.05 * rmse, against),
-                Score { interval: None, simultaneous: None, ..score("r2", 1.0 - rmse / 120_000.0, 0.0, None) },
+                Score {
+                    interval: None,
+                    simultaneous: None,
+                    ..score("r2", 1.0 - rmse / 120_000.0, 0.0, None)
+                },
             ],
             cost: Cost { fit_seconds: 0.42, predict_micros: Some(rmse / 9000.0), ..Cost::default() },
             weights: (role == Role::Fuse)

@@ -6,6 +6,10 @@ use super::svg::{Scale, Svg, range, width_of};
 use super::text;
 use crate::outcome::Candidate;
 
+/// From so many points on only a few, those that matter most, are named.
+const CROWD: usize = 40;
+const FEW: usize = 16;
+
 /// The figure in two widths.
 pub(super) struct Scatter {
     pub(super) wide: String,
@@ -63,7 +67,7 @@ fn points<'a>(reading: &Reading<'a>) -> Vec<Point<'a>> {
 }
 
 fn draw(reading: &Reading<'_>, points: &[Point<'_>], width: f64, height: f64) -> Option<String> {
-    let (left, right, top, bottom) = (56.0, width - 20.0, 34.0, height - 50.0);
+    let (left, right, top, bottom) = (56.0, width - 20.0, 40.0, height - 50.0);
     let costs = range(points.iter().map(|p| p.cost.ln()))?;
     let x = Scale::log((costs.0.exp() / 1.2, costs.1.exp() * 1.2), left, right);
     let y = Scale::linear(reading.range()?, bottom, top);
@@ -79,8 +83,6 @@ fn draw(reading: &Reading<'_>, points: &[Point<'_>], width: f64, height: f64) ->
     let decimals = reading.decimals(reading.metric);
     let at = |p: &Point<'_>| (x.at(p.cost), y.at(p.value));
     let mut taken: Vec<Area> = points.iter().map(|p| around(at(p), 7.0)).collect();
-    let corner = if reading.greater { top } else { bottom - 24.0 };
-    taken.push((left, corner, left + 190.0, corner + 24.0));
     for p in points {
         let (px, py) = at(p);
         let tip = format!(
@@ -103,7 +105,8 @@ fn draw(reading: &Reading<'_>, points: &[Point<'_>], width: f64, height: f64) ->
         }
         svg.close();
     }
-    for p in order_of_labels(reading, points) {
+    for p in order_of_labels(reading, points).into_iter().take(if points.len() > CROWD { FEW } else { CROWD })
+    {
         label(&mut svg, reading, p, at(p), (left, right, top, bottom), &mut taken);
     }
     Some(svg.finish())
@@ -121,7 +124,7 @@ fn order_of_labels<'a, 'b>(reading: &Reading<'_>, points: &'a [Point<'b>]) -> Ve
 
 fn axes(svg: &mut Svg, reading: &Reading<'_>, scales: (&Scale, &Scale), frame: Area, wide: bool) {
     let (x, y) = scales;
-    let (left, right, top, bottom) = frame;
+    let (left, right, _, bottom) = frame;
     for (v, tick) in y.ticks(5) {
         svg.line("grid", (left, y.at(v)), (right, y.at(v)));
         svg.text("tick end", (left - 8.0, y.at(v) + 4.0), &tick);
@@ -131,13 +134,20 @@ fn axes(svg: &mut Svg, reading: &Reading<'_>, scales: (&Scale, &Scale), frame: A
         svg.text("tick middle", (x.at(v), bottom + 20.0), &micros(v));
     }
     svg.line("axis", (left, bottom), (right, bottom));
-    svg.text("name", (0.0, 14.0), &format!("{}, {}", reading.metric_words(), reading.direction()));
-    svg.text("name end", (right, bottom + 42.0), "prediction, time a row (log scale)");
-    if reading.greater {
-        svg.text("hint", (left + 8.0, top + 14.0), "↖ cheaper and better");
+    // The hint stands outside, in the corner it points to.
+    let name = format!("{}, {}", text::short(&reading.metric_words(), 24), reading.direction());
+    let cost = if wide { "prediction, time a row (log scale)" } else { "time a row (log scale)" };
+    svg.text("name", (0.0, 14.0), &name);
+    svg.text("name end", (right, bottom + 42.0), cost);
+    let (hint, at) = if reading.greater {
+        (
+            "↖ cheaper and better",
+            (if wide { width_of(&name) + 30.0 } else { 0.0 }, if wide { 14.0 } else { 29.0 }),
+        )
     } else {
-        svg.text("hint", (left + 8.0, bottom - 10.0), "↙ cheaper and better");
-    }
+        ("↙ cheaper and better", (0.0, bottom + 42.0))
+    };
+    svg.text("hint", at, hint);
 }
 
 /// The staircase of candidates that nothing cheaper reaches.
@@ -192,5 +202,46 @@ fn label(
             taken.push(area);
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::digits;
+    use super::*;
+
+    fn front(outcome: &crate::outcome::Outcome) -> Vec<&str> {
+        points(&Reading::of(outcome)).iter().filter(|p| p.front).map(|p| p.candidate.name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_front_is_what_nothing_cheaper_reaches() {
+        let mut outcome = digits();
+        assert_eq!(front(&outcome), ["sounds", "looks", "soup", "joint", "stack"]);
+        // Read as a metric of which more is better, the cheapest and worst loss is the best of all.
+        for s in outcome.candidates.iter_mut().flat_map(|c| &mut c.scores) {
+            s.greater_is_better = true;
+        }
+        assert_eq!(front(&outcome), ["sounds"]);
+        // At the same cost only the better one counts.
+        let mut outcome = digits();
+        for c in &mut outcome.candidates {
+            c.cost.predict_micros = Some(10.0);
+        }
+        assert_eq!(front(&outcome), ["stack"]);
+        for c in &mut outcome.candidates {
+            c.cost.predict_micros = None;
+        }
+        assert!(scatter(&Reading::of(&outcome)).is_none());
+    }
+
+    #[test]
+    fn an_outlier_is_drawn_at_the_edge() {
+        let mut outcome = digits();
+        outcome.candidates[5].scores[0].value = 40.0;
+        outcome.candidates[5].scores[0].interval = None;
+        let drawn = scatter(&Reading::of(&outcome)).unwrap();
+        assert_eq!(drawn.wide.matches("class=\"beyond\"").count(), 1);
+        assert_eq!(drawn.missing, 0);
     }
 }

@@ -37,7 +37,8 @@ pub(super) struct Table {
 
 /// The tables, and how many candidates were left out.
 pub(super) fn subsets(reading: &Reading<'_>) -> (Vec<Table>, usize) {
-    let having: Vec<&Candidate> = reading.outcome.candidates.iter().filter(|c| !c.subsets.is_empty()).collect();
+    let having: Vec<&Candidate> =
+        reading.outcome.candidates.iter().filter(|c| !c.subsets.is_empty()).collect();
     let chosen = |s: &Subset| s.scores.get(reading.metric).copied();
     let all = || having.iter().take(TABLES).flat_map(|c| c.subsets.iter().take(ROWS)).filter_map(chosen);
     let scale = range(all()).map(|r| Scale::linear(r, 0.0, 1000.0));
@@ -71,7 +72,11 @@ fn table(reading: &Reading<'_>, candidate: &Candidate, scale: Option<Scale>, dec
         .map(|s| {
             let value = s.scores.get(reading.metric).copied();
             Row {
-                given: if dotted { modalities.iter().map(|m| s.on.contains(m)).collect() } else { Vec::new() },
+                given: if dotted {
+                    modalities.iter().map(|m| s.on.contains(m)).collect()
+                } else {
+                    Vec::new()
+                },
                 names: text::list(&s.on, 8),
                 whole: modalities.iter().all(|m| s.on.contains(m)),
                 rows: count(s.rows as u64),
@@ -79,7 +84,9 @@ fn table(reading: &Reading<'_>, candidate: &Candidate, scale: Option<Scale>, dec
                 chosen: value.map_or(NONE.to_owned(), |v| fixed(v, decimals)),
                 others: metrics
                     .iter()
-                    .map(|m| s.scores.get(*m).map_or(NONE.to_owned(), |v| fixed(*v, reading.decimals(m).max(3))))
+                    .map(|m| {
+                        s.scores.get(*m).map_or(NONE.to_owned(), |v| fixed(*v, reading.decimals(m).max(3)))
+                    })
                     .collect(),
             }
         })
@@ -89,7 +96,7 @@ fn table(reading: &Reading<'_>, candidate: &Candidate, scale: Option<Scale>, dec
         method: text::name(&candidate.method),
         exported: reading.exported(candidate),
         modalities: if dotted { modalities.iter().map(|m| text::short(m, 24)).collect() } else { Vec::new() },
-        metric: format!("{}, {}", reading.metric_words(), reading.direction()),
+        metric: reading.metric_words(),
         others: metrics.iter().map(|m| text::words(m)).collect(),
         rows,
         more: candidate.subsets.len().saturating_sub(ROWS),

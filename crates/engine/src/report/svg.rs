@@ -41,13 +41,15 @@ impl Svg {
 
     /// A strip of 1000 by 20 that stretches with the page and stands beside its number, so that it needs no title.
     pub(super) fn strip() -> Self {
-        let open = "<svg class=\"strip\" viewBox=\"0 0 1000 20\" preserveAspectRatio=\"none\" aria-hidden=\"true\">";
+        let open =
+            "<svg class=\"strip\" viewBox=\"0 0 1000 20\" preserveAspectRatio=\"none\" aria-hidden=\"true\">";
         Self { open: open.to_owned(), body: String::new() }
     }
 
     /// A sign of 12 by 12 within a line of text.
     pub(super) fn sign() -> Self {
-        let open = "<svg class=\"sign\" viewBox=\"0 0 12 12\" width=\"12\" height=\"12\" aria-hidden=\"true\">";
+        let open =
+            "<svg class=\"sign\" viewBox=\"0 0 12 12\" width=\"12\" height=\"12\" aria-hidden=\"true\">";
         Self { open: open.to_owned(), body: String::new() }
     }
 
@@ -244,17 +246,20 @@ impl Scale {
 
     fn log_ticks(&self, many: usize) -> Vec<(f64, String)> {
         let (first, last) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
-        let every = usize::try_from((last - first) / i32::try_from(many.max(1)).unwrap_or(1)).unwrap_or(0) + 1;
         let tens = |digits: &[f64]| -> Vec<(f64, String)> {
             (first..=last)
-                .step_by(every)
                 .flat_map(|k| digits.iter().map(move |d| d * 10_f64.powi(k)))
                 .filter(|v| self.side(*v).is_eq())
                 .map(|v| (v, significant(v, 2)))
                 .collect()
         };
         let decades = tens(&[1.0]);
-        if decades.len() >= 3 { decades } else { tens(&[1.0, 2.0, 5.0]) }
+        if decades.len() >= 3 {
+            let every = decades.len() / (many.max(1) + 1) + 1;
+            return decades.into_iter().step_by(every).collect();
+        }
+        let finer = tens(&[1.0, 2.0, 5.0]);
+        if finer.len() >= 3 { finer } else { self.even_ticks(many) }
     }
 }
 
@@ -297,8 +302,9 @@ mod tests {
             ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
         );
         assert_eq!(labels(Scale::linear((0.183, 0.241), 0.0, 1.0), 3), ["0.20", "0.22", "0.24"]);
-        assert_eq!(labels(Scale::log((1.0, 1e4), 0.0, 1.0), 5), ["1", "10", "100", "1000", "10000"]);
+        assert_eq!(labels(Scale::log((1.0, 1e4), 0.0, 1.0), 5), ["1", "10", "100", "1000", "10,000"]);
         assert_eq!(labels(Scale::log((3.0, 60.0), 0.0, 1.0), 5), ["5", "10", "20", "50"]);
+        assert_eq!(labels(Scale::log((4.0, 8.0), 0.0, 1.0), 4), ["4", "5", "6", "7", "8"]);
         for odd in [(f64::NAN, 1.0), (1.0, 1.0), (5.0, 2.0), (-1e308, 1e308), (1e-320, 2e-320)] {
             assert!(Scale::linear(odd, 0.0, 1.0).ticks(5).len() <= 11);
             assert!(Scale::log(odd, 0.0, 1.0).ticks(5).len() <= 33);

@@ -67,7 +67,9 @@ fn attributes(text: &str) {
 fn checked(outcome: &Outcome) -> String {
     let page = html(outcome).unwrap();
     let all = elements(&page);
-    assert!(!all.iter().any(|e| matches!(e.as_str(), "script" | "img" | "iframe" | "object" | "use" | "image")));
+    assert!(
+        !all.iter().any(|e| matches!(e.as_str(), "script" | "img" | "iframe" | "object" | "use" | "image"))
+    );
     assert!(!page.contains("<script") && !page.contains("url(") && !page.contains("@import"));
     for svg in page.split("<svg ").skip(1) {
         let tag = svg.split('>').next().unwrap();
@@ -91,8 +93,17 @@ fn all_that_a_run_found_is_there() {
     assert_eq!(
         sections(&page),
         [
-            "verdict", "leaderboard", "cost", "confusion", "reliability", "modalities", "importances", "weights",
-            "curves", "data", "reproduce"
+            "verdict",
+            "leaderboard",
+            "cost",
+            "confusion",
+            "reliability",
+            "modalities",
+            "importances",
+            "weights",
+            "curves",
+            "data",
+            "reproduce"
         ]
     );
     for said in [
@@ -129,7 +140,12 @@ fn a_regression_has_no_classes_to_show() {
             .filter(|s| *s != "modalities")
             .collect::<Vec<_>>()
     );
-    assert!(page.contains("No gain") && page.contains("58914") && page.contains("not clear"));
+    assert!(
+        page.contains("No gain")
+            && page.contains("58,914")
+            && page.contains("[\u{2212}675, +1681]")
+            && !page.contains(">better<")
+    );
     assert!(page.contains("\u{2212}0.12"));
 }
 
@@ -233,7 +249,8 @@ fn numbers_that_are_none_are_dashes() {
         }
         outcome.confusion[0] = vec![u64::MAX; 3];
         outcome.data.parts = [usize::MAX; 3];
-        outcome.reliability = [("stack".to_owned(), vec![Bin { rows: usize::MAX, confidence: odd, accuracy: 0.5 }])].into();
+        outcome.reliability =
+            [("stack".to_owned(), vec![Bin { rows: usize::MAX, confidence: odd, accuracy: 0.5 }])].into();
         checked(&outcome);
     }
 }
@@ -241,7 +258,9 @@ fn numbers_that_are_none_are_dashes() {
 #[test]
 fn crowds_stay_small() {
     let long = "very_long_name_".repeat(200);
-    for (candidates, classes, name) in [(300, 200, "c"), (300, 200, long.as_str()), (2000, 20, "c"), (3, 20, &long)] {
+    for (candidates, classes, name) in
+        [(300, 200, "c"), (300, 200, long.as_str()), (2000, 20, "c"), (3, 20, &long)]
+    {
         let page = checked(&crowd(candidates, classes, name));
         assert!(page.len() < 4_000_000, "{} bytes for {candidates} candidates", page.len());
         assert_eq!(page.contains("chart confusion"), classes <= 20);

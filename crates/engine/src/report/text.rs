@@ -18,8 +18,7 @@ pub(super) fn whole(text: &str) -> String {
 
 /// A text on one line of at most `most` characters, shortened in the middle, where names differ least.
 pub(super) fn short(text: &str, most: usize) -> String {
-    let line: Vec<char> =
-        whole(text).chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).collect();
+    let line: Vec<char> = whole(text).chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).collect();
     if line.len() <= most {
         return line.into_iter().collect();
     }

@@ -1,6 +1,6 @@
 //! The conclusion: the sentence, the difference it rests on, the names that matter.
 
-use super::number::{self, signed, signed_ends};
+use super::number;
 use super::reading::Reading;
 use super::text;
 use super::whiskers;
@@ -67,31 +67,35 @@ fn facts(reading: &Reading<'_>) -> Vec<Fact> {
     let v = &o.verdict;
     let score = |name: &str| {
         let d = reading.decimals(reading.metric);
-        reading.named(name).and_then(|c| reading.chosen(c)).map_or(String::new(), |s| {
-            format!("{} {}", reading.metric_words(), number::fixed(s.value, d))
-        })
+        reading
+            .named(name)
+            .and_then(|c| reading.chosen(c))
+            .map_or(String::new(), |s| format!("{} {}", reading.metric_words(), number::fixed(s.value, d)))
     };
-    let mut facts = vec![Fact { name: "Exported".to_owned(), value: text::name(&v.exported), more: score(&v.exported) }];
-    if let Some(best) = &v.best_composition {
-        facts.push(Fact { name: "Best composition".to_owned(), value: text::name(best), more: score(best) });
+    let mut facts = Vec::new();
+    let mut told = |title: &str, name: &str| {
+        facts.push(Fact { name: title.to_owned(), value: text::name(name), more: score(name) });
+    };
+    let composed = v.best_composition.as_ref();
+    match composed {
+        Some(best) if *best == v.exported => told("Exported, the best composition", best),
+        _ if v.best_single == v.exported => told("Exported, the best single member", &v.exported),
+        _ => told("Exported", &v.exported),
     }
-    facts.push(Fact {
-        name: "Best single member".to_owned(),
-        value: text::name(&v.best_single),
-        more: score(&v.best_single),
-    });
-    if let Some(i) = &v.difference {
-        let d = number::decimals_of([*i].iter()).unwrap_or(3);
-        facts.push(Fact {
-            name: "Judged difference".to_owned(),
-            value: signed(i.value, d),
-            more: signed_ends(i, d),
-        });
+    if let Some(best) = composed.filter(|best| **best != v.exported) {
+        told("Best composition", best);
+    }
+    if v.best_single != v.exported {
+        told("Best single member", &v.best_single);
     }
     let [_, _, judged] = o.data.parts;
     if judged > 0 {
         let groups = o.data.judged_groups.map_or(String::new(), |g| number::counted(g, "group", "groups"));
-        facts.push(Fact { name: "Judged on".to_owned(), value: number::counted(judged, "row", "rows"), more: groups });
+        facts.push(Fact {
+            name: "Judged on".to_owned(),
+            value: number::counted(judged, "row", "rows"),
+            more: groups,
+        });
     }
     facts.push(Fact {
         name: "Compared".to_owned(),

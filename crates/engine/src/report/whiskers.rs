@@ -2,7 +2,7 @@
 
 use super::number::{drawable, fixed, signed, signed_ends};
 use super::reading::{Reading, Side};
-use super::svg::{Scale, Svg, range};
+use super::svg::{Scale, Svg, range, width_of};
 use super::text;
 use crate::outcome::{Candidate, Interval};
 
@@ -108,25 +108,30 @@ pub(super) fn differences(reading: &Reading<'_>, rows: &[(&str, Interval)], widt
     if rows.is_empty() {
         return None;
     }
-    let (left, right) = (74.0, width - 16.0);
+    // Where it is wide, the numbers stand left of their whiskers, else above them.
+    let wide = width > 500.0;
+    let (left, right) = (if wide { 232.0 } else { 4.0 }, width - 16.0);
+    let tall = if wide { 36.0 } else { 52.0 };
     let (low, high) = range(rows.iter().flat_map(|(_, i)| [i.low, i.high, i.value, 0.0]))?;
     let room = (high - low) * 0.12;
     let scale = Scale::linear((low - room, high + room), left, right);
     let decimals = super::number::decimals_of(rows.iter().map(|(_, i)| i)).unwrap_or(3);
-    let described: Vec<String> = rows
+    let written: Vec<String> = rows
         .iter()
-        .map(|(name, i)| format!("{name} {} {}", signed(i.value, decimals), signed_ends(i, decimals)))
+        .map(|(_, i)| format!("{} {}", signed(i.value, decimals), signed_ends(i, decimals)))
         .collect();
+    let described: Vec<String> =
+        rows.iter().zip(&written).map(|((name, _), numbers)| format!("{name} {numbers}")).collect();
     let title = format!(
         "Difference in {} to the best single member: {}",
         reading.metric_words(),
         described.join("; ")
     );
     let top = 30.0;
-    let bottom = top + rows.len() as f64 * 34.0;
+    let bottom = top + rows.len() as f64 * tall;
     let mut svg = Svg::figure("chart difference", width, bottom + 26.0, &title);
     let zero = scale.at(0.0);
-    for (v, label) in scale.ticks(if width > 500.0 { 6 } else { 3 }) {
+    for (v, label) in scale.ticks(if wide { 5 } else { 3 }) {
         let x = scale.at(v);
         svg.line("grid", (x, top), (x, bottom));
         let label = if label.starts_with('\u{2212}') || v == 0.0 { label } else { format!("+{label}") };
@@ -138,19 +143,21 @@ pub(super) fn differences(reading: &Reading<'_>, rows: &[(&str, Interval)], widt
     } else {
         ("← composition better", "single better →")
     };
-    if zero - left > super::svg::width_of(before) {
+    if zero - left > width_of(before) {
         svg.text("tick end", (zero - 10.0, top - 12.0), before);
     }
-    if right - zero > super::svg::width_of(after) {
+    if right - zero > width_of(after) {
         svg.text("tick", (zero + 10.0, top - 12.0), after);
     }
-    for (i, (name, interval)) in rows.iter().enumerate() {
-        let y = top + 17.0 + i as f64 * 34.0;
-        let class = if Side::of(interval, reading.greater) == Side::Better { "good" } else { "plain" };
-        svg.text("label", (0.0, y + 4.0), name);
-        svg.open(class, described.get(i).map_or("", String::as_str));
-        let (a, b) = (scale.at(interval.low), scale.at(interval.high));
-        svg.line("thick", (a, y), (b, y));
+    for (i, (((name, interval), numbers), tip)) in rows.iter().zip(&written).zip(&described).enumerate() {
+        let above = top + i as f64 * tall;
+        let y = above + if wide { tall / 2.0 } else { tall - 14.0 };
+        let better = Side::of(interval, reading.greater) == Side::Better;
+        let base = if wide { y + 4.5 } else { above + 18.0 };
+        svg.text("label", (0.0, base), name);
+        svg.text("label numbers", (62.0, base), numbers);
+        svg.open(if better { "good" } else { "plain" }, tip);
+        svg.line("thick", (scale.at(interval.low), y), (scale.at(interval.high), y));
         svg.circle("mark", (scale.at(interval.value), y), if i == 0 { 6.0 } else { 4.5 });
         svg.close();
     }
