@@ -59,6 +59,7 @@ pub fn methods() -> Methods {
         adapters: infos(&adapt::REGISTRY),
         features: infos(&features::REGISTRY),
         transforms: infos(&augment::REGISTRY),
+        mixup: None,
         metrics: metrics::ALL.iter().map(|m| metric_info(*m)).collect(),
     }
 }
@@ -183,16 +184,12 @@ fn network(
     let entry = registry.get(&call.name)?;
     let (preprocess, key) = preprocess(ground, on, features, true)?;
     let schema = preprocess.schema();
-    let wanted: serde_json::Map<String, Value> = ground
-        .recipe
-        .augment
-        .iter()
-        .filter(|(column, _)| schema.fields.iter().any(|f| f.name == **column))
-        .map(|(column, calls)| {
-            let steps = calls.iter().map(|c| json!({c.name.as_str(): c.parameters})).collect();
-            (column.clone(), Value::Array(steps))
-        })
-        .collect();
+    let wanted: serde_json::Map<String, Value> = match ground.recipe.augment_value() {
+        Value::Object(map) => {
+            map.into_iter().filter(|(column, _)| schema.fields.iter().any(|f| f.name == *column)).collect()
+        }
+        _ => serde_json::Map::new(),
+    };
     let augmented = Value::Object(wanted);
     let augmenter = Augmenter::from_value(&augmented)?;
     augmenter.check(&schema)?;
