@@ -39,7 +39,9 @@ impl Fault {
                 Self::Error(e) => {
                     serde_json::json!({"error": e.to_string(), "exit_code": code, "parts": e.trouble()})
                 }
-                Self::Findings(f) => serde_json::json!({"file": f.file, "findings": f.findings, "exit_code": code}),
+                Self::Findings(f) => {
+                    serde_json::json!({"file": f.file, "findings": f.findings, "exit_code": code})
+                }
             };
             show::out(&format!("{value:#}\n"));
         } else {

@@ -48,7 +48,8 @@ pub fn read_predictions(dir: &Path, task: &Task) -> Result<Predictions> {
     };
     let ids = ids.chunks_exact(2).map(|h| u64::from(h[0]) | (u64::from(h[1]) << 32)).collect();
     let mask = Mask::from_marks(absent.iter().map(|b| *b != 0).collect());
-    let m = Matrix::from_shape_vec((rows, columns), output.clone()).map_err(|e| Error::internal(e.to_string()))?;
+    let m = Matrix::from_shape_vec((rows, columns), output.clone())
+        .map_err(|e| Error::internal(e.to_string()))?;
     Predictions::for_task(ids, task, m, mask).map_err(|e| e.at(path.display()))
 }
 
@@ -68,7 +69,8 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 /// [`Error::Model`] if it cannot be understood.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::read(path, e))?;
-    serde_json::from_str(&text).map_err(|e| Error::model(format!("the file cannot be understood: {e}")).at(path.display()))
+    serde_json::from_str(&text)
+        .map_err(|e| Error::model(format!("the file cannot be understood: {e}")).at(path.display()))
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ pub fn recipe_for(data: &Path, target: Option<&str>) -> Result<String> {
     }
     let mut roles = BTreeMap::new();
     if let Some(target) = target {
-        spec.columns.insert(target.to_owned(), ColumnSpec { role: Some(Role::Target), ..ColumnSpec::default() });
+        spec.columns
+            .insert(target.to_owned(), ColumnSpec { role: Some(Role::Target), ..ColumnSpec::default() });
         roles.insert(target.to_owned(), Role::Target);
     } else if !folder {
         let open = open(&spec, parent, None, None)?;

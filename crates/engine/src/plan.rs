@@ -118,11 +118,13 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
                 let build = catalog::member(&ground, method, on, features).map_err(|e| e.at(name))?;
                 build.estimator.check(schema, &task).map_err(|e| e.at(name))?;
                 let outline = build.estimator.outline(schema, &task);
-                let epochs = method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);
+                let epochs =
+                    method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);
                 let size = load(&outline);
                 work += f64::from(fits) * split.fit.len() as f64 * epochs * size;
                 disk += u64::from(fits) * outline.parameters.unwrap_or(250_000) * 4;
-                memory = memory.max(data_bytes(opened.data.source.as_ref()) + outline.memory.unwrap_or(64 << 20));
+                memory =
+                    memory.max(data_bytes(opened.data.source.as_ref()) + outline.memory.unwrap_or(64 << 20));
                 describe(name, "member", &method.name, on, &outline, fits)
             }
             Member::Load { path, .. } => {
@@ -140,8 +142,12 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
     }
     for (name, synthesis) in &recipe.synthesis {
         members.push(match synthesis {
-            Synthesis::Fuse { method, of } => describe(name, "fuse", &method.name, of, &Outline::default(), 1),
-            Synthesis::Merge { method, of } => describe(name, "merge", &method.name, of, &Outline::default(), fits),
+            Synthesis::Fuse { method, of } => {
+                describe(name, "fuse", &method.name, of, &Outline::default(), 1)
+            }
+            Synthesis::Merge { method, of } => {
+                describe(name, "merge", &method.name, of, &Outline::default(), fits)
+            }
             Synthesis::Adapt { method, member, .. } => {
                 describe(name, "adapt", &method.name, std::slice::from_ref(member), &Outline::default(), 1)
             }
@@ -149,10 +155,12 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
                 let build = catalog::fusion(&ground, method, on, features).map_err(|e| e.at(name))?;
                 build.estimator.check(schema, &task).map_err(|e| e.at(name))?;
                 let outline = build.estimator.outline(schema, &task);
-                let epochs = method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);
+                let epochs =
+                    method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);
                 work += f64::from(fits) * split.fit.len() as f64 * epochs * load(&outline);
                 disk += u64::from(fits) * outline.parameters.unwrap_or(250_000) * 4;
-                memory = memory.max(data_bytes(opened.data.source.as_ref()) + outline.memory.unwrap_or(64 << 20));
+                memory =
+                    memory.max(data_bytes(opened.data.source.as_ref()) + outline.memory.unwrap_or(64 << 20));
                 describe(name, "fusion", &method.name, on, &outline, fits)
             }
         });
@@ -181,7 +189,14 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
     })
 }
 
-fn describe(name: &str, role: &'static str, method: &str, of: &[String], outline: &Outline, fits: u32) -> PlanMember {
+fn describe(
+    name: &str,
+    role: &'static str,
+    method: &str,
+    of: &[String],
+    outline: &Outline,
+    fits: u32,
+) -> PlanMember {
     PlanMember {
         name: name.to_owned(),
         role,

@@ -40,7 +40,8 @@ pub fn open(model: &Path, data: &Path, root: Option<&Path>) -> Result<Opened> {
         (Some(table), true) => (data.join(table), data.to_path_buf()),
         (None, true) => (data.to_path_buf(), data.to_path_buf()),
         (_, false) => {
-            let parent = data.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+            let parent =
+                data.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
             (data.to_path_buf(), root.unwrap_or(parent).to_path_buf())
         }
     };
@@ -56,7 +57,8 @@ impl Opened {
     pub fn predict(&self, stop: &Stop) -> Result<Predictions> {
         let rows: Vec<usize> = (0..self.data.source.rows()).collect();
         let known = self.data.source.schema().names();
-        let columns: Vec<&str> = self.model.schema().names().into_iter().filter(|n| known.contains(n)).collect();
+        let columns: Vec<&str> =
+            self.model.schema().names().into_iter().filter(|n| known.contains(n)).collect();
         let mut parts = Vec::new();
         for block in rows.chunks(BLOCK) {
             stop.check()?;

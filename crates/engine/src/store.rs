@@ -61,8 +61,10 @@ pub fn canonical(value: &Value) -> String {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(k, _)| k.as_str());
-            let inner: Vec<String> =
-                entries.iter().map(|(k, v)| format!("{}:{}", Value::from(k.as_str()), canonical(v))).collect();
+            let inner: Vec<String> = entries
+                .iter()
+                .map(|(k, v)| format!("{}:{}", Value::from(k.as_str()), canonical(v)))
+                .collect();
             format!("{{{}}}", inner.join(","))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
@@ -155,8 +157,9 @@ pub fn prune(runs: &Path) -> Result<(usize, u64)> {
     for entry in fs::read_dir(runs).map_err(|e| Error::read(runs, e))?.flatten() {
         let steps = entry.path().join("steps.json");
         let Ok(text) = fs::read_to_string(&steps) else { continue };
-        let records: Vec<StepRecord> = serde_json::from_str(&text)
-            .map_err(|e| Error::data(format!("the list of steps cannot be understood: {e}")).at(steps.display()))?;
+        let records: Vec<StepRecord> = serde_json::from_str(&text).map_err(|e| {
+            Error::data(format!("the list of steps cannot be understood: {e}")).at(steps.display())
+        })?;
         wanted.extend(records.into_iter().map(|r| r.hash));
     }
     let store = runs.join(FOLDER);
@@ -204,7 +207,8 @@ mod tests {
         let write = |p: &Path| fs::write(p.join("x"), "1").map_err(|e| Error::write(p, e));
         let first = store.step("s", "fit", &key, write).unwrap();
         assert!(first.fresh);
-        let again = store.step("s", "fit", &json!({"a": [2, "x"], "b": 1}), |_| panic!("done twice")).unwrap();
+        let again =
+            store.step("s", "fit", &json!({"a": [2, "x"], "b": 1}), |_| panic!("done twice")).unwrap();
         assert_eq!((again.fresh, &again.hash), (false, &first.hash));
         assert_ne!(store.step("s", "fit", &json!({"b": 2}), write).unwrap().hash, first.hash);
         assert_ne!(store.step("s", "predict", &key, write).unwrap().hash, first.hash);
@@ -221,7 +225,8 @@ mod tests {
         let write = |p: &Path| fs::write(p.join("x"), "1").map_err(|e| Error::write(p, e));
         let kept = store.step("a", "fit", &json!(1), write).unwrap();
         fs::create_dir(dir.path().join("run-1")).unwrap();
-        fs::write(dir.path().join("run-1/steps.json"), serde_json::to_string(&store.used()).unwrap()).unwrap();
+        fs::write(dir.path().join("run-1/steps.json"), serde_json::to_string(&store.used()).unwrap())
+            .unwrap();
         let gone = store.step("b", "fit", &json!(2), write).unwrap();
         let (count, bytes) = prune(dir.path()).unwrap();
         assert_eq!(count, 1);

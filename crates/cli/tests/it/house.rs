@@ -65,7 +65,7 @@ fn without_tests(text: &str) -> &str {
 #[test]
 fn files_are_short_and_named_after_an_idea() {
     let mut wrong = Vec::new();
-    for (path, text) in rust_files() {
+    for (path, text) in rust_files().into_iter().filter(|(p, _)| !p.iter().any(|part| part == "tests")) {
         let lines = without_tests(&text).lines().count();
         if lines > LONGEST {
             wrong.push(format!("{}: {lines} lines without tests, at most {LONGEST}", path.display()));
@@ -151,7 +151,7 @@ fn only_one_file_names_the_tensor_backend() {
             let l = l.trim_start();
             !l.starts_with("//") && (l.contains("burn::") || l.contains("burn_"))
         });
-        if names {
+        if names && !path.iter().any(|part| part == "tests") {
             assert!(path.starts_with("crates/nn/src"), "{} names the tensor backend", path.display());
             assert!(path.ends_with("backend.rs"), "{} names the tensor backend", path.display());
         }

@@ -96,7 +96,10 @@ fn parquet_bytes(columns: &[(String, Written)]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))
         .map_err(|e| Error::internal(e.to_string()))?;
-    writer.write(&batch).and_then(|()| writer.close().map(drop)).map_err(|e| Error::internal(e.to_string()))?;
+    writer
+        .write(&batch)
+        .and_then(|()| writer.close().map(drop))
+        .map_err(|e| Error::internal(e.to_string()))?;
     Ok(bytes)
 }
 

@@ -69,7 +69,7 @@ pub fn subset_scores(
             parts.iter().enumerate().filter(|(i, _)| subset.contains(i)).map(|p| p.1).collect();
         let left_out = |c: &str| {
             let holds = |p: &&Part| p.columns.iter().any(|x| x == c);
-            parts.iter().any(|p| holds(&p)) && !named.iter().any(|p| holds(p))
+            parts.iter().any(|p| holds(&p)) && !named.iter().any(holds)
         };
         let columns: Vec<&str> = model.schema().names().into_iter().filter(|c| !left_out(c)).collect();
         let names: Vec<String> = named.iter().map(|p| p.name.clone()).collect();

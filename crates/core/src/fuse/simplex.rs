@@ -46,6 +46,7 @@ pub(super) struct Minimum {
     /// The value there.
     pub value: f64,
     /// How far at most a convex function could still fall.
+    #[cfg(test)]
     pub gap: f64,
 }
 

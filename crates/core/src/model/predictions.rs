@@ -77,7 +77,7 @@ impl Predictions {
             } else if !v.is_finite() {
                 return Err(Error::model("a prediction is not finite")
                     .at(format!("row id {}", ids[r]))
-                    .got(&*v));
+                    .got(*v));
             }
         }
         Ok(Self { ids, output: Output::Values(values), absent })

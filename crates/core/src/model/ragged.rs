@@ -170,7 +170,7 @@ impl Vectors {
     /// [`Error::Data`] if the buffer is not a whole number of rows.
     pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
         let width: usize = shape.iter().product();
-        if width == 0 || data.len() % width != 0 {
+        if width == 0 || !data.len().is_multiple_of(width) {
             return Err(Error::data("the numbers do not fill whole rows")
                 .expected(format!("a multiple of {width} for rows of shape {shape:?}"))
                 .got(data.len()));
@@ -224,7 +224,7 @@ impl Sequences {
     /// # Errors
     /// [`Error::Data`] if the values are not a whole number of steps.
     pub fn push(&mut self, steps: &[f32]) -> Result<()> {
-        if self.width == 0 || steps.len() % self.width != 0 {
+        if self.width == 0 || !steps.len().is_multiple_of(self.width) {
             return Err(Error::data("a sequence does not hold whole steps")
                 .expected(format!("a multiple of {}", self.width))
                 .got(steps.len()));

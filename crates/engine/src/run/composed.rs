@@ -7,8 +7,8 @@ use consilience_core::files::Hasher;
 use consilience_core::fuse;
 use consilience_core::members::{Composition, Preprocess, transfer};
 use consilience_core::model::{
-    Batch, Fused, Inputs, Labelled, ModelDir, Origin, Parts, Predictions, Record, Schema, Source, Unlabelled, load_parts,
-    save_parts,
+    Batch, Fused, Inputs, Labelled, ModelDir, Origin, Parts, Predictions, Record, Schema, Source, Unlabelled,
+    load_parts, save_parts,
 };
 use consilience_core::{Error, Result};
 use serde_json::{Value, json};
@@ -87,9 +87,21 @@ impl Session<'_> {
         let weights = fused.weights().map(|w| of.iter().map(|d| d.name.clone()).zip(w).collect());
         let mut cost = Cost {
             fit_seconds: step.seconds + of.iter().map(|d| d.cost.fit_seconds).sum::<f64>(),
-            predict_micros: of.iter().map(|d| d.cost.predict_micros).sum::<Option<f64>>().map(|m| m + own_micros),
-            bytes: of.iter().map(|d| d.cost.bytes).sum::<Option<u64>>().map(|b| b + size_of_tree(&step.path.join("fused"))),
-            parameters: of.iter().map(|d| d.cost.parameters).sum::<Option<u64>>().map(|p| p + fused.parameters()),
+            predict_micros: of
+                .iter()
+                .map(|d| d.cost.predict_micros)
+                .sum::<Option<f64>>()
+                .map(|m| m + own_micros),
+            bytes: of
+                .iter()
+                .map(|d| d.cost.bytes)
+                .sum::<Option<u64>>()
+                .map(|b| b + size_of_tree(&step.path.join("fused"))),
+            parameters: of
+                .iter()
+                .map(|d| d.cost.parameters)
+                .sum::<Option<u64>>()
+                .map(|p| p + fused.parameters()),
         };
         let models: Option<Vec<_>> =
             of.iter().map(|d| d.model.as_ref().map(|m| (d.name.clone(), Arc::clone(&m.model)))).collect();
@@ -143,9 +155,9 @@ impl Session<'_> {
             .collect::<Option<Vec<_>>>()
             .map(|n| n.concat());
         match read {
-            Some(names) => {
-                Schema { fields: all.fields.iter().filter(|f| names.contains(&f.name.as_str())).cloned().collect() }
-            }
+            Some(names) => Schema {
+                fields: all.fields.iter().filter(|f| names.contains(&f.name.as_str())).cloned().collect(),
+            },
             None => all.clone(),
         }
     }
@@ -223,7 +235,8 @@ impl Session<'_> {
     ) -> Result<Draft> {
         let entry = consilience_core::adapt::REGISTRY.get(&call.name)?;
         let adapter = (entry.build)(&call.parameters)?;
-        let learner_entry = consilience_core::learners::REGISTRY.get(&member.1.name).map_err(|e| e.at(name))?;
+        let learner_entry =
+            consilience_core::learners::REGISTRY.get(&member.1.name).map_err(|e| e.at(name))?;
         let learner = (learner_entry.build)(&member.1.parameters)?;
         let key = json!({
             "adapt": call, "version": entry.version, "learner": member.1, "learner_version": learner_entry.version,
@@ -231,11 +244,23 @@ impl Session<'_> {
             "source": self.rows_key(source), "target": self.rows_key(target),
         });
         let step = self.step(name, "adapt", &key, |dir| {
-            self.with_rows(name, self.seed.child("adapt").child(name), source, |data: &Labelled<'_>, context| {
-                let unlabelled = Unlabelled { source: self.source(), rows: target };
-                let model = transfer(preprocess.0, adapter.as_ref(), learner.as_ref(), data, &unlabelled, context)?;
-                keep_model(dir, &consilience_core::model::Model::save(&model)?)
-            })
+            self.with_rows(
+                name,
+                self.seed.child("adapt").child(name),
+                source,
+                |data: &Labelled<'_>, context| {
+                    let unlabelled = Unlabelled { source: self.source(), rows: target };
+                    let model = transfer(
+                        preprocess.0,
+                        adapter.as_ref(),
+                        learner.as_ref(),
+                        data,
+                        &unlabelled,
+                        context,
+                    )?;
+                    keep_model(dir, &consilience_core::model::Model::save(&model)?)
+                },
+            )
         })?;
         let made = self.made(&step)?;
         let mut cost = Cost {
@@ -310,12 +335,10 @@ impl Session<'_> {
         let manifest = consilience_core::files::sha256_file(&path.join("manifest.json"))?;
         let made = Made { model: Arc::from(model), hash: hash.part(manifest).finish() };
         let label = format!("{name}, choosing");
-        let honest = self.predict_step(&label, &made.hash, made.model.as_ref(), &self.honest.rows)?.predictions;
-        let mut cost = Cost {
-            bytes: Some(size_of_tree(path)),
-            parameters: made.model.parameters(),
-            ..Cost::default()
-        };
+        let honest =
+            self.predict_step(&label, &made.hash, made.model.as_ref(), &self.honest.rows)?.predictions;
+        let mut cost =
+            Cost { bytes: Some(size_of_tree(path)), parameters: made.model.parameters(), ..Cost::default() };
         let judged = self.judge_with(name, &made, &mut cost)?;
         let folds = if self.honest.origin == Origin::OutOfFold {
             vec![made.clone(); self.honest.count as usize]
@@ -339,7 +362,13 @@ impl Session<'_> {
     }
 
     /// A member that is a table of predictions made elsewhere.
-    pub fn table_draft(&self, name: &str, all: &Predictions, folds: Option<&[u32]>, note: Option<String>) -> Result<Draft> {
+    pub fn table_draft(
+        &self,
+        name: &str,
+        all: &Predictions,
+        folds: Option<&[u32]>,
+        note: Option<String>,
+    ) -> Result<Draft> {
         let position: std::collections::BTreeMap<u64, usize> =
             all.ids().iter().enumerate().map(|(i, id)| (*id, i)).collect();
         let ids = self.source().ids();
@@ -360,7 +389,9 @@ impl Session<'_> {
         };
         if self.honest.origin == Origin::OutOfFold {
             let Some(folds) = folds else {
-                return Err(Error::model("out-of-fold predictions need a column of folds").at(name).remedy("set fold:"));
+                return Err(Error::model("out-of-fold predictions need a column of folds")
+                    .at(name)
+                    .remedy("set fold:"));
             };
             let known: std::collections::BTreeSet<u32> =
                 self.honest.rows.iter().filter_map(|r| position.get(&ids[*r])).map(|i| folds[*i]).collect();

@@ -67,8 +67,12 @@ pub(crate) fn finish(
         let (x, y) = (a.scores[0].value, b.scores[0].value);
         if greater { y.total_cmp(&x) } else { x.total_cmp(&y) }
     });
-    let costs: BTreeMap<&str, &crate::outcome::Cost> = candidates.iter().map(|c| (c.name.as_str(), &c.cost)).collect();
-    write_json(&dir.join("cost.json"), &json!({"candidates": costs, "seconds": start.elapsed().as_secs_f64()}))?;
+    let costs: BTreeMap<&str, &crate::outcome::Cost> =
+        candidates.iter().map(|c| (c.name.as_str(), &c.cost)).collect();
+    write_json(
+        &dir.join("cost.json"),
+        &json!({"candidates": costs, "seconds": start.elapsed().as_secs_f64()}),
+    )?;
     write_json(&dir.join("steps.json"), &session.store.used())?;
     let outcome = Outcome {
         run,
@@ -143,7 +147,9 @@ fn write_metrics(candidates: &[crate::outcome::Candidate], dir: &std::path::Path
     };
     for c in candidates {
         for row in &c.curve {
-            line(json!({"candidate": c.name, "epoch": row.epoch, "fit_loss": row.fit_loss, "held_loss": row.held_loss}));
+            line(
+                json!({"candidate": c.name, "epoch": row.epoch, "fit_loss": row.fit_loss, "held_loss": row.held_loss}),
+            );
         }
         for s in &c.scores {
             line(json!({
@@ -209,7 +215,9 @@ fn summary(session: &Session<'_>) -> Result<DataSummary> {
             .collect(),
         None => Vec::new(),
     };
-    let groups = session.groups(&session.split.judge).map(|g| g.into_iter().collect::<std::collections::BTreeSet<_>>().len());
+    let groups = session
+        .groups(&session.split.judge)
+        .map(|g| g.into_iter().collect::<std::collections::BTreeSet<_>>().len());
     Ok(DataSummary {
         rows,
         parts: [session.split.fit.len(), session.split.choose.len(), session.split.judge.len()],

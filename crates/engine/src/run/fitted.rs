@@ -7,7 +7,9 @@ use std::sync::Arc;
 use consilience_core::data::RowFilter;
 use consilience_core::fuse;
 use consilience_core::members::Composition;
-use consilience_core::model::{Context, Estimator, LogRow, ModelDir, Origin, Predictions, Record, save_parts};
+use consilience_core::model::{
+    Context, Estimator, LogRow, ModelDir, Origin, Predictions, Record, save_parts,
+};
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -91,7 +93,9 @@ impl Session<'_> {
         let name = plan.name;
         build.estimator.check(self.source().schema(), &self.task).map_err(|e| e.at(name))?;
         let fit = match plan.rows {
-            Some(text) => RowFilter::parse(text)?.keep(&self.data, &self.split.fit).map_err(|e| e.at(name))?,
+            Some(text) => {
+                RowFilter::parse(text)?.keep(&self.data, &self.split.fit).map_err(|e| e.at(name))?
+            }
             None => self.split.fit.clone(),
         };
         let start_final = start.map(|s| need_model(s, name)).transpose()?;
@@ -104,7 +108,8 @@ impl Session<'_> {
                 self.honest.rows.iter().copied().zip(self.honest.folds.iter().copied()).collect();
             let mut parts = Vec::new();
             for fold in 0..self.honest.count {
-                let rest: Vec<usize> = fit.iter().copied().filter(|r| fold_of.get(r) != Some(&fold)).collect();
+                let rest: Vec<usize> =
+                    fit.iter().copied().filter(|r| fold_of.get(r) != Some(&fold)).collect();
                 let label = format!("{name}, fold {}/{}", fold + 1, self.honest.count);
                 let from = start.and_then(|s| s.folds.get(fold as usize));
                 if start.is_some() && from.is_none() {
@@ -136,7 +141,12 @@ impl Session<'_> {
             (self.made(&step)?, log.log, Some(size_of_tree(&step.path.join("model"))))
         };
         if honest.is_none() {
-            let p = self.predict_step(&format!("{name}, choosing"), &made.hash, made.model.as_ref(), &self.honest.rows)?;
+            let p = self.predict_step(
+                &format!("{name}, choosing"),
+                &made.hash,
+                made.model.as_ref(),
+                &self.honest.rows,
+            )?;
             honest = Some(p.predictions);
         }
         let judged = self.judge_with(name, &made, &mut cost)?;
@@ -173,9 +183,12 @@ impl Session<'_> {
             folds.iter().enumerate().map(|(i, m)| (format!("fold{}", i + 1), Arc::clone(&m.model))).collect();
         let rows = &self.honest.rows[..self.honest.rows.len().min(1)];
         // A vote has nothing to fit; it needs the members' shape only.
-        let seen: Result<Vec<_>> =
-            members.iter().map(|(n, m)| Ok((n.clone(), self.predict(name, m.as_ref(), rows)?.0, self.honest.origin))).collect();
-        let honest = consilience_core::model::Honest::new(seen?, self.truth(rows), vec![0; rows.len()], None, None)?;
+        let seen: Result<Vec<_>> = members
+            .iter()
+            .map(|(n, m)| Ok((n.clone(), self.predict(name, m.as_ref(), rows)?.0, self.honest.origin)))
+            .collect();
+        let honest =
+            consilience_core::model::Honest::new(seen?, self.truth(rows), vec![0; rows.len()], None, None)?;
         let fused = self.with_rows(name, self.seed.child("bag"), rows, |_, c| parts.fit(&honest, None, c))?;
         let hash = consilience_core::files::Hasher::new();
         let hash = folds.iter().fold(hash.part("bag"), |h, m| h.part(&m.hash)).finish();

@@ -39,7 +39,8 @@ pub(crate) fn judge(session: &Session<'_>, drafts: &[Draft]) -> Result<Judged> {
     };
     let single = best(true).ok_or_else(|| Error::argument("there is no single member to compare with"))?;
     let composition = best(false);
-    let honest_difference = composition.map(|c| honest_pair(session, drafts, choose, c, single)).transpose()?.flatten();
+    let honest_difference =
+        composition.map(|c| honest_pair(session, drafts, choose, c, single)).transpose()?.flatten();
     let wins = |d: &Interval| if choose.greater_is_better() { d.low > 0.0 } else { d.high < 0.0 };
     let exported = match (composition, &honest_difference) {
         (Some(c), Some(d)) if wins(d) && drafts[c].model.is_some() => c,
@@ -68,8 +69,15 @@ pub(crate) fn judge(session: &Session<'_>, drafts: &[Draft]) -> Result<Judged> {
             silent: filled[i].1,
         });
     }
-    let verdict =
-        verdict(session, choose, drafts, &candidates, (single, composition, exported), honest_difference, wins);
+    let verdict = verdict(
+        session,
+        choose,
+        drafts,
+        &candidates,
+        (single, composition, exported),
+        honest_difference,
+        wins,
+    );
     let (confusion, reliability) = pictures(&truth, drafts, &filled, exported, single)?;
     Ok(Judged { verdict, candidates, confusion, reliability, exported })
 }
@@ -127,7 +135,8 @@ fn honest_pair(
     let rows = &session.honest.rows;
     let mut pair = Vec::new();
     for i in [composition, single] {
-        let honest = drafts[i].honest.as_ref().ok_or_else(|| Error::internal("a chosen candidate is not honest"))?;
+        let honest =
+            drafts[i].honest.as_ref().ok_or_else(|| Error::internal("a chosen candidate is not honest"))?;
         pair.push((drafts[i].name.as_str(), session.filled(honest)?.0));
     }
     let models: Vec<(&str, &Predictions)> = pair.iter().map(|(n, p)| (*n, p)).collect();
@@ -209,7 +218,11 @@ fn verdict(
             let lead = if gain {
                 format!("Gain: \"{}\" beats the best single member \"{}\"", name(c), name(single))
             } else if d.value == 0.0 || !worse(choose, d) {
-                format!("No gain: \"{}\" does not beat the best single member \"{}\" beyond its interval", name(c), name(single))
+                format!(
+                    "No gain: \"{}\" does not beat the best single member \"{}\" beyond its interval",
+                    name(c),
+                    name(single)
+                )
             } else {
                 format!("No gain: \"{}\" is worse than the best single member \"{}\"", name(c), name(single))
             };
@@ -250,7 +263,10 @@ fn verdict(
         ));
     }
     if let Some(c) = composition.filter(|c| drafts[*c].model.is_none()) {
-        notes.push(format!("\"{}\" cannot be exported: it needs a member that is a table of predictions", name(c)));
+        notes.push(format!(
+            "\"{}\" cannot be exported: it needs a member that is a table of predictions",
+            name(c)
+        ));
     }
     Verdict {
         sentence,

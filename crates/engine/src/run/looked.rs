@@ -92,7 +92,8 @@ impl Session<'_> {
             let truth = self.truth(&rows);
             let groups: Vec<Part> = parts.iter().map(|(p, _)| p.clone()).collect();
             let weight = self.weights(&rows);
-            let judged = Rows { source: self.source(), rows: &rows, target: &truth, weight: weight.as_deref() };
+            let judged =
+                Rows { source: self.source(), rows: &rows, target: &truth, weight: weight.as_deref() };
             let found = permutation_importance(
                 model.as_ref(),
                 &judged,

@@ -124,8 +124,12 @@ pub fn run(request: &Request<'_>) -> Result<Finished> {
 fn drafts(session: &Session<'_>) -> Result<Vec<Draft>> {
     let mut done: BTreeMap<String, Draft> = BTreeMap::new();
     let recipe = session.recipe;
-    let names: Vec<&str> =
-        recipe.members.iter().map(|(n, _)| n.as_str()).chain(recipe.synthesis.iter().map(|(n, _)| n.as_str())).collect();
+    let names: Vec<&str> = recipe
+        .members
+        .iter()
+        .map(|(n, _)| n.as_str())
+        .chain(recipe.synthesis.iter().map(|(n, _)| n.as_str()))
+        .collect();
     for name in &names {
         make(session, name, &mut done, 0)?;
     }
@@ -166,8 +170,7 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
         Synthesis::Merge { method, .. } => session.merge_draft(name, method, &of)?,
         Synthesis::Fusion { method, on, features } => {
             let build = catalog::fusion(&session.ground(), method, on, features)?;
-            let plan =
-                Plan { name, role: Role::Fusion, method: &method.name, on, rows: None, bag: false };
+            let plan = Plan { name, role: Role::Fusion, method: &method.name, on, rows: None, bag: false };
             session.fit_draft(&plan, &build, None)?
         }
         Synthesis::Adapt { method, member, source, target } => {
@@ -180,7 +183,8 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
             };
             let (preprocess, key) = catalog::preprocess(&session.ground(), on, features, false)?;
             let fit: BTreeSet<usize> = session.split.fit.iter().copied().collect();
-            let source: Vec<usize> = session.rows_where(source)?.into_iter().filter(|r| fit.contains(r)).collect();
+            let source: Vec<usize> =
+                session.rows_where(source)?.into_iter().filter(|r| fit.contains(r)).collect();
             let target = session.rows_where(target)?;
             session.adapt_draft(name, method, (member, learner), (&preprocess, &key), &source, &target)?
         }

@@ -9,7 +9,8 @@ use consilience_core::array::Matrix;
 use consilience_core::data::{Dataset, HonestSpec, Split};
 use consilience_core::files::{Hasher, confine, sha256_file};
 use consilience_core::model::{
-    Context, Honest, Labelled, Loaders, Mask, Model, Origin, Predictions, Progress, Schema, Source, Stop, Target, Task,
+    Context, Honest, Labelled, Loaders, Mask, Model, Origin, Predictions, Progress, Schema, Source, Stop,
+    Target, Task,
 };
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
@@ -138,7 +139,13 @@ impl Session<'_> {
     }
 
     /// Does or finds a step, telling the watch.
-    pub fn step(&self, name: &str, kind: &str, key: &Value, work: impl FnOnce(&Path) -> Result<()>) -> Result<Step> {
+    pub fn step(
+        &self,
+        name: &str,
+        kind: &str,
+        key: &Value,
+        work: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Step> {
         self.stop.check()?;
         self.watch.begin(name);
         let step = self.store.step(name, kind, key, work).map_err(|e| e.at(name))?;
@@ -252,8 +259,10 @@ pub(crate) fn honest_rows(spec: &HonestSpec, split: &Split) -> Result<HonestRows
     match spec {
         HonestSpec::Validation(_) => {
             if split.choose.is_empty() {
-                return Err(Error::argument("honest: validation needs rows for choosing, and the split has none")
-                    .remedy("set validation: .2 in split:, or honest: {folds: 5}"));
+                return Err(Error::argument(
+                    "honest: validation needs rows for choosing, and the split has none",
+                )
+                .remedy("set validation: .2 in split:, or honest: {folds: 5}"));
             }
             Ok(HonestRows {
                 rows: split.choose.clone(),

@@ -53,9 +53,11 @@ pub(crate) fn read(
     let outputs: Vec<String> = match session.task.classes() {
         Some(classes) => {
             if let Some(extra) = columns.keys().find(|k| classes.position(k).is_none()) {
-                return Err(Error::model(format!("the predictions name a class \"{extra}\" that the target has not"))
-                    .at(path.display())
-                    .expected(classes.names().join(", ")));
+                return Err(Error::model(format!(
+                    "the predictions name a class \"{extra}\" that the target has not"
+                ))
+                .at(path.display())
+                .expected(classes.names().join(", ")));
             }
             classes.names().iter().map(|n| columns.get(n).cloned().unwrap_or_else(|| n.clone())).collect()
         }
