@@ -50,7 +50,7 @@ fn ids(rows: usize) -> Vec<u64> {
 }
 
 fn absent(rows: usize, member: usize, masked: bool) -> Mask {
-    (0..rows).map(|r| masked && (r == 3 || (r + 3 * member) % 7 == 0)).collect()
+    (0..rows).map(|r| masked && (r == 3 || (r + 3 * member).is_multiple_of(7))).collect()
 }
 
 /// The members' predictions, as a composition is given them.

@@ -360,7 +360,7 @@ mod tests {
                 let at = |step: f64, spare: &mut Vec<f64>| {
                     let mut moved = weights.clone();
                     moved[i] += step;
-                    loss.evaluate(&moved, spare) + shrink(&moved, 2, 0.3, &mut vec![0.0; 9])
+                    loss.evaluate(&moved, spare) + shrink(&moved, 2, 0.3, &mut [0.0; 9])
                 };
                 let slope = (at(1e-5, &mut spare) - at(-1e-5, &mut spare)) / 2e-5;
                 assert!((slope - expected).abs() < 1e-8, "{i}: {slope} {expected}");

@@ -46,7 +46,7 @@ pub(super) struct Minimum {
     /// The value there.
     pub value: f64,
     /// How far at most a convex function could still fall.
-    #[cfg(test)]
+    #[cfg_attr(not(test), allow(dead_code))]
     pub gap: f64,
 }
 
