@@ -12,17 +12,15 @@ use crate::show;
 /// Lists methods.
 pub fn list(kind: Option<&str>, json: bool) -> Result<ExitCode, Fault> {
     let all = catalog::list();
-    if let Some(kind) = kind {
-        if !all.iter().any(|l| l.kind == kind) {
-            let kinds: Vec<&str> = all.iter().map(|l| l.kind).collect();
-            let error = Error::argument(format!("there are no methods called \"{kind}\""))
-                .expected(format!("one of {}", kinds.join(", ")));
-            return Err(match nearest(kind, kinds) {
-                Some(near) => error.remedy(format!("did you mean \"{near}\"?")),
-                None => error,
-            }
-            .into());
+    if let Some(kind) = kind.filter(|k| !all.iter().any(|l| l.kind == *k)) {
+        let kinds: Vec<&str> = all.iter().map(|l| l.kind).collect();
+        let error = Error::argument(format!("there are no methods called \"{kind}\""))
+            .expected(format!("one of {}", kinds.join(", ")));
+        return Err(match nearest(kind, kinds) {
+            Some(near) => error.remedy(format!("did you mean \"{near}\"?")),
+            None => error,
         }
+        .into());
     }
     let shown: Vec<_> = all.into_iter().filter(|l| kind.is_none_or(|k| k == l.kind)).collect();
     if json {

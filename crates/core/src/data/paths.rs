@@ -206,6 +206,7 @@ fn open_one(root: &Path, name: &str, kind: Kind, corrupt: Corrupt) -> Result<Ope
 }
 
 #[cfg(all(test, feature = "image", feature = "audio"))]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use image::ExtendedColorType;
 

@@ -91,7 +91,7 @@ fn typed(root: &Value, schema: &Value, name: &str) -> String {
         "integer" => format!("a whole number{}", Bounds::of(schema).words()),
         "number" => format!("a number{}", Bounds::of(schema).words()),
         "string" => match (schema.get("minLength"), schema.get("maxLength")) {
-            (Some(a), Some(b)) if a == b && *a == Value::from(1) => "text of one character".to_owned(),
+            (Some(a), Some(b)) if a == b && a.as_u64() == Some(1) => "text of one character".to_owned(),
             (Some(a), Some(b)) => format!("text of {a} to {b} characters"),
             (Some(a), None) => format!("text of at least {a} characters"),
             (None, Some(b)) => format!("text of at most {b} characters"),

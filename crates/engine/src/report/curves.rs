@@ -122,7 +122,7 @@ mod tests {
         let curve = [row(1, Some(0.9)), row(2, Some(0.5)), row(3, Some(f32::NAN)), row(4, Some(0.75))];
         assert_eq!(said(&curve), "Least held loss 0.5 at 2 of 4.");
         assert_eq!(said(&[row(7, None)]), "7 in all, none held out.");
-        assert!(draw("none", &[row(1, None); 0], false).is_none());
+        assert!(draw("none", &[], false).is_none());
         let points: Vec<(f64, f64)> = (0..10_001).map(|i| (f64::from(i), 0.0)).collect();
         let thin = thinned(points);
         assert!(thin.len() <= POINTS + 1 && thin.last() == Some(&(10_000.0, 0.0)));

@@ -26,7 +26,7 @@ pub(super) fn reliability(reading: &Reading<'_>) -> Vec<Panel> {
     names
         .into_iter()
         .filter_map(|name| Some((name, o.reliability.get(name)?)))
-        .filter(|(_, bins)| bins.iter().any(|b| usable(b)))
+        .filter(|(_, bins)| bins.iter().any(usable))
         .take(PANELS)
         .map(|(name, bins)| {
             let about = match (*name == v.exported, *name == v.best_single) {

@@ -64,6 +64,7 @@ fn bins(shift: f64) -> Vec<Bin> {
 fn confusion(classes: usize, rows: u64) -> Vec<Vec<u64>> {
     let mut grid = vec![vec![0; classes]; classes];
     let mut state: u64 = 12345;
+    #[allow(clippy::needless_range_loop)]
     for truth in 0..classes {
         let mut left = rows;
         for _ in 0..4 {

@@ -29,10 +29,10 @@ pub(crate) fn judge(session: &Session<'_>, drafts: &[Draft]) -> Result<Judged> {
     let best = |members: bool| -> Option<usize> {
         let mut best: Option<(usize, f64)> = None;
         for (i, draft) in drafts.iter().enumerate() {
-            if let Some(score) = honest[i].filter(|_| (draft.role == Role::Member) == members) {
-                if best.is_none_or(|(_, b)| better(score, b)) {
-                    best = Some((i, score));
-                }
+            if let Some(score) = honest[i].filter(|_| (draft.role == Role::Member) == members)
+                && best.is_none_or(|(_, b)| better(score, b))
+            {
+                best = Some((i, score));
             }
         }
         best.map(|(i, _)| i)

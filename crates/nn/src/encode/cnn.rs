@@ -52,7 +52,7 @@ impl Encode for CnnEncoder {
                 .expected("numbers such as [16, 32]")
                 .got(format!("{:?}", self.channels)));
         }
-        if self.kernel % 2 == 0 || self.kernel > 15 {
+        if self.kernel.is_multiple_of(2) || self.kernel > 15 {
             return Err(Error::argument("the kernel must be odd").expected("1, 3, .. 15").got(self.kernel));
         }
         if self.features == 0 {

@@ -116,6 +116,7 @@ pub(crate) fn image_shape(_bytes: &[u8], name: &str) -> Result<[usize; 3]> {
 }
 
 #[cfg(all(test, feature = "image"))]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 pub(crate) mod tests {
     use image::{ExtendedColorType, ImageEncoder};
 

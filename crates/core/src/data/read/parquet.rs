@@ -187,6 +187,7 @@ mod inside {
 }
 
 #[cfg(all(test, feature = "parquet"))]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 pub(crate) mod tests {
     use std::sync::Arc;
 

@@ -125,6 +125,7 @@ fn check_chunks(bytes: &[u8], name: &str) -> Result<u16> {
 }
 
 #[cfg(all(test, feature = "audio"))]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 pub(crate) mod tests {
     use std::io::Cursor;
 
