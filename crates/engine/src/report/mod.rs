@@ -1,7 +1,7 @@
 //! The report: one HTML file that needs no script and no network, made of an [`Outcome`].
 //!
 //! Each figure is one file that draws inline SVG; the words and tables are in `templates/report/`. Whatever comes
-//! from the outcome is escaped: askama escapes the text of the templates, [`svg`] that of the figures.
+//! from the outcome is escaped: askama escapes the text of the templates, `svg.rs` that of the figures.
 
 mod bars;
 mod confusion;

@@ -1,4 +1,5 @@
 //! Tests of the engine from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod init;
 mod methods;
