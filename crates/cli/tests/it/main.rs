@@ -1,4 +1,9 @@
 //! The program and the house, tested from outside.
 
+mod bad_input;
+mod bad_members;
 mod house;
+mod kill;
 mod program;
+mod sandbox;
+mod whole_way;
