@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -12,8 +13,8 @@ pub struct Arguments {
     #[arg(long, global = true)]
     pub json: bool,
     /// Threads; results never depend on it.
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(usize))]
-    pub threads: Option<usize>,
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(NonZeroUsize))]
+    pub threads: Option<NonZeroUsize>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

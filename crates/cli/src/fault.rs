@@ -37,7 +37,9 @@ impl Fault {
         if json {
             let value = match self {
                 Self::Error(e) => {
-                    serde_json::json!({"error": e.to_string(), "exit_code": code, "parts": e.trouble()})
+                    serde_json::json!({
+                        "error": e.to_string(), "exit_code": code, "parts": e.trouble(), "help": e.help(),
+                    })
                 }
                 Self::Findings(f) => {
                     serde_json::json!({"file": f.file, "findings": f.findings, "exit_code": code})

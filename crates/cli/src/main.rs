@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     }
     if let Some(threads) = arguments.threads {
         // Results never depend on it.
-        if rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().is_err() {
+        if rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().is_err() {
             show::warn("the number of threads could not be set");
         }
     }

@@ -42,7 +42,12 @@ pub fn error(error: &Error) {
                 }
             }
         }
-        None => text.push_str(&format!("{}: {error}\n", bold("error"))),
+        None => {
+            text.push_str(&format!("{}: {error}\n", bold("error")));
+            if let Some(help) = error.help() {
+                text.push_str(&format!("  help: {help}\n"));
+            }
+        }
     }
     err(&text);
 }

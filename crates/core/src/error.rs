@@ -152,6 +152,34 @@ impl Error {
         }
     }
 
+    /// What to do about it, where that can be said.
+    pub fn help(&self) -> Option<&str> {
+        use std::io::ErrorKind;
+        match self {
+            Self::Argument(t) | Self::Data(t) | Self::Model(t) => {
+                Some(t.remedy.as_str()).filter(|r| !r.is_empty())
+            }
+            Self::Read { source, .. } => Some(match source.kind() {
+                ErrorKind::NotFound => {
+                    "check the path; those in a recipe start from the data folder (--data)"
+                }
+                ErrorKind::PermissionDenied => "allow this user to read it",
+                ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
+                    "check the path: a file is meant where a folder is, or a folder where a file is"
+                }
+                _ => "check the path and the disk",
+            }),
+            Self::Write { source, .. } => Some(match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    "free some space; csl runs --prune removes steps that no run uses"
+                }
+                _ => "choose a place that can be written (--runs DIR, --out FILE)",
+            }),
+            Self::Interrupted => Some("run the same command to go on"),
+            Self::Internal(_) => None,
+        }
+    }
+
     fn trouble_mut(&mut self) -> Option<&mut Trouble> {
         match self {
             Self::Argument(t) | Self::Data(t) | Self::Model(t) => Some(t),

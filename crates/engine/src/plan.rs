@@ -1,14 +1,15 @@
 //! What a run would do, before any work: checked against the data, with shapes, sizes and rough times.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use consilience_core::Error;
-use consilience_core::data::HonestSpec;
-use consilience_core::model::{Outline, Schema, Source};
+use consilience_core::data::{HonestSpec, table_columns};
+use consilience_core::files::confine;
+use consilience_core::model::{ModelDir, Outline, Schema, Source};
 use serde::Serialize;
 
 use crate::catalog;
-use crate::recipe::{Checked, Findings, Member, Synthesis, check_against};
+use crate::recipe::{Checked, Findings, Member, Synthesis, check_against, check_names};
 use crate::run::{Ground, open_data, unavailable};
 
 /// Numbers that a core handles in a second of training, roughly; only for the estimate of time.
@@ -92,7 +93,7 @@ pub struct Plan {
 /// [`Refused`] with every finding, or the first error of the data.
 pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused> {
     let recipe = &checked.recipe;
-    let opened = open_data(recipe, root)?;
+    let opened = open_data(recipe, root).map_err(|error| unknown_columns(checked, root, error))?;
     let target = opened.data.target.as_ref().ok_or_else(|| {
         Error::data("the data have no target").at("data").remedy("give one column role: target")
     })?;
@@ -128,14 +129,12 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
                 describe(name, "member", &method.name, on, &outline, fits)
             }
             Member::Load { path, .. } => {
-                let found = consilience_core::files::confine(root, path)
-                    .or_else(|first| consilience_core::files::confine(base, path).map_err(|_| first))?;
-                consilience_core::model::ModelDir::open(&found)?.model(&catalog::loaders())?;
+                let opened = ModelDir::open(&find(name, path, root, base)?).map_err(|e| e.at(name))?;
+                opened.model(&catalog::loaders())?;
                 describe(name, "member", "load", std::slice::from_ref(path), &Outline::default(), 0)
             }
             Member::Predictions { path, .. } => {
-                consilience_core::files::confine(root, path)
-                    .or_else(|first| consilience_core::files::confine(base, path).map_err(|_| first))?;
+                find(name, path, root, base)?;
                 describe(name, "member", "predictions", std::slice::from_ref(path), &Outline::default(), 0)
             }
         });
@@ -187,6 +186,25 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
         time: duration(work / NUMBERS_A_SECOND / threads),
         notes: opened.data.notes.iter().chain(&split.notes).cloned().collect(),
     })
+}
+
+/// What a member is loaded from: in the data folder, else beside the recipe.
+fn find(name: &str, path: &str, root: &Path, base: &Path) -> Result<PathBuf, Error> {
+    confine(root, path).or_else(|first| confine(base, path).map_err(|_| first)).map_err(|e| match e {
+        Error::Read { .. } => Error::model("what the member is loaded from is not there")
+            .at(format!("{name}: {path}"))
+            .expected(format!("a path below {} or {}", root.display(), base.display()))
+            .remedy("check the path; --data DIR names another data folder"),
+        other => other.at(name),
+    })
+}
+
+/// Data that cannot be opened because the recipe names columns that the table has not: all of them, with their places
+/// in the recipe. Any other error stays what it is.
+fn unknown_columns(checked: &Checked, root: &Path, error: Error) -> Refused {
+    let Ok(columns) = table_columns(&checked.recipe.data, root) else { return Refused::Error(error) };
+    let findings = checked.findings(check_names(checked, &columns));
+    if findings.errors() == 0 { Refused::Error(error) } else { Refused::Findings(Box::new(findings)) }
 }
 
 fn describe(

@@ -1,9 +1,10 @@
 //! Using a model directory: predictions for new rows, and scores where the truth is known.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use consilience_core::array::argmax;
 use consilience_core::data::{DataSpec, Dataset, Role, Written, open_for, write_table};
+use consilience_core::files::sweep_strays;
 use consilience_core::metrics::{self, BootstrapSettings};
 use consilience_core::model::{Model, ModelDir, Output, Predictions, Stop, Target};
 use consilience_core::seed::Seed;
@@ -20,14 +21,31 @@ const BLOCK: usize = 2048;
 pub struct Opened {
     model: Box<dyn Model>,
     data: Dataset,
+    /// Where the data come from.
+    place: PathBuf,
+    /// The column that held the truth when the model was fitted.
+    target: Option<String>,
 }
 
-/// Opens a model directory and data for it. `data` is a table, whose folder is the root of paths in it, or a folder
+/// Opens a model directory and data without truth for it, to predict them: a target column is not read, so that it may
+/// be empty or hold classes that the model does not know.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_unlabelled(model: &Path, data: &Path, root: Option<&Path>) -> Result<Opened> {
+    open_with(model, data, root, false)
+}
+
+/// Opens a model directory and data for it, truth included where they have it. `data` is a table, whose folder is the root of paths in it, or a folder
 /// laid out as the one the model was fitted on.
 ///
 /// # Errors
 /// [`Error::Model`] for a damaged model, [`Error::Data`] for data that do not fit it.
 pub fn open(model: &Path, data: &Path, root: Option<&Path>) -> Result<Opened> {
+    open_with(model, data, root, true)
+}
+
+fn open_with(model: &Path, data: &Path, root: Option<&Path>, truth: bool) -> Result<Opened> {
     let dir = ModelDir::open(model)?;
     let spec: DataSpec = match dir.record.provenance.get("data") {
         Some(v) => serde_json::from_value(v.clone()).map_err(|e| {
@@ -45,8 +63,10 @@ pub fn open(model: &Path, data: &Path, root: Option<&Path>) -> Result<Opened> {
             (data.to_path_buf(), root.unwrap_or(parent).to_path_buf())
         }
     };
-    let data = open_for(model.schema(), &spec, &table, &folder, Some(model.task()))?;
-    Ok(Opened { model, data })
+    let data = open_for(model.schema(), &spec, &table, &folder, truth.then_some(model.task()))?;
+    let target =
+        spec.columns.iter().find(|(_, c)| c.role == Some(Role::Target)).map(|(name, _)| name.clone());
+    Ok(Opened { model, data, place: table, target })
 }
 
 impl Opened {
@@ -97,6 +117,8 @@ pub fn write(predictions: &Predictions, out: &Path) -> Result<()> {
         Output::Values(v) => columns.push(("value".to_owned(), Written::Numbers(v.clone()))),
         _ => return Err(Error::internal("predictions of an unknown form")),
     }
+    let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    sweep_strays(folder)?;
     write_table(out, &columns)
 }
 
@@ -117,7 +139,13 @@ pub struct Evaluated {
 /// [`Error::Data`] if the data have no target, [`Error::Argument`] for unknown metrics.
 pub fn evaluate(opened: &Opened, wanted: &[String], stop: &Stop) -> Result<(Vec<Evaluated>, usize, usize)> {
     let truth = opened.data.target.as_ref().ok_or_else(|| {
-        Error::data("the data have no target column").expected(format!("a column of role {:?}", Role::Target))
+        Error::data("the data have no target column")
+            .at(opened.place.display())
+            .expected(match &opened.target {
+                Some(name) => format!("a column \"{name}\" with the truth"),
+                None => "a column with the truth".to_owned(),
+            })
+            .remedy("evaluate needs the truth; csl predict does not")
     })?;
     let all = opened.predict(stop)?;
     let rows: Vec<usize> = (0..all.rows()).filter(|r| !all.absent().is_set(*r)).collect();

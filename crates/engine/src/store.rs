@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use consilience_core::files::{AtomicDir, Hasher, sweep_strays};
+use consilience_core::files::{AtomicDir, Hasher, STRAY_PREFIX, sweep_strays};
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -164,10 +164,14 @@ pub fn prune(runs: &Path) -> Result<(usize, u64)> {
     }
     let store = runs.join(FOLDER);
     let (mut count, mut bytes) = (0, 0);
+    sweep_strays(&store)?;
     let Ok(entries) = fs::read_dir(&store) else { return Ok((0, 0)) };
     for entry in entries.flatten() {
         let path = entry.path();
-        if path.is_dir() && !wanted.contains(&entry.file_name().to_string_lossy().into_owned()) {
+        // What is still unfinished after the sweep belongs to a run at work.
+        let unfinished = entry.file_name().to_string_lossy().starts_with(STRAY_PREFIX);
+        if path.is_dir() && !unfinished && !wanted.contains(&entry.file_name().to_string_lossy().into_owned())
+        {
             bytes += size_of_tree(&path);
             fs::remove_dir_all(&path).map_err(|e| Error::write(&path, e))?;
             count += 1;
@@ -228,9 +232,13 @@ mod tests {
         fs::write(dir.path().join("run-1/steps.json"), serde_json::to_string(&store.used()).unwrap())
             .unwrap();
         let gone = store.step("b", "fit", &json!(2), write).unwrap();
+        // Process 1 is always there.
+        let at_work = dir.path().join(FOLDER).join(format!("{STRAY_PREFIX}1-0-x"));
+        fs::create_dir(&at_work).unwrap();
         let (count, bytes) = prune(dir.path()).unwrap();
         assert_eq!(count, 1);
         assert!(bytes > 0);
+        assert!(at_work.exists());
         assert!(kept.path.exists() && !gone.path.exists());
     }
 }

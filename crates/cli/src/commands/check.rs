@@ -45,7 +45,8 @@ pub fn plan(recipe: &Path, places: &Places, json: bool) -> Result<ExitCode, Faul
     Ok(ExitCode::SUCCESS)
 }
 
-fn planned(ready: &Ready) -> Result<Plan, Fault> {
+/// Everything that can be said before any work.
+pub(super) fn planned(ready: &Ready) -> Result<Plan, Fault> {
     make(&ready.checked, &ready.root, &ready.base).map_err(|e| match e {
         consilience_engine::plan::Refused::Error(e) => Fault::from(e),
         consilience_engine::plan::Refused::Findings(f) => Fault::Findings(f),

@@ -12,7 +12,9 @@ use crate::show;
 
 /// Writes a recipe with its guesses explained.
 pub fn init(data: &Path, target: Option<&str>, out: Option<&Path>, json: bool) -> Result<ExitCode, Fault> {
-    let text = guess::recipe_for(data, target)?;
+    let home =
+        out.and_then(Path::parent).filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let text = guess::recipe_for(data, target, home)?;
     match out {
         None if json => show::out(&format!("{:#}\n", serde_json::json!({"recipe": text}))),
         None => show::out(&text),

@@ -18,7 +18,7 @@ pub fn predict(
     json: bool,
     stop: &Stop,
 ) -> Result<ExitCode, Fault> {
-    let opened = engine::open(model, data, root)?;
+    let opened = engine::open_unlabelled(model, data, root)?;
     let predictions = opened.predict(stop)?;
     engine::write(&predictions, out)?;
     let silent = predictions.absent().count();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use consilience_core::model::Stop;
 use consilience_engine::run::{Request, Silent, run as execute};
 
+use super::check::planned;
 use super::recipes::{Ready, read};
 use crate::arguments::Places;
 use crate::fault::Fault;
@@ -39,6 +40,8 @@ pub fn go(
     stop: &Stop,
     command: String,
 ) -> Result<ExitCode, Fault> {
+    // Nothing is written before everything that can be checked is.
+    planned(ready)?;
     let bars = Bars::new(json);
     let silent = Silent;
     let request = Request {

@@ -10,7 +10,7 @@ use super::paths::PathColumn;
 use super::spec::{ColumnSpec, Corrupt, DataSpec, Role};
 use super::stored::Held;
 use super::table::{Table, TableColumn};
-use super::typing::{Missing, Unknown, categories, guess, numbers, plain_cells};
+use super::typing::{Missing, Unknown, categories, guess, numbers, plain_cells, stray_text};
 use crate::error::{Error, Result};
 use crate::model::{Audios, Column, Field, Images, Kind, Mask, Schema, Sequences, Vectors};
 
@@ -231,6 +231,8 @@ impl Maker<'_> {
                     Some(field) if !field.levels.is_empty() => (&field.levels, Unknown::Append),
                     _ => (&c.levels, Unknown::Refuse),
                 };
+                let guessed = wanted.is_none() && c.kind.is_none() && c.levels.is_empty();
+                notes.extend(guessed.then(|| stray_text(own(name).ok()?, missing, &table.places)).flatten());
                 let made = categories(own(name)?, missing, declared, unknown, &table.places)?;
                 let mut field = Field::new(name, kind);
                 if let Column::Category { levels, .. } = &made {

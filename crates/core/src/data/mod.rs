@@ -23,7 +23,7 @@ mod write;
 
 pub use dataset::{Dataset, Roles};
 pub use filter::RowFilter;
-pub use open::{open, open_for};
+pub use open::{open, open_for, table_columns};
 pub use read::{NdArray, Numbers, read_idx, read_npy, read_npz};
 pub use spec::{
     BesideSpec, ColumnSpec, Corrupt, DataSpec, Header, HonestSpec, PerValue, Role, SourceSpec, SplitSpec,

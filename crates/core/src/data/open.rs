@@ -54,6 +54,16 @@ pub fn open(
     finish(spec, &all, &roles, inputs, task.map(Wanted::Kind), false)
 }
 
+/// The names of the columns of what a recipe's data name, before any of them is understood.
+///
+/// # Errors
+/// As [`open`], for files that cannot be read.
+pub fn table_columns(spec: &DataSpec, root: &Path) -> Result<Vec<String>> {
+    check_spec(spec)?;
+    let all = gather(spec, root, false)?;
+    Ok(all.table.columns.iter().map(|c| c.name.clone()).collect())
+}
+
 /// Opens other data for a model: `table` (csv, parquet, npz, or a folder of class folders) stands in for the recipe's table
 /// or sources, and is not confined; files that it names are below `root`.
 ///

@@ -185,7 +185,7 @@ impl Table {
             (None, [one]) if one.contains([';', '\t', '|']) => {
                 error.remedy("the cells seem to be separated by another sign: set data: {delimiter: ...}")
             }
-            _ => error,
+            _ => error.remedy("name a column of the table, or take this one out of the recipe"),
         }
     }
 

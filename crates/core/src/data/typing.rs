@@ -12,6 +12,9 @@ use crate::registry::nearest;
 /// What stands for a missing value everywhere.
 const MISSING: [&str; 6] = ["", "NA", "NaN", "nan", "null", "None"];
 
+/// From this many numbers for each text on, the texts of a column look like slips.
+const NUMBERS_A_STRAY: usize = 9;
+
 /// Which cells of a column are missing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Missing<'a> {
@@ -58,6 +61,30 @@ pub(crate) fn guess(column: &TableColumn, missing: Missing) -> Kind {
         Cells::Texts(t) => (0..t.len()).any(|r| matches!(number_in(t.get(r).trim(), missing), Cell::Text)),
     };
     if text { Kind::Category } else { Kind::Number }
+}
+
+/// What to know of a column that would be numbers but for a few texts: the first of them, and how many there are.
+pub(crate) fn stray_text(column: &TableColumn, missing: Missing, places: &Places) -> Option<String> {
+    let Cells::Texts(texts) = &column.cells else { return None };
+    let (mut numbers, mut strays, mut first) = (0usize, 0usize, None);
+    for row in 0..texts.len() {
+        match number_in(texts.get(row).trim(), missing) {
+            Cell::Missing => {}
+            Cell::Finite(_) | Cell::Infinite => numbers += 1,
+            Cell::Text => {
+                strays += 1;
+                first.get_or_insert(row);
+            }
+        }
+    }
+    let row = first.filter(|_| numbers >= NUMBERS_A_STRAY * strays)?;
+    Some(format!(
+        "column \"{}\": {numbers} cells are numbers and {strays} are not, first {}: \"{}\"; it is taken for a category \
+         (declare type: number to be told of each, or missing: [...])",
+        column.name,
+        places.of(row),
+        texts.get(row).trim()
+    ))
 }
 
 /// The column as numbers, with a mask of the missing ones.
@@ -171,7 +198,7 @@ pub(crate) fn not_a_level(column: &str, cell: &str, levels: &[String]) -> Error 
         .expected(format!("one of {}", levels.join(", ")));
     match nearest(cell, levels.iter().map(String::as_str)) {
         Some(near) => error.remedy(format!("did you mean \"{near}\"?")),
-        None => error,
+        None => error.remedy("correct the cell; levels are those that the recipe, or the model, names"),
     }
 }
 

@@ -88,7 +88,11 @@ impl AtomicDir {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
             Err(e) => return Err(Error::write(&self.goal, e)),
         };
-        fs::rename(&self.temporary, &self.goal).map_err(|e| Error::write(&self.goal, e))?;
+        if let Err(e) = fs::rename(&self.temporary, &self.goal) {
+            // Better the old one than none.
+            let _ = fs::rename(&old, &self.goal);
+            return Err(Error::write(&self.goal, e));
+        }
         self.committed = true;
         sync_dir(&parent_of(&self.goal))?;
         if replaced {

@@ -86,13 +86,18 @@ impl ModelDir {
     }
 }
 
-/// Writes a model directory; it appears under its name only when complete.
+/// Writes a model directory; it appears under its name only when complete. One that is there already and has the same
+/// contents stays untouched, so that there is no moment without it.
 ///
 /// # Errors
 /// [`Error::Write`] naming the file.
 pub fn save_parts(path: &Path, parts: &Parts, record: &Record) -> Result<()> {
     let dir = AtomicDir::begin(path)?;
     write_tree(dir.path(), parts, record)?;
+    let manifest = |dir: &Path| fs::read(dir.join("manifest.json")).ok();
+    if manifest(dir.path()) == manifest(path) && check_manifest(path).is_ok() {
+        return Ok(());
+    }
     dir.commit()
 }
 

@@ -51,7 +51,7 @@ impl Predictions {
                 return Err(Error::model("a row is not a distribution over the classes")
                     .at(format!("row id {}", ids[r]))
                     .expected("numbers in [0, 1] that sum to 1")
-                    .got(format!("{row:?}")));
+                    .got(format!("{:?}", row.to_vec())));
             }
             row.mapv_inplace(|v| v.max(0.0));
             if (sum - 1.0).abs() > 1e-6 {

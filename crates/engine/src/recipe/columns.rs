@@ -285,6 +285,57 @@ pub fn check_against(checked: &Checked, schema: &Schema, task: &Task) -> Vec<Fin
     findings
 }
 
+/// What a checked recipe calls columns that neither its `data:` nor the table, whose columns are `table`, has.
+pub fn check_names(checked: &Checked, table: &[String]) -> Vec<Finding> {
+    let mut findings = List::default();
+    let root = &checked.tree;
+    // The columns of an npz file are its arrays, which no table names.
+    if checked.recipe.data.sources.iter().any(|s| s.npz.is_some()) {
+        return Vec::new();
+    }
+    let names: Vec<&str> = table.iter().map(String::as_str).collect();
+    let mut look = |name: &str, span: Span, path: String, declared: &BTreeSet<&str>| {
+        if !names.contains(&name) && !declared.contains(name) {
+            let near = suggest(name, names.iter().chain(declared).copied());
+            let finding = Finding::error(format!("there is no column {}", quote(name)), span)
+                .expected(one_of_table(&names))
+                .near(near);
+            findings.push(finding.at(path));
+        }
+    };
+    let entries = root.get("data").and_then(|d| d.get("columns")).map(Node::entries).unwrap_or_default();
+    for entry in entries {
+        let path = below("data.columns", &entry.key);
+        // A column stands where it says, else under its own name in the table.
+        let elsewhere =
+            ["idx", "npy", "path", "columns", "from"].iter().any(|k| entry.value.get(k).is_some());
+        if !elsewhere {
+            look(&entry.key, entry.key_span, path.clone(), &BTreeSet::new());
+        }
+        for key in ["path", "from", "index", "by"] {
+            if let Some(node) = entry.value.get(key)
+                && let Some(name) = node.text()
+            {
+                let declared = entries.iter().map(|e| e.key.as_str()).collect();
+                look(name, node.span, below(&path, key), &declared);
+            }
+        }
+    }
+    let declared: BTreeSet<&str> = entries.iter().map(|e| e.key.as_str()).chain([TABLE]).collect();
+    for used in uses(root) {
+        look(used.name, used.span, used.path.clone(), &declared);
+    }
+    findings.into_vec()
+}
+
+fn one_of_table(names: &[&str]) -> String {
+    match names.len() {
+        0 => "a column of the data".to_owned(),
+        1..=20 => format!("one of {}", names.join(", ")),
+        n => format!("one of the {n} columns of the table"),
+    }
+}
+
 fn one_of_inputs(names: &[&str]) -> String {
     match names.len() {
         1..=20 => format!("one of {}", names.join(", ")),

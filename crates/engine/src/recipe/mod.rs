@@ -25,7 +25,7 @@ mod yaml;
 use consilience_core::Error;
 use finding::List;
 
-pub use columns::check_against;
+pub use columns::{check_against, check_names};
 pub use finding::{Finding, Findings, Severity};
 pub use init::{Facts, init};
 pub use methods::{MethodInfo, Methods, MetricInfo};

@@ -38,7 +38,10 @@ fn parse(bytes: &[u8], name: &str, delimiter: char, header: Header) -> Result<Ta
     let mut record = StringRecord::new();
     let said = |e: csv::Error| explained(&e, name, bytes);
     if !reader.read_record(&mut record).map_err(said)? {
-        return Err(Error::data("the table is empty").at(name).expected("a header and rows"));
+        return Err(Error::data("the table is empty")
+            .at(name)
+            .expected("a header and rows")
+            .remedy("get the file again, or name the one that was meant"));
     }
     let names = match header {
         Header::Names => header_names(&record, name)?,
@@ -60,7 +63,10 @@ fn parse(bytes: &[u8], name: &str, delimiter: char, header: Header) -> Result<Ta
         take(&record)?;
     }
     if lines.is_empty() {
-        return Err(Error::data("the table has a header and no rows").at(name).expected("at least one row"));
+        return Err(Error::data("the table has a header and no rows")
+            .at(name)
+            .expected("at least one row")
+            .remedy("add rows; if the first line is a row itself, set data: {header: none}"));
     }
     unclosed_quote(bytes, name, lines.last().copied().unwrap_or(0))?;
     if names.len() == 1 && !bytes.contains(&b'"') {

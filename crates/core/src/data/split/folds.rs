@@ -19,9 +19,11 @@ pub(super) fn folds(
         return Err(Error::argument("folds must be at least 2").got(count));
     }
     if (count as usize) > among.len() {
-        return Err(Error::data("there are more folds than rows")
+        return Err(Error::data("there are more folds than rows for fitting")
+            .at("honest")
             .expected(format!("at most {} folds", among.len()))
-            .got(count));
+            .got(count)
+            .remedy("ask for fewer folds, get more rows, or use honest: validation"));
     }
     let out = if let Some(times) = &rows.times {
         notes.push("folds are blocks of time".to_owned());
