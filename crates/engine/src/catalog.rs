@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use consilience_core::augment::Augmenter;
+use consilience_core::augment::{Augmenter, Mixup};
 use consilience_core::members::{Prepared, Preprocess, Steps, Tabular};
 use consilience_core::model::{
     Batch, Classes, Context, Estimator, Fitted, Labelled, Loaders, Model, Outline, Parts, Schema, Task,
 };
-use consilience_core::registry::{Entry, Registry};
+use consilience_core::registry::{Entry, Method, Registry};
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
 use consilience_core::{adapt, augment, features, fuse, learners, members, metrics};
 use consilience_merge::MergeMethod;
-use consilience_nn::{AugmentHook, FUSIONS, NETWORKS, Network, NetworkMethod};
+use consilience_nn::{AugmentHook, Augmentation, FUSIONS, NETWORKS, Network, NetworkMethod};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ pub fn methods() -> Methods {
         adapters: infos(&adapt::REGISTRY),
         features: infos(&features::REGISTRY),
         transforms: infos(&augment::REGISTRY),
-        mixup: None,
+        mixup: Some(MethodInfo::of_type::<Mixup>()),
         metrics: metrics::ALL.iter().map(|m| metric_info(*m)).collect(),
     }
 }
@@ -186,20 +186,25 @@ fn network(
     let schema = preprocess.schema();
     let wanted: serde_json::Map<String, Value> = match ground.recipe.augment_value() {
         Value::Object(map) => {
-            map.into_iter().filter(|(column, _)| schema.fields.iter().any(|f| f.name == *column)).collect()
+            let concerns =
+                |column: &str| column == Mixup::NAME || schema.fields.iter().any(|f| f.name == column);
+            map.into_iter().filter(|(column, _)| concerns(column)).collect()
         }
         _ => serde_json::Map::new(),
     };
     let augmented = Value::Object(wanted);
-    let augmenter = Augmenter::from_value(&augmented)?;
+    let mut augmenter = Augmenter::from_value(&augmented)?;
     augmenter.check(&schema)?;
-    let hook: Option<AugmentHook> = if augmenter.is_empty() {
+    let mixup = augmenter.mixup.take();
+    let batch: Option<AugmentHook> = if augmenter.is_empty() {
         None
     } else {
         Some(Arc::new(move |batch: &mut Batch, seed: Seed, epoch: u32| augmenter.apply(batch, seed, epoch)))
     };
     let key = json!({"network": call, "version": entry.version, "features": key, "augment": augmented});
-    let estimator = Box::new(Networked { preprocess, method: (entry.build)(&call.parameters)?, hook });
+    let augmentation = Augmentation { batch, mixup };
+    let estimator =
+        Box::new(Networked { preprocess, method: (entry.build)(&call.parameters)?, augmentation });
     Ok(Build { estimator, key })
 }
 
@@ -207,7 +212,7 @@ fn network(
 struct Networked {
     preprocess: Preprocess,
     method: Box<dyn NetworkMethod>,
-    hook: Option<AugmentHook>,
+    augmentation: Augmentation,
 }
 
 impl Estimator for Networked {
@@ -237,7 +242,7 @@ impl Estimator for Networked {
                 Prepared::load(&parts.nested("inputs")?, &loaders())?
             }
         };
-        self.method.fit(data, Box::new(prepared), self.hook.clone(), &context.child("network"))
+        self.method.fit(data, Box::new(prepared), self.augmentation.clone(), &context.child("network"))
     }
 
     fn outline(&self, _: &Schema, task: &Task) -> Outline {

@@ -126,6 +126,30 @@ impl Block {
         self.ids.len()
     }
 
+    /// The stable ids of the rows.
+    pub fn ids(&self) -> &[u64] {
+        &self.ids
+    }
+
+    /// Mixes each row with the row at the same place of another block of the same fields: `x = l x_i + (1 - l) x_j` with
+    /// `l` from `own`, for each modality that both rows have. A modality that one of the two lacks stays as it is in row
+    /// `i`, present or absent. Says for each row whether any modality was mixed.
+    pub fn mix(&mut self, other: &Self, own: &[f32]) -> Vec<bool> {
+        let mut mixed = vec![false; self.rows()];
+        for (mine, theirs) in self.slots.iter_mut().zip(&other.slots) {
+            let pairs =
+                mine.values.chunks_mut(mine.width.max(1)).zip(theirs.values.chunks(theirs.width.max(1)));
+            let both = mine.present.iter().zip(&theirs.present).map(|(i, j)| *i && *j);
+            for ((((x, y), both), own), mixed) in pairs.zip(both).zip(own).zip(&mut mixed) {
+                if both {
+                    x.iter_mut().zip(y).for_each(|(x, y)| *x = own * *x + (1.0 - own) * y);
+                    *mixed = true;
+                }
+            }
+        }
+        mixed
+    }
+
     /// Puts the rows of another block of the same fields after these.
     pub fn append(&mut self, other: Self) {
         self.ids.extend(other.ids);
@@ -254,5 +278,24 @@ mod tests {
         all.append(block(vec![1, 2], vec![1.0, 2.0]));
         all.append(block(vec![3], vec![3.0]));
         assert_eq!(all.take(&[2, 0]), block(vec![3, 1], vec![3.0, 1.0]));
+    }
+
+    #[test]
+    fn only_modalities_that_both_rows_have_are_mixed() {
+        let fields = [Field::vector("x", vec![2]), Field::vector("y", vec![1])];
+        let block = |x: [f32; 6], no_x: [bool; 3], y: [f32; 3], no_y: [bool; 3]| {
+            let mut x = Vectors::new(vec![2], x.to_vec()).unwrap();
+            x.absent = Mask::from_marks(no_x.to_vec());
+            let mut y = Vectors::new(vec![1], y.to_vec()).unwrap();
+            y.absent = Mask::from_marks(no_y.to_vec());
+            let batch = Batch::new(vec![1, 2, 3]).with("x", Column::Vector(x)).unwrap();
+            Block::new(&batch.with("y", Column::Vector(y)).unwrap(), &fields).unwrap()
+        };
+        let some = [false; 3];
+        let mut mine = block([4.0, 8.0, 4.0, 8.0, 4.0, 8.0], some, [2.0; 3], [false, true, true]);
+        let theirs = block([0.0, 4.0, 0.0, 4.0, 0.0, 4.0], [false, false, true], [6.0; 3], some);
+        assert_eq!(mine.mix(&theirs, &[0.75, 0.5, 0.5]), [true, true, false]);
+        let expected = block([3.0, 7.0, 2.0, 6.0, 4.0, 8.0], some, [3.0, 0.0, 0.0], [false, true, true]);
+        assert_eq!(mine, expected);
     }
 }

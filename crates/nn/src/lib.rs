@@ -27,4 +27,4 @@ pub mod train;
 pub use estimators::{FUSIONS, NETWORKS, NetworkMethod};
 pub use inputs::{AsIs, Prepare};
 pub use network::Network;
-pub use train::AugmentHook;
+pub use train::{AugmentHook, Augmentation};

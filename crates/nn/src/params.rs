@@ -94,6 +94,11 @@ impl Params {
         self.0.values().map(|p| p.values.len() as u64).sum()
     }
 
+    /// The numbers of all parameters as bytes, in order of their names.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.values().flat_map(|p| &p.values).flat_map(|v| v.to_le_bytes()).collect()
+    }
+
     /// The parameters by name, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Param)> {
         self.0.iter().map(|(n, p)| (n.as_str(), p))

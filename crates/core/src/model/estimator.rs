@@ -68,12 +68,16 @@ pub struct Context<'a> {
     pub epochs: Option<u32>,
     /// The data folder, for settings that name files in it.
     pub root: Option<&'a Path>,
+    /// A folder where a long fit keeps what it has reached, and finds it again when it is run once more. It belongs to
+    /// one step, whose name says everything that the result depends on; the fits of that step (folds, bags) share it and
+    /// tell their files apart by seed, rows and settings. What is there never changes a result.
+    pub checkpoint: Option<&'a Path>,
 }
 
 impl<'a> Context<'a> {
     /// A context with a seed, progress and a stop, and nothing else.
     pub fn new(seed: Seed, progress: &'a dyn Progress, stop: &'a Stop) -> Self {
-        Self { seed, progress, stop, start: None, epochs: None, root: None }
+        Self { seed, progress, stop, start: None, epochs: None, root: None, checkpoint: None }
     }
 
     /// The same with another seed, derived by label.

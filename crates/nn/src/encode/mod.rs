@@ -1,9 +1,11 @@
 //! Encoders: one modality to a vector of features.
 
+mod choice;
 mod cnn;
 mod gru;
 mod mlp;
 
+pub use choice::by_column;
 pub use cnn::CnnEncoder;
 pub use gru::GruEncoder;
 pub use mlp::MlpEncoder;

@@ -23,6 +23,7 @@ use crate::train::Training;
 pub struct Concat {
     /// The encoder of a modality, by column, such as `image: {cnn: {channels: [16, 32]}}`. Columns that are not named
     /// get the usual one for their shape: rank 3 a cnn, rank 2 a gru, rank 1 an mlp.
+    #[serde(deserialize_with = "crate::encode::by_column")]
     pub encoders: BTreeMap<String, Encoder>,
     /// The width of the dense layer.
     #[schemars(range(min = 1))]

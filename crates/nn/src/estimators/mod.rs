@@ -23,7 +23,7 @@ use crate::architecture::{Architecture, Modality};
 use crate::encode::Encoder;
 use crate::fusion::{Fusion, SingleHead};
 use crate::inputs::Prepare;
-use crate::train::{self, AugmentHook, Training};
+use crate::train::{self, Augmentation, Training};
 
 /// Unfitted settings of a network.
 pub trait NetworkMethod: Send + Sync {
@@ -45,7 +45,8 @@ pub trait NetworkMethod: Send + Sync {
         self.architecture(fields)?.check()
     }
 
-    /// Fits. `prepare` is the fitted preprocessing, which the model takes in; `augment` changes raw training batches.
+    /// Fits. `prepare` is the fitted preprocessing, which the model takes in; `augment` changes the rows
+    /// that are fitted to.
     ///
     /// # Errors
     /// As [`train::fit`].
@@ -53,11 +54,11 @@ pub trait NetworkMethod: Send + Sync {
         &self,
         data: &Labelled<'_>,
         prepare: Box<dyn Prepare>,
-        augment: Option<AugmentHook>,
+        augment: Augmentation,
         context: &Context<'_>,
     ) -> Result<Fitted> {
         let architecture = self.architecture(prepare.fields())?;
-        train::fit(data, prepare, augment.as_ref(), architecture, self.training(), context)
+        train::fit(data, prepare, &augment, architecture, self.training(), context)
     }
 
     /// What it would become: layers, parameters, memory. Empty where the columns do not fit.

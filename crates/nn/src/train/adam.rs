@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use consilience_core::Result;
+use consilience_core::model::Parts;
+use serde_json::Value;
+
 use super::Step;
+use super::checkpoint::remembered;
 use crate::params::Params;
 
 const BETA1: f64 = 0.9;
@@ -58,5 +63,28 @@ impl Step for Adam {
                 *w = *w * keep - size * *first / (second.sqrt() * root + epsilon);
             }
         }
+    }
+
+    fn save(&self) -> Parts {
+        self.moments.iter().fold(Parts::new("adam", Value::Null), |parts, (name, m)| {
+            parts
+                .with_u32(&format!("{name}/steps"), &[m.steps])
+                .with_f32(&format!("{name}/first"), &m.first)
+                .with_f32(&format!("{name}/second"), &m.second)
+        })
+    }
+
+    fn load(&mut self, parts: &Parts, params: &Params) -> Result<()> {
+        self.moments.clear();
+        for (name, param) in params.iter() {
+            let Ok(steps) = parts.u32(&format!("{name}/steps")) else { continue };
+            let moments = Moments {
+                steps: steps.first().copied().unwrap_or_default(),
+                first: remembered(parts, &format!("{name}/first"), param)?,
+                second: remembered(parts, &format!("{name}/second"), param)?,
+            };
+            self.moments.insert(name.to_owned(), moments);
+        }
+        Ok(())
     }
 }

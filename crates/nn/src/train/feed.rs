@@ -36,7 +36,7 @@ impl<'a> Feed<'a> {
     ) -> Result<Self> {
         let fields = prepare.fields().to_vec();
         let width: u64 = fields.iter().map(|f| f.shape.iter().product::<usize>() as u64).sum();
-        let seed = context.seed.child("augment");
+        let seed = Self::seed(context);
         let mut feed = Self { data, prepare, augment, seed, fields, kept: None };
         if augment.is_none() && width * 4 * data.rows.len() as u64 <= KEEP {
             let mut kept = Block::default();
@@ -48,6 +48,11 @@ impl<'a> Feed<'a> {
             feed.kept = Some(kept);
         }
         Ok(feed)
+    }
+
+    /// The seed of everything that augments the rows of a fit.
+    pub fn seed(context: &Context<'_>) -> Seed {
+        context.seed.child("augment")
     }
 
     /// The rows at these positions; with an epoch they are augmented for it.

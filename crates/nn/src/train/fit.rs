@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 
 use consilience_core::model::{Context, Fitted, Labelled, LogRow, Target};
+use consilience_core::registry::Method;
 use consilience_core::{Error, Result};
 use rand::seq::SliceRandom;
+use serde_json::json;
 
+use super::checkpoint::{Best, Checkpoint, Standing};
 use super::feed::Feed;
 use super::loss::Goal;
-use super::{AugmentHook, Step, Training, split, start};
+use super::mixing::Mixing;
+use super::{Augmentation, Step, Training, split, start};
 use crate::architecture::Architecture;
 use crate::backend;
 use crate::inputs::Prepare;
 use crate::layers::Pass;
 use crate::network::{Network, Scale, outputs};
-use crate::params::Params;
+use crate::params::{Declared, Params};
 
 /// Rows of the held-out part are scored this many at a time.
 const CHUNK: usize = 256;
@@ -24,16 +28,22 @@ const CHUNK: usize = 256;
 /// With `training.inner` above zero and no `context.epochs`, a part of the rows is held out, and the epoch with the lowest
 /// loss on it is restored. With `context.epochs` the network is trained on all rows for exactly that many epochs; the
 /// schedule still spans `training.epochs`, so that the rate of each epoch is the one it had when the epochs were chosen.
-/// The result depends on the seed only, not on threads.
+/// The result depends on the seed only, not on threads. With mixup the losses of the learning curve on the fitting rows
+/// are those of the mixed rows; held-out rows are never mixed.
+///
+/// With `context.checkpoint` the fit keeps where it stands after every epoch in a file there, and goes on from it when it
+/// is run again: with the same bytes at the end. Files of other fits in the folder are left alone. The file stays when
+/// the fit is done; whoever gave the folder removes it.
 ///
 /// # Errors
 /// [`Error::Argument`] for settings or columns that cannot be, [`Error::Data`] for rows that cannot be trained on,
 /// [`Error::Model`] naming the layer or parameter, the epoch and the batch if numbers stop being finite,
+/// [`Error::Read`], [`Error::Model`] or [`Error::Write`] naming a checkpoint that cannot be read or written,
 /// [`Error::Interrupted`] when stopped.
 pub fn fit(
     data: &Labelled<'_>,
     prepare: Box<dyn Prepare>,
-    augment: Option<&AugmentHook>,
+    augment: &Augmentation,
     architecture: Architecture,
     training: &Training,
     context: &Context<'_>,
@@ -59,19 +69,46 @@ pub fn fit(
         split::inner(data.target, data.group, training.inner, context.seed.child("inner"))?
     };
     let scale = scale(data.target, &fit_rows);
-    let feed = Feed::new(data, prepare.as_ref(), augment, context)?;
+    if let Some(mixup) = &augment.mixup {
+        mixup.validate()?;
+    }
+    let feed = Feed::new(data, prepare.as_ref(), augment.batch.as_ref(), context)?;
+    let mixing = augment.mixup.as_ref().map(|m| Mixing::new(m, Feed::seed(context), &fit_rows));
+    let goal = Goal::new(data.target, data.weight, scale);
+    let checkpoint = match context.checkpoint {
+        None => None,
+        Some(folder) => {
+            let settings = json!({
+                "architecture": architecture, "task": task, "training": training, "epochs": context.epochs,
+                "batch": augment.batch.is_some(), "mixup": augment.mixup, "seed": context.seed.number(),
+            });
+            let settings = settings.to_string().into_bytes();
+            let numbers = |rows: &[usize]| rows.iter().flat_map(|r| (*r as u64).to_le_bytes()).collect();
+            let rows: [Vec<u8>; 3] = [data.rows, &fit_rows, &held_rows].map(numbers);
+            let (truth, start) = (goal.bytes(), params.bytes());
+            let rows = rows.iter().map(Vec::as_slice);
+            Some(Checkpoint::new(folder, [&settings[..], &truth, &start].into_iter().chain(rows)))
+        }
+    };
     let mut run = Run {
         architecture: &architecture,
         training,
         context,
         feed,
-        goal: Goal::new(data.target, data.weight, scale),
-        params,
+        mixing,
+        goal,
         optimizer: training.optimizer(),
-        steps: 0,
+        at: Standing::start(params),
     };
-    let (log, best_epoch) = run.all(&fit_rows, &held_rows)?;
-    let params = run.params;
+    if let Some(checkpoint) = &checkpoint {
+        run.resume(checkpoint, &declared)?;
+    }
+    run.all(&fit_rows, &held_rows, checkpoint.as_ref())?;
+    let Standing { params, log, best, .. } = run.at;
+    let (params, best_epoch) = match best {
+        Some(best) => (best.params, Some(best.epoch)),
+        None => (params, None),
+    };
     let model = Network::new(architecture, task, scale, params, prepare);
     Ok(Fitted { model: Box::new(model), log, best_epoch })
 }
@@ -116,33 +153,43 @@ struct Run<'a> {
     training: &'a Training,
     context: &'a Context<'a>,
     feed: Feed<'a>,
+    mixing: Option<Mixing<'a>>,
     goal: Goal,
-    params: Params,
     optimizer: Box<dyn Step>,
-    steps: u64,
+    at: Standing,
 }
 
 impl Run<'_> {
-    fn all(&mut self, fit_rows: &[usize], held_rows: &[usize]) -> Result<(Vec<LogRow>, Option<u32>)> {
+    /// Goes to where the checkpoint stands, if there is one.
+    fn resume(&mut self, checkpoint: &Checkpoint, declared: &[Declared]) -> Result<()> {
+        if let Some(at) = checkpoint.read(declared, self.optimizer.as_mut())? {
+            self.at = at;
+        }
+        Ok(())
+    }
+
+    fn all(
+        &mut self,
+        fit_rows: &[usize],
+        held_rows: &[usize],
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<()> {
         let epochs = self.context.epochs.unwrap_or(self.training.epochs);
-        let mut log = Vec::new();
-        let mut best: Option<(f64, u32, Params)> = None;
-        for epoch in 1..=epochs {
+        while self.at.epoch < epochs && !self.at.tired(self.training.patience) {
+            let epoch = self.at.epoch + 1;
             let fit_loss = self.epoch(epoch, epochs, fit_rows)?;
             let held_loss = if held_rows.is_empty() { None } else { Some(self.held(epoch, held_rows)?) };
-            log.push(LogRow { epoch, fit_loss: fit_loss as f32, held_loss: held_loss.map(|l| l as f32) });
-            let Some(loss) = held_loss else { continue };
-            if best.as_ref().is_none_or(|(b, _, _)| loss < *b) {
-                best = Some((loss, epoch, self.params.clone()));
-            } else if best.as_ref().is_some_and(|(_, b, _)| epoch - b >= self.training.patience) {
-                break;
+            let at = &mut self.at;
+            at.epoch = epoch;
+            at.log.push(LogRow { epoch, fit_loss: fit_loss as f32, held_loss: held_loss.map(|l| l as f32) });
+            if let Some(loss) = held_loss.filter(|l| at.best.as_ref().is_none_or(|best| *l < best.loss)) {
+                at.best = Some(Best { loss, epoch, params: at.params.clone() });
+            }
+            if let Some(checkpoint) = checkpoint {
+                checkpoint.write(at, self.optimizer.as_ref())?;
             }
         }
-        let best_epoch = best.map(|(_, epoch, params)| {
-            self.params = params;
-            epoch
-        });
-        Ok((log, best_epoch))
+        Ok(())
     }
 
     fn epoch(&mut self, epoch: u32, epochs: u32, rows: &[usize]) -> Result<f64> {
@@ -172,18 +219,21 @@ impl Run<'_> {
 
     /// One step; gives the loss before it and the weight of its rows.
     fn step(&mut self, epoch: u32, positions: &[usize], horizon: u64) -> Result<(f64, f64)> {
-        let block = self.feed.block(positions, Some(epoch))?;
+        let mut block = self.feed.block(positions, Some(epoch))?;
+        let pairs = match &self.mixing {
+            Some(mixing) => Some(mixing.mix(&mut block, &self.feed, epoch)?),
+            None => None,
+        };
         let inputs = block.clone().into_inputs();
         let (present, any) = (inputs.present.clone(), inputs.any());
-        let bound = self.params.bind(true);
-        let seed = self.context.seed.child("dropout").item(self.steps);
+        let bound = self.at.params.bind(true);
+        let seed = self.context.seed.child("dropout").item(self.at.steps);
         let pass = Pass::training(&bound, self.training.dropout, seed);
         let joint = self.architecture.forward(&pass, inputs)?;
-        let rate = self.training.rate * self.training.schedule.factor(self.steps, horizon);
-        self.steps += 1;
-        let Some((loss, weight)) = self.goal.training(joint.heads, positions, &present, &any)? else {
-            return Ok((0.0, 0.0));
-        };
+        let rate = self.training.rate * self.training.schedule.factor(self.at.steps, horizon);
+        self.at.steps += 1;
+        let loss = self.goal.training(joint.heads, positions, &present, &any, pairs.as_ref())?;
+        let Some((loss, weight)) = loss else { return Ok((0.0, 0.0)) };
         let value = backend::read(loss.clone())?.first().copied().unwrap_or(f32::NAN);
         if !value.is_finite() {
             // Which layer it was is found by going through them again.
@@ -194,12 +244,12 @@ impl Run<'_> {
             backend::backward(&loss).ok_or_else(|| Error::internal("the loss depends on no parameter"))?;
         let mut gradients = bound.gradients(gradients)?;
         clip(&mut gradients, self.training.clip)?;
-        self.optimizer.step(&mut self.params, &gradients, rate);
+        self.optimizer.step(&mut self.at.params, &gradients, rate);
         Ok((f64::from(value), weight))
     }
 
     fn held(&self, epoch: u32, rows: &[usize]) -> Result<f64> {
-        let bound = self.params.bind(false);
+        let bound = self.at.params.bind(false);
         let (mut sum, mut total) = (0.0f64, 0.0f64);
         for positions in rows.chunks(CHUNK) {
             self.context.stop.check()?;

@@ -4,6 +4,7 @@ use consilience_core::array::MIN_PROBABILITY;
 use consilience_core::model::{Target, Task};
 use consilience_core::{Error, Result};
 
+use super::mixing::Pairs;
 use crate::backend::{self, Tensor};
 use crate::fusion::Heads;
 use crate::network::Scale;
@@ -37,6 +38,11 @@ impl Goal {
         Self { task, truth, weight }
     }
 
+    /// The truths and weights as bytes, to tell one fit from another by.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.truth.iter().chain(&self.weight).flat_map(|v| v.to_le_bytes()).collect()
+    }
+
     fn row(&self, position: usize) -> Result<(&[f32], f32)> {
         let width = self.task.width();
         let truth = self.truth.get(position * width..(position + 1) * width);
@@ -45,7 +51,8 @@ impl Goal {
 
     /// The loss to train by, and the weight of the rows in it:
     /// `sum_i w_i sum_m r_im L(head_m, y_i) / sum_i w_i`, with one head for all modalities or one for each. `None` if no
-    /// row has any modality.
+    /// row has any modality. With pairs the truth of row `i` is `l y_i + (1 - l) y_j`, in one-hot classes or standardized
+    /// values, and its weight stays `w_i`.
     ///
     /// # Errors
     /// [`Error::Internal`] for rows without a truth.
@@ -55,6 +62,7 @@ impl Goal {
         positions: &[usize],
         present: &[Vec<f32>],
         any: &[bool],
+        pairs: Option<&Pairs>,
     ) -> Result<Option<(Tensor<1>, f64)>> {
         let mut total = 0.0f64;
         for (p, _) in positions.iter().zip(any).filter(|(_, any)| **any) {
@@ -63,6 +71,7 @@ impl Goal {
         if total <= 0.0 {
             return Ok(None);
         }
+        let truth = self.mixed(positions, pairs)?;
         let all: Vec<f32> = any.iter().map(|a| f32::from(u8::from(*a))).collect();
         let mut sum: Option<Tensor<1>> = None;
         let parts = match heads {
@@ -71,7 +80,7 @@ impl Goal {
         };
         for (head, flags) in parts {
             let Some(head) = head else { continue };
-            let part = self.head(head, positions, flags, total)?;
+            let part = self.head(head, &truth, positions, flags, total)?;
             sum = Some(match sum {
                 Some(sum) => sum + part,
                 None => part,
@@ -80,17 +89,37 @@ impl Goal {
         Ok(sum.map(|s| (s, total)))
     }
 
-    fn head(&self, head: Tensor<2>, positions: &[usize], flags: &[f32], total: f64) -> Result<Tensor<1>> {
+    /// The truths of some rows, `[rows, outputs]`.
+    fn mixed(&self, positions: &[usize], pairs: Option<&Pairs>) -> Result<Vec<f32>> {
+        let mut truth = Vec::with_capacity(positions.len() * self.task.width());
+        for p in positions {
+            truth.extend_from_slice(self.row(*p)?.0);
+        }
+        let Some(pairs) = pairs else { return Ok(truth) };
+        for ((mine, partner), own) in truth.chunks_mut(self.task.width()).zip(&pairs.partners).zip(&pairs.own)
+        {
+            let theirs = self.row(*partner)?.0;
+            mine.iter_mut().zip(theirs).for_each(|(y, z)| *y = own * *y + (1.0 - own) * z);
+        }
+        Ok(truth)
+    }
+
+    fn head(
+        &self,
+        head: Tensor<2>,
+        truth: &[f32],
+        positions: &[usize],
+        flags: &[f32],
+        total: f64,
+    ) -> Result<Tensor<1>> {
         let (rows, width) = (positions.len(), self.task.width());
-        let mut truth = Vec::with_capacity(rows * width);
         let mut share = Vec::with_capacity(rows * width);
         for (p, flag) in positions.iter().zip(flags) {
-            let (row, weight) = self.row(*p)?;
-            truth.extend_from_slice(row);
+            let weight = self.row(*p)?.1;
             share.extend(std::iter::repeat_n((f64::from(weight * flag) / total) as f32, width));
         }
         let (truth, share) =
-            (backend::constant(truth, [rows, width]), backend::constant(share, [rows, width]));
+            (backend::constant(truth.to_vec(), [rows, width]), backend::constant(share, [rows, width]));
         Ok(match self.task {
             Task::Classify(_) => -(backend::log_softmax(head) * truth * share).sum(),
             Task::Regress => {
@@ -123,5 +152,40 @@ impl Goal {
             total += f64::from(weight);
         }
         Ok((sum, total))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consilience_core::model::Classes;
+
+    fn loss(goal: &Goal, logits: &[f32], positions: &[usize], pairs: Option<&Pairs>) -> f64 {
+        let rows = positions.len();
+        let head = backend::constant(logits.to_vec(), [rows, logits.len() / rows]);
+        let present = [vec![1.0; rows]];
+        let (loss, weight) =
+            goal.training(Heads::One(head), positions, &present, &vec![true; rows], pairs).unwrap().unwrap();
+        assert_eq!(weight, rows as f64);
+        f64::from(backend::read(loss).unwrap()[0])
+    }
+
+    #[test]
+    fn the_truth_is_mixed_with_the_same_weight_as_the_rows() {
+        let pairs = Pairs { partners: vec![2, 0], own: vec![0.25, 1.0] };
+        let classes = Classes::new(vec!["a".into(), "b".into()]).unwrap();
+        let goal = Goal::new(&Target::Classes { classes, codes: vec![0, 1, 1] }, None, Scale::default());
+        let logits = [0.5, -1.0, 0.25, 2.0];
+        // Cross-entropy is linear in the truth: -(.25 ln p_a + .75 ln p_b), and -ln p_b for the row that stays alone.
+        let rest = |x: f64, y: f64| (x.exp() + y.exp()).ln();
+        let expected =
+            (0.25 * (rest(0.5, -1.0) - 0.5) + 0.75 * (rest(0.5, -1.0) + 1.0) + rest(0.25, 2.0) - 2.0) / 2.0;
+        assert!((loss(&goal, &logits, &[0, 1], Some(&pairs)) - expected).abs() < 1e-6);
+        // Values: (z - (.25 y_i + .75 y_j))^2.
+        let goal = Goal::new(&Target::Values(vec![4.0, -1.0, 0.0]), None, Scale::default());
+        let got = loss(&goal, &[3.0, 1.0], &[0, 1], Some(&pairs));
+        assert!((got - (4.0 + 4.0) / 2.0).abs() < 1e-6, "{got}");
+        let plain = loss(&goal, &[3.0, 1.0], &[0, 1], None);
+        assert!((plain - (1.0 + 4.0) / 2.0).abs() < 1e-6, "{plain}");
     }
 }

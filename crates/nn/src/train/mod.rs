@@ -1,9 +1,11 @@
 //! Training: settings, optimizers, schedules, early stopping on inner rows, the loop.
 
 mod adam;
+mod checkpoint;
 mod feed;
 mod fit;
 mod loss;
+mod mixing;
 mod schedule;
 mod settings;
 mod sgd;
@@ -17,10 +19,12 @@ pub use settings::{Optimizer, Training};
 pub use sgd::Sgd;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use consilience_core::Result;
-use consilience_core::model::Batch;
+use consilience_core::augment::Mixup;
+use consilience_core::model::{Batch, Parts};
 use consilience_core::seed::Seed;
 
 use crate::params::Params;
@@ -29,8 +33,35 @@ use crate::params::Params;
 /// epoch from 1. What is drawn for a row should depend on seed, epoch and row id only.
 pub type AugmentHook = Arc<dyn Fn(&mut Batch, Seed, u32) -> Result<()> + Send + Sync>;
 
+/// What is done to the rows that a network is fitted to, and to no others (not to those held out for early stopping).
+#[derive(Clone, Default)]
+pub struct Augmentation {
+    /// Changes raw batches.
+    pub batch: Option<AugmentHook>,
+    /// Mixes prepared rows, and their truths, with partners; after `batch`.
+    pub mixup: Option<Mixup>,
+}
+
+impl fmt::Debug for Augmentation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Augmentation")
+            .field("batch", &self.batch.is_some())
+            .field("mixup", &self.mixup)
+            .finish()
+    }
+}
+
 /// Moves parameters against their gradients. A parameter without a gradient stays as it is.
 pub trait Step: Send {
     /// One step of size `rate`.
     fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Vec<f32>>, rate: f64);
+
+    /// What it remembers of the steps so far.
+    fn save(&self) -> Parts;
+
+    /// Takes back what [`Step::save`] gave, for these parameters.
+    ///
+    /// # Errors
+    /// [`Error::Model`](consilience_core::Error::Model) if it does not fit the parameters.
+    fn load(&mut self, parts: &Parts, params: &Params) -> Result<()>;
 }

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use consilience_core::Result;
+use consilience_core::model::Parts;
+use serde_json::Value;
+
 use super::Step;
+use super::checkpoint::remembered;
 use crate::params::Params;
 
 /// `g <- g + decay w`, `v <- momentum v + g`, `w <- w - rate v`. Only weights decay, not biases (parameters of one
@@ -36,5 +41,18 @@ impl Step for Sgd {
                 *w -= rate * *v;
             }
         }
+    }
+
+    fn save(&self) -> Parts {
+        let parts = Parts::new("sgd", Value::Null);
+        self.velocity.iter().fold(parts, |parts, (name, velocity)| parts.with_f32(name, velocity))
+    }
+
+    fn load(&mut self, parts: &Parts, params: &Params) -> Result<()> {
+        self.velocity.clear();
+        for (name, param) in params.iter().filter(|(name, _)| parts.arrays.contains_key(*name)) {
+            self.velocity.insert(name.to_owned(), remembered(parts, name, param)?);
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use consilience_core::model::{
 };
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
-use consilience_nn::{AsIs, FUSIONS, NETWORKS, NetworkMethod};
+use consilience_nn::{AsIs, Augmentation, FUSIONS, NETWORKS, NetworkMethod};
 use rand::RngExt;
 use serde_json::Value;
 
@@ -43,6 +43,15 @@ impl Made {
     }
 
     pub fn fit_in(&self, method: &dyn NetworkMethod, context: &Context<'_>) -> Result<Fitted> {
+        self.fit_augmented(method, Augmentation::default(), context)
+    }
+
+    pub fn fit_augmented(
+        &self,
+        method: &dyn NetworkMethod,
+        augment: Augmentation,
+        context: &Context<'_>,
+    ) -> Result<Fitted> {
         let source = self.source();
         let rows: Vec<usize> = (0..self.batch.rows()).collect();
         let data = Labelled {
@@ -52,7 +61,7 @@ impl Made {
             weight: self.weight.as_deref(),
             group: self.group.as_deref(),
         };
-        method.fit(&data, self.inputs(), None, context)
+        method.fit(&data, self.inputs(), augment, context)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use consilience_core::model::{Column, Context, Labelled, Output, Progress, Quiet, Stop, Target, Vectors};
 use consilience_core::seed::Seed;
-use consilience_nn::AugmentHook;
+use consilience_nn::{AugmentHook, Augmentation};
 use serde_json::json;
 
 use crate::data::{Made, accuracy, classes, method, normal, stripes, xor};
@@ -185,7 +185,10 @@ fn augmentation_sees_raw_training_batches_only() {
         counter.fetch_add(batch.rows() as u32, Ordering::SeqCst);
         Ok(())
     });
-    let fit = |hook| method("mlp", settings.clone()).fit(&data, made.inputs(), hook, &context);
+    let fit = |batch| {
+        let augment = Augmentation { batch, mixup: None };
+        method("mlp", settings.clone()).fit(&data, made.inputs(), augment, &context)
+    };
     let with = fit(Some(same)).unwrap();
     assert_eq!(seen.load(Ordering::SeqCst), 160);
     // A hook that changes nothing changes nothing; one that does, does.

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod checkpoint;
 mod data;
 mod golden;
 mod learning;
 mod members;
+mod mixup;
 mod refusals;
 mod threads;

@@ -113,6 +113,22 @@ fn columns_that_do_not_fit_are_refused_before_any_work() {
         says(method(name, Value::Null).check(&twice, &task).unwrap_err(), &["twice"]);
         assert_eq!(method(name, Value::Null).outline(&one, &task).parameters, None);
     }
+    for name in ["concat", "late"] {
+        let refused = |encoder: Value| {
+            let error = FUSIONS.build(name, &json!({"encoders": {"image": encoder}})).err().unwrap();
+            assert_eq!(error.exit_code(), 2);
+            error
+        };
+        says(
+            refused(json!({"cnn": {"chanels": [4]}})),
+            &[name, "encoders.image: cnn", "\"chanels\"", "kernel", "did you mean \"channels\""],
+        );
+        says(refused(json!({"cn": {}})), &["encoders.image", "\"cn\"", "did you mean \"cnn\""]);
+        says(refused(json!({"cnn": {"kernel": "three"}})), &["encoders.image: cnn", "three"]);
+        says(refused(json!({"cnn": {}, "mlp": {}})), &["encoders.image", "one encoder"]);
+        says(refused(json!("cnn")), &["encoders.image", "one encoder"]);
+        assert!(FUSIONS.build(name, &json!({"encoders": {"image": {"cnn": {"kernel": 5}}}})).is_ok());
+    }
     says(FUSIONS.build("concat", &json!({"hidden": 0})).err().unwrap(), &["concat", "hidden"]);
     says(NETWORKS.build("mlp", &json!({"rate": -1.0})).err().unwrap(), &["mlp", "rate"]);
     says(NETWORKS.build("cnnn", &Value::Null).err().unwrap(), &["did you mean \"cnn\""]);
