@@ -68,9 +68,13 @@ impl PathColumn {
             .map(|(file, row)| {
                 open_one(root, file, kind, corrupt).map_err(|e| {
                     let said = match &e {
-                        Error::Read { source, .. } => {
-                            Error::data(format!("the file cannot be read ({source})")).at(file)
-                        }
+                        Error::Read { source, .. } => Error::data(format!(
+                            "the file cannot be read ({source})"
+                        ))
+                        .at(file)
+                        .remedy(
+                            "check the path; data: {corrupt: absent} leaves such files out and counts them",
+                        ),
                         _ => e,
                     };
                     said.at(format!("{} (column \"{name}\")", places.of(*row)))

@@ -246,6 +246,19 @@ mod tests {
     }
 
     #[test]
+    fn a_text_among_many_numbers_is_told() {
+        let spec = ColumnSpec::default();
+        let mut cells = vec!["1"; 10];
+        cells[4] = "l";
+        let (c, places) = column(&cells);
+        let said = stray_text(&c, Missing::of(&spec), &places).unwrap();
+        assert!(said.contains("9 cells are numbers and 1 are not, first t.csv:6: \"l\""), "{said}");
+        cells[5] = "o";
+        let (c, places) = column(&cells);
+        assert_eq!(stray_text(&c, Missing::of(&spec), &places), None);
+    }
+
+    #[test]
     fn infinite_numbers_and_texts_are_errors_with_their_place() {
         let spec = ColumnSpec::default();
         for (cell, says) in

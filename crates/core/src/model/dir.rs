@@ -336,6 +336,25 @@ mod tests {
     }
 
     #[test]
+    fn the_same_contents_are_left_alone_and_damaged_ones_are_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("m");
+        let (parts, record) = sample();
+        save_parts(&dir, &parts, &record).unwrap();
+        let written = || fs::metadata(dir.join("config.json")).unwrap().modified().unwrap();
+        let before = written();
+        save_parts(&dir, &parts, &record).unwrap();
+        assert_eq!(written(), before);
+        fs::write(dir.join("README.md"), "changed").unwrap();
+        save_parts(&dir, &parts, &record).unwrap();
+        assert_eq!(load_parts(&dir).unwrap().1.card, record.card);
+        let other = Record { card: "# other\n".into(), ..record };
+        save_parts(&dir, &parts, &other).unwrap();
+        assert_eq!(load_parts(&dir).unwrap().1, other);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn newer_formats_and_hostile_names_are_refused() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("m");
