@@ -104,8 +104,7 @@ impl Session<'_> {
                 "what \"{name}\" was fitted on is not known: its scores may be too good (seen: none says otherwise)"
             )
         });
-        let position: BTreeMap<u64, usize> =
-            all.ids().iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        let position: BTreeMap<u64, usize> = all.ids().iter().enumerate().map(|(i, id)| (*id, i)).collect();
         let ids = self.source().ids();
         let pick = |rows: &[usize], what: &str| -> Result<Predictions> {
             let places: Option<Vec<usize>> = rows.iter().map(|r| position.get(&ids[*r]).copied()).collect();
@@ -188,7 +187,6 @@ impl Session<'_> {
         Ok(())
     }
 }
-
 
 fn described(task: &Task) -> String {
     match task.classes() {

@@ -34,6 +34,7 @@ pub(crate) fn check(session: &Session<'_>) -> Result<()> {
     }
     let choose = metrics::get(&session.recipe.judge.choose)?;
     let reported = reported(session, choose)?;
+    settings(session, "check").validate().map_err(|e| e.at("judge"))?;
     let defined = |metric: &dyn Metric, rows: &[usize], what: &str| -> Result<()> {
         let said = session.constant(rows)?.matrix();
         let truth = session.truth(rows);
@@ -305,10 +306,7 @@ fn verdict(
         ));
     }
     if drafts[exported].model.is_none() {
-        notes.push(format!(
-            "no model is exported: \"{}\" is a table of predictions",
-            name(exported)
-        ));
+        notes.push(format!("no model is exported: \"{}\" is a table of predictions", name(exported)));
     }
     if let Some(c) = composition.filter(|c| drafts[*c].model.is_none()) {
         notes.push(format!(

@@ -91,7 +91,8 @@ pub fn recipe(honest: &str, members: &str, synthesis: &str) -> String {
 }
 
 /// Two members, each of which knows a half, and one that knows nothing.
-pub const HALVES: &str = "knows_a: {fit: logistic, on: [a]}, knows_b: {fit: logistic, on: [b]}, noise: {fit: logistic, on: [c]}";
+pub const HALVES: &str =
+    "knows_a: {fit: logistic, on: [a]}, knows_b: {fit: logistic, on: [b]}, noise: {fit: logistic, on: [c]}";
 
 /// Notes which steps were done.
 #[derive(Default)]

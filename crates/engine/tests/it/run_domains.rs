@@ -27,8 +27,14 @@ fn an_adapted_member_is_judged_and_not_chosen() {
     let done = place.run(&recipe("{domain: there}", ""));
     let moved = candidate(&done, "moved");
     assert_eq!(moved.honest, None);
-    assert_eq!((done.outcome.verdict.exported.as_str(), done.outcome.verdict.best_composition.clone()), ("plain", None));
-    assert!(has_note(&done, "transductive: it saw the inputs (not the labels) of 200 of the 200 judged rows"));
+    assert_eq!(
+        (done.outcome.verdict.exported.as_str(), done.outcome.verdict.best_composition.clone()),
+        ("plain", None)
+    );
+    assert!(has_note(
+        &done,
+        "transductive: it saw the inputs (not the labels) of 200 of the 200 judged rows"
+    ));
     assert!(has_note(&done, "it is judged, not chosen"));
     let accuracy = |name: &str| candidate(&done, name).scores[1].value;
     assert!(accuracy("moved") > accuracy("plain") + 0.1, "{} {}", accuracy("moved"), accuracy("plain"));
@@ -79,7 +85,13 @@ fn rows_about_which_nothing_is_said_are_scored_by_the_class_shares() {
             (_, true) => "warm red",
             (_, false) => "cold blue",
         };
-        let _ = writeln!(text, "{r},{note},{:.3},{},{}", normal(2, r, 1), part(r), if yes { "yes" } else { "no" });
+        let _ = writeln!(
+            text,
+            "{r},{note},{:.3},{},{}",
+            normal(2, r, 1),
+            part(r),
+            if yes { "yes" } else { "no" }
+        );
     }
     place.write("rows.csv", text);
     let done = place.run(
@@ -104,7 +116,11 @@ fn rows_about_which_nothing_is_said_are_scored_by_the_class_shares() {
         let p = if p.is_nan() { share } else { f64::from(*p) };
         loss -= if r % 3 == 0 { p.ln() } else { (1.0 - p).ln() };
     }
-    assert!((loss / judged.len() as f64 - words.scores[0].value).abs() < 1e-4, "{loss} {:?}", words.scores[0]);
+    assert!(
+        (loss / judged.len() as f64 - words.scores[0].value).abs() < 1e-4,
+        "{loss} {:?}",
+        words.scores[0]
+    );
     // With one modality only: rows that can be predicted are counted.
     let subsets = &candidate(&done, "vote").subsets;
     let notes = subsets.iter().find(|s| s.on == ["note"]).unwrap();
@@ -118,7 +134,8 @@ fn intervals_resample_groups() {
     let mut text = "id,a,person,part,label\n".to_owned();
     for r in 0..800 {
         let x = row(8, r / 8);
-        let _ = writeln!(text, "{r},{:.4},p{},{},{}", x.a, r / 8, part(r / 8), if x.yes { "yes" } else { "no" });
+        let _ =
+            writeln!(text, "{r},{:.4},p{},{},{}", x.a, r / 8, part(r / 8), if x.yes { "yes" } else { "no" });
     }
     place.write("rows.csv", text);
     let width = |role: &str| {

@@ -21,9 +21,20 @@ fn a_run_leaves_every_file_and_a_model_that_says_what_was_reported() {
     let done = place.run(&text());
     let left = files(&done.dir);
     for name in [
-        "recipe.resolved.yaml", "env.json", "cost.json", "metrics.jsonl", "steps.json", "outcome.json",
-        "predictions.parquet", "report.html", "model/config.json", "model/model.safetensors", "model/README.md",
-        "model/metrics.json", "model/provenance.json", "model/manifest.json",
+        "recipe.resolved.yaml",
+        "env.json",
+        "cost.json",
+        "metrics.jsonl",
+        "steps.json",
+        "outcome.json",
+        "predictions.parquet",
+        "report.html",
+        "model/config.json",
+        "model/model.safetensors",
+        "model/README.md",
+        "model/metrics.json",
+        "model/provenance.json",
+        "model/manifest.json",
     ] {
         assert!(left.get(name).is_some_and(|b| !b.is_empty()), "{name} of {:?}", left.keys());
     }
@@ -180,7 +191,9 @@ fn nested_folds_are_refused_with_what_to_use_instead() {
 fn impossible_metrics_are_found_before_any_work() {
     let place = Place::new();
     let text = "id,a,part,label\n".to_owned()
-        + &(0..90).map(|r| format!("{r},{},{},{}\n", r % 5, crate::place::part(r), ["x", "y", "z"][r % 3])).collect::<String>();
+        + &(0..90)
+            .map(|r| format!("{r},{},{},{}\n", r % 5, crate::place::part(r), ["x", "y", "z"][r % 3]))
+            .collect::<String>();
     place.write("rows.csv", text);
     let recipe = "version: 1\nname: m\ntask: classify\n\
          data: {table: rows.csv, only: true, columns: {id: {role: id}, a: {}, label: {role: target}}}\n\
@@ -188,6 +201,10 @@ fn impossible_metrics_are_found_before_any_work() {
          judge: {choose: log_loss, report: [ks]}\n";
     let (code, error) = place.refused(recipe);
     assert!(code == 2 && error.contains("ks"), "{error}");
+    assert_eq!(place.steps(), 0);
+    let few = recipe.replace("report: [ks]", "report: [accuracy], resamples: 20");
+    let (code, error) = place.refused(&few);
+    assert!(code == 2 && error.contains("judge") && error.contains("resamples"), "{error}");
     assert_eq!(place.steps(), 0);
     let alone = "version: 1\nname: m\ntask: classify\n\
          data: {table: rows.csv, only: true, columns: {id: {role: id}, a: {}, v: {type: vector, columns: [a]}, label: {role: target}}}\n\

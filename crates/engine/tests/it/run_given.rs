@@ -51,7 +51,11 @@ fn a_loaded_model_is_a_member_where_its_rows_are_not() {
         assert_eq!(rows.len(), 200 + if honest == "validation" { 280 } else { 200 });
     }
     // A network may start from a model only if it is a network.
-    let (_, error) = place.refused(&recipe("validation", "theirs: {load: old}, mine: {fit: mlp, from: theirs, on: [a]}", ""));
+    let (_, error) = place.refused(&recipe(
+        "validation",
+        "theirs: {load: old}, mine: {fit: mlp, from: theirs, on: [a]}",
+        "",
+    ));
     assert!(error.contains("network"), "{error}");
 }
 
@@ -77,9 +81,13 @@ fn what_is_not_known_of_a_loaded_model_is_said() {
     let notes = &done.outcome.verdict.notes;
     assert_eq!(notes.iter().filter(|n| n.contains(unknown)).count(), 1, "{notes:?}");
     // A composition with it does not claim to know all of its rows.
-    place.write("rows.csv", csv(1, 1000, 400));
-    let text = recipe("validation", "theirs: {load: old, seen: none}, mine: {fit: logistic, on: [a]}, mine_b: {fit: logistic, on: [b]}", "vote: {fuse: soft_vote, of: [theirs, mine, mine_b]}")
-        .replace("c: {type: number}", "c: {type: number}, third: {type: number}");
+    place.write("rows.csv", csv(1, 1000, 1200));
+    let text = recipe(
+        "validation",
+        "theirs: {load: old, seen: none}, mine: {fit: logistic, on: [a]}, mine_b: {fit: logistic, on: [b]}",
+        "vote: {fuse: soft_vote, of: [theirs, mine, mine_b]}",
+    )
+    .replace("c: {type: number}", "c: {type: number}, third: {type: number}");
     let done = place.run(&text);
     assert_eq!(done.outcome.verdict.exported, "vote", "{}", done.outcome.verdict.sentence);
     assert!(!fitted_on(&done.dir.join("model")).1);
@@ -91,7 +99,16 @@ fn loaded_models_that_do_not_fit_are_refused() {
     fitted(&place, HALVES, "");
     let text = "id,a,b,c,third,part,fold,label,value\n".to_owned()
         + &(0..120)
-            .map(|r| format!("{r},{:.3},{:.3},{:.3},0,{},0,{},0\n", normal(9, r, 1), normal(9, r, 2), normal(9, r, 3), crate::place::part(r), ["no", "yes", "maybe"][r % 3]))
+            .map(|r| {
+                format!(
+                    "{r},{:.3},{:.3},{:.3},0,{},0,{},0\n",
+                    normal(9, r, 1),
+                    normal(9, r, 2),
+                    normal(9, r, 3),
+                    crate::place::part(r),
+                    ["no", "yes", "maybe"][r % 3]
+                )
+            })
             .collect::<String>();
     place.write("rows.csv", text);
     let load = recipe("validation", "theirs: {load: old}", "");
@@ -101,7 +118,10 @@ fn loaded_models_that_do_not_fit_are_refused() {
     // A regression.
     place.write("rows.csv", csv(1, 1000, 100));
     let (code, error) = place.refused(
-        &load.replace("classify", "regress").replace("label: {role", "value: {role").replace("log_loss, report: [accuracy]", "rmse"),
+        &load
+            .replace("classify", "regress")
+            .replace("label: {role", "value: {role")
+            .replace("log_loss, report: [accuracy]", "rmse"),
     );
     assert!(code == 3 && error.contains("values"), "{error}");
     // A column that it reads is not there.
@@ -165,7 +185,9 @@ fn tables_of_predictions_are_members_in_every_format() {
     place.write("p.npy", npy);
     for honest in ["validation", "{folds: 3}"] {
         let mut scores = Vec::new();
-        for theirs in [CSV, "theirs: {predictions: p.parquet, fold: fold}", "theirs: {predictions: p.npy, fold: fold}"] {
+        for theirs in
+            [CSV, "theirs: {predictions: p.parquet, fold: fold}", "theirs: {predictions: p.npy, fold: fold}"]
+        {
             let done = place.run(&with_theirs(honest, theirs));
             let verdict = &done.outcome.verdict;
             assert!(verdict.gain, "{}", verdict.sentence);
@@ -175,9 +197,13 @@ fn tables_of_predictions_are_members_in_every_format() {
             assert!(has_note(&done, "\"theirs\" was fitted on is not known"));
             assert_eq!(done.dir.join("model").exists(), verdict.exported == "mine");
             assert_eq!(has_note(&done, "no model is exported"), verdict.exported == "theirs");
-            scores.push((candidate(&done, "theirs").scores[0].value, candidate(&done, "both").scores[0].value));
+            scores
+                .push((candidate(&done, "theirs").scores[0].value, candidate(&done, "both").scores[0].value));
         }
-        assert!(scores.windows(2).all(|w| (w[0].0 - w[1].0).abs() < 1e-6 && (w[0].1 - w[1].1).abs() < 1e-6), "{scores:?}");
+        assert!(
+            scores.windows(2).all(|w| (w[0].0 - w[1].0).abs() < 1e-6 && (w[0].1 - w[1].1).abs() < 1e-6),
+            "{scores:?}"
+        );
     }
     let declared = place.run(&with_theirs("{folds: 3}", "theirs: {predictions: p.parquet, seen: none}"));
     assert!(!has_note(&declared, "is not known"));
@@ -219,7 +245,9 @@ fn tables_that_cannot_be_honest_are_refused() {
     place.write("p.npy", b"\x93NUMPY\x01\x00");
     refused(folds.replace("p.csv, fold: fold, columns: {\"no\": p_no}", "p.npy, fold: fold"), 3, &["p.npy"]);
     // Groups that lie in two of their folds.
-    let grouped = folds.replace("c: {type: number}", "c: {type: number}, third: {role: group}").replace("{column: part}", "{holdout: .3}");
+    let grouped = folds
+        .replace("c: {type: number}", "c: {type: number}, third: {role: group}")
+        .replace("{column: part}", "{holdout: .3}");
     let (_, error) = place.refused(&grouped.replace("{folds: 3}", "{folds: 2}"));
     assert!(error.contains("a group lies in two folds of the predictions"), "{error}");
 }

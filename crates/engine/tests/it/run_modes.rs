@@ -29,7 +29,10 @@ fn halves_gain_together_by_validation_and_by_folds() {
         assert_eq!(single.scores[0].against_best_single, None);
         // A composition of a composition is one like any other.
         let again = candidate(&done, "again");
-        assert_eq!((again.role, again.of.as_slice()), (Role::Fuse, &["vote".to_owned(), "knows_a".to_owned()][..]));
+        assert_eq!(
+            (again.role, again.of.as_slice()),
+            (Role::Fuse, &["vote".to_owned(), "knows_a".to_owned()][..])
+        );
         assert!(again.honest.unwrap() < candidate(&done, "noise").honest.unwrap());
         // What it needs is fitted once, however often it is used.
         let seconds = |name: &str| candidate(&done, name).cost.fit_seconds;
@@ -95,13 +98,15 @@ fn a_filter_holds_for_the_folds_too() {
     // Rows of the rarer class only: whoever learns from them alone says that class, everywhere.
     let place = Place::new();
     let text = "id,a,label\n".to_owned()
-        + &(0..200).map(|r| format!("{r},{},{}\n", r % 7, if r % 4 == 0 { "yes" } else { "no" })).collect::<String>();
+        + &(0..200)
+            .map(|r| format!("{r},{},{}\n", r % 7, if r % 4 == 0 { "yes" } else { "no" }))
+            .collect::<String>();
     place.write("rows.csv", text);
     let done = place.run(
         "version: 1\nname: f\ntask: classify\ndata: {table: rows.csv, columns: {id: {role: id}, label: {role: target}}}\n\
          split: {holdout: .2}\nhonest: {folds: 4}\n\
          members: {all: {fit: constant, on: [a]}, rare: {fit: constant, on: [a], rows: 'label == yes'}}\n\
-         judge: {choose: accuracy, resamples: 50}\n",
+         judge: {choose: accuracy, resamples: 100}\n",
     );
     assert!((candidate(&done, "all").honest.unwrap() - 0.75).abs() < 0.01);
     assert!((candidate(&done, "rare").honest.unwrap() - 0.25).abs() < 0.01);
@@ -144,7 +149,13 @@ fn a_bag_may_begin_with_a_row_about_which_nothing_is_said() {
     let text = "id,note,part,label\n".to_owned()
         + &(0..90)
             .map(|r| {
-                let note = if r < 6 { "" } else if r % 2 == 0 { "red fox" } else { "blue owl" };
+                let note = if r < 6 {
+                    ""
+                } else if r % 2 == 0 {
+                    "red fox"
+                } else {
+                    "blue owl"
+                };
                 format!("{r},{note},{},{}\n", crate::place::part(r), if r % 2 == 0 { "yes" } else { "no" })
             })
             .collect::<String>();
@@ -153,7 +164,7 @@ fn a_bag_may_begin_with_a_row_about_which_nothing_is_said() {
         "version: 1\nname: s\ntask: classify\n\
          data: {table: rows.csv, only: true, columns: {id: {role: id}, label: {role: target}, note: {type: text}}}\n\
          split: {column: part}\nhonest: {folds: 3}\nmembers: {words: {fit: logistic, on: [note], bag: true}}\n\
-         judge: {choose: log_loss, resamples: 50}\n",
+         judge: {choose: log_loss, resamples: 100}\n",
     );
     assert!(done.dir.join("model/members/fold1").is_dir());
 }
@@ -165,7 +176,12 @@ fn another_member_changes_nothing_for_those_that_are_there() {
     let twin = "one: {fit: mlp, on: [table], hidden: [4], epochs: 2}, two: {fit: mlp, on: [table], hidden: [4], epochs: 2}";
     let before = place.run(&recipe("validation", first, ""));
     let seen = Seen::default();
-    let after = place.request(&recipe("validation", twin, "vote: {fuse: soft_vote, of: [one, two]}"), "runs", false, &seen);
+    let after = place.request(
+        &recipe("validation", twin, "vote: {fuse: soft_vote, of: [one, two]}"),
+        "runs",
+        false,
+        &seen,
+    );
     let after = after.unwrap();
     let done = seen.done();
     assert!(done.iter().all(|n| !n.starts_with("one")), "{done:?}");

@@ -16,7 +16,8 @@ fn a_composition_with_noise_is_no_gain_and_not_exported() {
         assert!(verdict.difference.unwrap().low > 0.0);
         // By a metric of which more is better, the signs turn.
         let text = recipe(honest, members, "vote: {fuse: soft_vote, of: [knows, noise], weights: [1, 9]}");
-        let done = place.run(&text.replace("choose: log_loss, report: [accuracy]", "choose: auc, report: [log_loss]"));
+        let done = place
+            .run(&text.replace("choose: log_loss, report: [accuracy]", "choose: auc, report: [log_loss]"));
         let verdict = &done.outcome.verdict;
         assert!(!verdict.gain && verdict.exported == "knows", "{}", verdict.sentence);
         assert!(verdict.honest_difference.unwrap().value <= 0.0);
@@ -27,7 +28,8 @@ fn a_composition_with_noise_is_no_gain_and_not_exported() {
 fn a_gain_by_a_metric_of_which_more_is_better_is_exported() {
     let place = Place::new();
     let text = recipe("validation", HALVES, "vote: {fuse: soft_vote, of: [knows_a, knows_b]}");
-    let done = place.run(&text.replace("choose: log_loss, report: [accuracy]", "choose: auc, report: [log_loss]"));
+    let done =
+        place.run(&text.replace("choose: log_loss, report: [accuracy]", "choose: auc, report: [log_loss]"));
     let verdict = &done.outcome.verdict;
     assert!(verdict.gain && verdict.exported == "vote", "{}", verdict.sentence);
     assert!(verdict.honest_difference.unwrap().low > 0.0);
@@ -62,13 +64,13 @@ fn the_export_follows_the_honest_interval_only() {
             .collect()
     };
     let place = Place::new();
-    place.write("rows.csv", turn(crate::place::csv(1, 0, 400), "test"));
+    place.write("rows.csv", turn(crate::place::csv(1, 0, 1200), "test"));
     let done = place.run(&text);
     let verdict = &done.outcome.verdict;
     assert_eq!(verdict.exported, "vote");
     assert!(!verdict.gain && verdict.honest_difference.unwrap().high < 0.0, "{}", verdict.sentence);
     assert!(has_note(&done, "the judged rows do not confirm it"));
-    place.write("rows.csv", turn(crate::place::csv(1, 0, 400), "val"));
+    place.write("rows.csv", turn(crate::place::csv(1, 0, 1200), "val"));
     let done = place.run(&text);
     let verdict = &done.outcome.verdict;
     assert_ne!(verdict.exported, "vote");
@@ -80,7 +82,8 @@ fn the_export_follows_the_honest_interval_only() {
 #[test]
 fn judged_rows_change_nothing_but_scores() {
     for honest in ["validation", "{folds: 3}"] {
-        let members = format!("{HALVES}, deep: {{fit: mlp, on: [table], hidden: [6], epochs: 8, patience: 2}}");
+        let members =
+            format!("{HALVES}, deep: {{fit: mlp, on: [table], hidden: [6], epochs: 8, patience: 2}}");
         let synthesis = "vote: {fuse: soft_vote, of: [knows_a, knows_b]}, \
                          stacked: {fuse: stacking, of: [knows_a, knows_b, deep]}, \
                          experts: {fuse: gate, of: [knows_a, knows_b]}, \
@@ -106,7 +109,10 @@ fn judged_rows_change_nothing_but_scores() {
         let after = place.run(&text);
         assert_ne!(before.outcome.run, after.outcome.run);
         let (one, two) = (&before.outcome.verdict, &after.outcome.verdict);
-        assert_eq!((&one.exported, &one.best_single, &one.best_composition), (&two.exported, &two.best_single, &two.best_composition));
+        assert_eq!(
+            (&one.exported, &one.best_single, &one.best_composition),
+            (&two.exported, &two.best_single, &two.best_composition)
+        );
         assert_eq!(one.honest_difference, two.honest_difference);
         for c in &before.outcome.candidates {
             assert_eq!(c.honest, candidate(&after, &c.name).honest, "{}", c.name);
