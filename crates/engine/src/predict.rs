@@ -158,9 +158,12 @@ pub fn evaluate(opened: &Opened, wanted: &[String], stop: &Stop) -> Result<(Vec<
     };
     let group: Option<Vec<u64>> =
         opened.data.roles.group.as_ref().map(|(g, _)| rows.iter().map(|r| g[*r]).collect());
+    let weight: Option<Vec<f32>> =
+        opened.data.roles.weight.as_ref().map(|w| rows.iter().map(|r| w[*r]).collect());
     let settings = BootstrapSettings { resamples: 2000, level: 0.95, seed: Seed::new(0).child("evaluate") };
+    let models = [("model", &predictions)];
     let scores =
-        metrics::judge(&chosen, &truth, &[("model", &predictions)], None, group.as_deref(), None, &settings)?;
+        metrics::judge(&chosen, &truth, &models, None, group.as_deref(), weight.as_deref(), &settings)?;
     let scores = scores.first().map(|m| m.scores.as_slice()).unwrap_or_default();
     let out = scores
         .iter()

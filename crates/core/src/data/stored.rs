@@ -92,6 +92,10 @@ impl Source for Stored {
         &self.ids
     }
 
+    fn unavailable(&self, column: &str) -> Option<usize> {
+        self.columns.get(column).map(Held::unavailable)
+    }
+
     fn read(&self, rows: &[usize], columns: &[&str]) -> Result<Batch> {
         let mut ids = Vec::with_capacity(rows.len());
         for row in rows {

@@ -21,14 +21,19 @@ impl Composition {
     /// Composes models, in the order in which the fuser was fitted.
     ///
     /// # Errors
-    /// [`Error::Model`] if there are no members, tasks differ, or two members read one column as different kinds.
+    /// [`Error::Model`] if there are no members, two have one name, tasks differ, or two members read one column as
+    /// different kinds.
     pub fn new(members: Vec<(String, Arc<dyn Model>)>, fused: Box<dyn Fused>) -> Result<Self> {
         let Some((_, first)) = members.first() else {
             return Err(Error::model("a composition needs at least one member"));
         };
         let task = first.task().clone();
         let mut schema = Schema::default();
-        for (name, member) in &members {
+        for (position, (name, member)) in members.iter().enumerate() {
+            if members.iter().take(position).any(|(n, _)| n == name) {
+                return Err(Error::model(format!("two members of the composition are called \"{name}\""))
+                    .expected("a name of its own for each member"));
+            }
             if *member.task() != task {
                 return Err(Error::model("members predict different things")
                     .at(format!("member \"{name}\""))
@@ -36,9 +41,16 @@ impl Composition {
                     .got(format!("{:?}", member.task())));
             }
             for field in &member.schema().fields {
-                match schema.fields.iter().find(|f| f.name == field.name) {
+                match schema.fields.iter_mut().find(|f| f.name == field.name) {
                     None => schema.fields.push(field.clone()),
-                    Some(known) if known.kind == field.kind => {}
+                    Some(known) if known.kind == field.kind => {
+                        // Levels go by name: what one member knows, another need not.
+                        for level in &field.levels {
+                            if !known.levels.contains(level) {
+                                known.levels.push(level.clone());
+                            }
+                        }
+                    }
                     Some(known) => {
                         return Err(Error::model(format!(
                             "members read the column \"{}\" differently",

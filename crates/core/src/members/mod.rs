@@ -21,3 +21,6 @@ pub const LOADERS: &[(&str, Load<dyn Model>)] = &[
     (tabular::KIND, tabular::load),
     (transferred::KIND, transferred::load),
 ];
+
+#[cfg(test)]
+mod tests;

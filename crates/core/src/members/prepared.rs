@@ -19,6 +19,26 @@ pub(super) struct PreparedColumn {
     pub(super) output: Field,
 }
 
+impl PreparedColumn {
+    /// A name for each of its `width` numbers: those of the last step that gives names, as long as the steps after it
+    /// keep the width (a step without names keeps those of the step before); else the column's own.
+    fn names(&self, width: usize) -> Vec<String> {
+        for step in self.steps.iter().rev() {
+            if step.output().shape.iter().product::<usize>() != width {
+                break;
+            }
+            let given = step.names();
+            if given.len() == width && width > 0 {
+                return given;
+            }
+        }
+        match width {
+            1 => vec![self.input.name.clone()],
+            _ => (0..width).map(|i| format!("{}[{i}]", self.input.name)).collect(),
+        }
+    }
+}
+
 /// The fitted preprocessing of a member. Numbers and categories form one modality, `table`; every other column is a
 /// modality of its own.
 pub struct Prepared {
@@ -86,6 +106,12 @@ impl Prepared {
             let Column::Vector(vectors) = current else {
                 return Err(Error::internal(format!("{} does not end in a vector", place())));
             };
+            if vectors.shape != column.output.shape {
+                return Err(Error::data("the column has another shape than the model was fitted on")
+                    .at(place())
+                    .expected(format!("{:?}", column.output.shape))
+                    .got(format!("{:?}", vectors.shape)));
+            }
             if column.input.kind.is_tabular() {
                 table.push(vectors);
             } else {
@@ -141,14 +167,7 @@ impl Prepared {
             });
             for column in columns {
                 let width: usize = column.output.shape.iter().product();
-                let given = column.steps.last().map(|s| s.names()).unwrap_or_default();
-                if given.len() == width {
-                    names.extend(given);
-                } else if width == 1 {
-                    names.push(column.input.name.clone());
-                } else {
-                    names.extend((0..width).map(|i| format!("{}[{i}]", column.input.name)));
-                }
+                names.extend(column.names(width));
             }
             if self.fields.len() > 1 {
                 names.push(format!("{} present", field.name));

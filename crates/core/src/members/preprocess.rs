@@ -62,8 +62,20 @@ impl Preprocess {
                 Error::argument("a member needs at least one column").remedy("name columns in on: [...]")
             );
         }
+        let other = columns.iter().find(|(f, _)| f.name == TABLE && !f.kind.is_tabular());
+        if let (Some((field, _)), true) = (other, columns.iter().any(|(f, _)| f.kind.is_tabular())) {
+            return Err(Error::argument(format!(
+                "a column named \"{TABLE}\" that holds no numbers or categories stands beside columns that do"
+            ))
+            .got(field.kind.name())
+            .remedy("give the column another name: {other: {from: table, ...}}"));
+        }
         let preprocess = Self { columns, described };
-        preprocess.outputs()?;
+        for ((field, _), output) in preprocess.columns.iter().zip(preprocess.outputs()?) {
+            if output.kind != Kind::Vector {
+                return Err(no_vector(&field.name, output.kind));
+            }
+        }
         Ok(preprocess)
     }
 
@@ -142,17 +154,18 @@ impl Preprocess {
                 fitted.push(one);
             }
             if current.kind != Kind::Vector {
-                return Err(Error::argument(format!(
-                    "the features of \"{}\" do not end in a vector",
-                    field.name
-                ))
-                .got(current.kind.name())
-                .remedy("add a step that gives numbers (tensor, log_mel, one_hot, standardize, tfidf)"));
+                return Err(no_vector(&field.name, current.kind));
             }
             prepared.push(PreparedColumn { input: field.clone(), steps: fitted, output: current });
         }
         Ok(Prepared::new(prepared))
     }
+}
+
+fn no_vector(column: &str, kind: Kind) -> Error {
+    Error::argument(format!("the features of \"{column}\" do not end in a vector"))
+        .got(kind.name())
+        .remedy("add a step that gives numbers (tensor, log_mel, one_hot, standardize, tfidf)")
 }
 
 /// The fields that `on` names; `table` stands for all numbers and categories.

@@ -22,6 +22,11 @@ pub trait Source: Send + Sync {
     fn rows(&self) -> usize {
         self.ids().len()
     }
+
+    /// How many rows hold nothing in a column, where that is known without reading them.
+    fn unavailable(&self, _column: &str) -> Option<usize> {
+        None
+    }
 }
 
 /// Rows held in memory.

@@ -1,7 +1,10 @@
 //! Members and compositions while a run is under way.
 
+use std::collections::BTreeMap;
+
 use consilience_core::model::{LogRow, Predictions};
 
+use super::provenance::Learned;
 use super::session::Shared;
 use crate::outcome::{Cost, Role};
 
@@ -27,8 +30,33 @@ pub(crate) struct Draft {
     /// The models of the folds, where they are kept.
     pub folds: Vec<Made>,
     pub cost: Cost,
+    /// The seconds of every fit that it needs, by name, each once.
+    pub fits: BTreeMap<String, f64>,
+    /// The rows from which it has learned.
+    pub learned: Learned,
+    /// What it is made by or read from, for the name of the run; empty for compositions.
+    pub made_by: String,
     pub curve: Vec<LogRow>,
     pub weights: Option<Vec<(String, f64)>>,
     /// What a reader must know.
     pub notes: Vec<String>,
+}
+
+/// The notes of several drafts, each once.
+pub(crate) fn notes_of(of: &[&Draft]) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for note in of.iter().flat_map(|d| &d.notes) {
+        if !out.contains(note) {
+            out.push(note.clone());
+        }
+    }
+    out
+}
+
+/// The fits of several drafts and one more, each once.
+pub(crate) fn fits_of(of: &[&Draft], own: (&str, f64)) -> BTreeMap<String, f64> {
+    let mut fits: BTreeMap<String, f64> =
+        of.iter().flat_map(|d| &d.fits).map(|(n, s)| (n.clone(), *s)).collect();
+    fits.insert(own.0.to_owned(), own.1);
+    fits
 }

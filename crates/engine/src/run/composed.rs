@@ -7,14 +7,16 @@ use consilience_core::files::Hasher;
 use consilience_core::fuse;
 use consilience_core::members::{Composition, Preprocess, transfer};
 use consilience_core::model::{
-    Batch, Fused, Inputs, Labelled, ModelDir, Origin, Parts, Predictions, Record, Schema, Source, Unlabelled,
+    Batch, Fused, Inputs, Labelled, Origin, Parts, Predictions, Record, Schema, Source, Unlabelled,
     load_parts, save_parts,
 };
 use consilience_core::{Error, Result};
 use serde_json::{Value, json};
 
-use super::candidate::{Draft, Made};
+use super::candidate::{Draft, Made, fits_of, notes_of};
 use super::fitted::{keep_model, need_model};
+use super::given::digest;
+use super::provenance::Learned;
 use super::session::{Session, in_order};
 use crate::catalog;
 use crate::codec::{read_predictions, write_predictions};
@@ -42,13 +44,6 @@ impl Source for Narrow<'_> {
     }
 }
 
-/// A hash of predictions: rows and numbers.
-fn digest(p: &Predictions) -> String {
-    let ids: Vec<u8> = p.ids().iter().flat_map(|i| i.to_le_bytes()).collect();
-    let numbers: Vec<u8> = p.matrix().iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
-    Hasher::new().part(ids).part(numbers).finish()
-}
-
 impl Session<'_> {
     /// Composes predictions.
     pub fn fuse_draft(&self, name: &str, call: &Call, of: &[&Draft]) -> Result<Draft> {
@@ -62,7 +57,7 @@ impl Session<'_> {
             })?;
             honest.push((draft.name.clone(), p));
         }
-        let digests: Vec<_> = honest.iter().map(|(n, p)| json!([n, digest(p)])).collect();
+        let digests: Vec<_> = honest.iter().map(|(_, p)| digest(p)).collect();
         let honest = self.honest_of(honest)?;
         let narrow = Narrow { inner: self.source(), schema: self.columns_of(of) };
         let inputs = fuser.wants_inputs().then_some(Inputs { source: &narrow, rows: &self.honest.rows });
@@ -85,8 +80,9 @@ impl Session<'_> {
         let judged = self.fuse_judged(fused.as_ref(), of)?;
         let own_micros = start.elapsed().as_secs_f64() * 1e6 / self.split.judge.len().max(1) as f64;
         let weights = fused.weights().map(|w| of.iter().map(|d| d.name.clone()).zip(w).collect());
+        let fits = fits_of(of, (name, step.seconds));
         let mut cost = Cost {
-            fit_seconds: step.seconds + of.iter().map(|d| d.cost.fit_seconds).sum::<f64>(),
+            fit_seconds: fits.values().sum(),
             predict_micros: of
                 .iter()
                 .map(|d| d.cost.predict_micros)
@@ -123,9 +119,12 @@ impl Session<'_> {
             model,
             folds: Vec::new(),
             cost,
+            fits,
+            learned: learned_of(of).and(&Learned::rows(&self.data, &self.honest.rows)),
+            made_by: String::new(),
             curve: Vec::new(),
             weights,
-            notes: of.iter().flat_map(|d| d.notes.clone()).collect(),
+            notes: notes_of(of),
         })
     }
 
@@ -178,8 +177,9 @@ impl Session<'_> {
         };
         let finals: Result<Vec<&Made>> = of.iter().map(|d| need_model(d, name)).collect();
         let (made, seconds, bytes) = merged(name, finals?)?;
+        let fits = fits_of(of, (name, seconds));
         let mut cost = Cost {
-            fit_seconds: seconds + of.iter().map(|d| d.cost.fit_seconds).sum::<f64>(),
+            fit_seconds: fits.values().sum(),
             bytes: Some(bytes),
             parameters: made.model.parameters(),
             ..Cost::default()
@@ -217,9 +217,12 @@ impl Session<'_> {
             model: Some(made),
             folds,
             cost,
+            fits,
+            learned: learned_of(of),
+            made_by: String::new(),
             curve: Vec::new(),
             weights: None,
-            notes: Vec::new(),
+            notes: notes_of(of),
         })
     }
 
@@ -233,6 +236,11 @@ impl Session<'_> {
         source: &[usize],
         target: &[usize],
     ) -> Result<Draft> {
+        if source.is_empty() {
+            return Err(Error::data("no row for fitting is of the source domain")
+                .at(name)
+                .remedy("check source: and split:"));
+        }
         let entry = consilience_core::adapt::REGISTRY.get(&call.name)?;
         let adapter = (entry.build)(&call.parameters)?;
         let learner_entry =
@@ -276,6 +284,14 @@ impl Session<'_> {
             "\"{name}\" was adapted without target labels, so nothing honest says whether to choose it; it is judged, \
              not chosen"
         )];
+        let inside: std::collections::BTreeSet<usize> = target.iter().copied().collect();
+        let outside = rows.difference(&inside).count();
+        if outside > 0 {
+            notes.push(format!(
+                "\"{name}\" takes all rows for the target domain's, and {outside} of the {} judged rows are not",
+                rows.len()
+            ));
+        }
         if seen > 0 {
             notes.push(format!(
                 "\"{name}\" is transductive: it saw the inputs (not the labels) of {seen} of the {} judged rows",
@@ -291,133 +307,21 @@ impl Session<'_> {
             judged,
             model: Some(made),
             folds: Vec::new(),
+            fits: fits_of(&[], (name, cost.fit_seconds)),
             cost,
+            learned: Learned::rows(&self.data, source).and(&Learned::rows(&self.data, target)),
+            made_by: String::new(),
             curve: Vec::new(),
             weights: None,
             notes,
         })
     }
+}
 
-    /// A member that was fitted elsewhere: honest for rows that it has not seen.
-    pub fn loaded_draft(&self, name: &str, path: &Path, seen: crate::recipe::Seen) -> Result<Draft> {
-        use crate::recipe::Seen;
-        let opened = ModelDir::open(path)?;
-        let provenance = opened.record.provenance.clone();
-        let model = opened.model(&self.loaders)?;
-        if *model.task() != self.task {
-            return Err(Error::model("the loaded member predicts something else than the target")
-                .at(name)
-                .expected(format!("{:?}", self.task))
-                .got(format!("{:?}", model.task()))
-                .remedy("its classes must be the same, by name and in the same order"));
-        }
-        let trained = super::provenance::digests(&provenance);
-        let needed: Vec<usize> = self.honest.rows.iter().chain(&self.split.judge).copied().collect();
-        let mut notes = Vec::new();
-        match &trained {
-            Some(digests) => {
-                let overlap = needed.iter().filter(|r| digests.binary_search(&self.data.digests[**r]).is_ok()).count();
-                if overlap > 0 {
-                    return Err(Error::model(format!(
-                        "the loaded member was fitted on {overlap} of the rows for choosing and judging"
-                    ))
-                    .at(format!("{name} ({})", path.display()))
-                    .expected("none")
-                    .remedy("split the data so that its fitting rows are for fitting, or fit it again"));
-                }
-            }
-            None if seen == Seen::None => {}
-            None => notes.push(format!(
-                "what \"{name}\" was fitted on is not known: its scores, and those of compositions with it, may be too good"
-            )),
-        }
-        let hash = Hasher::new().part("load").part(serde_json::to_vec(&provenance).unwrap_or_default());
-        let manifest = consilience_core::files::sha256_file(&path.join("manifest.json"))?;
-        let made = Made { model: Arc::from(model), hash: hash.part(manifest).finish() };
-        let label = format!("{name}, choosing");
-        let honest =
-            self.predict_step(&label, &made.hash, made.model.as_ref(), &self.honest.rows)?.predictions;
-        let mut cost =
-            Cost { bytes: Some(size_of_tree(path)), parameters: made.model.parameters(), ..Cost::default() };
-        let judged = self.judge_with(name, &made, &mut cost)?;
-        let folds = if self.honest.origin == Origin::OutOfFold {
-            vec![made.clone(); self.honest.count as usize]
-        } else {
-            Vec::new()
-        };
-        Ok(Draft {
-            name: name.to_owned(),
-            role: Role::Member,
-            method: "load".to_owned(),
-            of: made.model.schema().names().iter().map(|n| (*n).to_owned()).collect(),
-            honest: Some(honest),
-            judged,
-            weights: made.model.weights(),
-            model: Some(made),
-            folds,
-            cost,
-            curve: Vec::new(),
-            notes,
-        })
-    }
-
-    /// A member that is a table of predictions made elsewhere.
-    pub fn table_draft(
-        &self,
-        name: &str,
-        all: &Predictions,
-        folds: Option<&[u32]>,
-        note: Option<String>,
-    ) -> Result<Draft> {
-        let position: std::collections::BTreeMap<u64, usize> =
-            all.ids().iter().enumerate().map(|(i, id)| (*id, i)).collect();
-        let ids = self.source().ids();
-        let pick = |rows: &[usize], what: &str| -> Result<Predictions> {
-            let places: Option<Vec<usize>> = rows.iter().map(|r| position.get(&ids[*r]).copied()).collect();
-            match places {
-                Some(places) => Ok(all.take(&places)),
-                None => {
-                    let missing = rows.iter().filter(|r| !position.contains_key(&ids[**r]));
-                    let first = missing.clone().next().map_or(0, |r| ids[*r]);
-                    Err(Error::model(format!("the predictions lack {} of the {what} rows", missing.count()))
-                        .at(name)
-                        .expected(format!("a prediction for each of {} rows", rows.len()))
-                        .got(format!("none for row id {first}"))
-                        .remedy("add the rows that are missing, by id"))
-                }
-            }
-        };
-        if self.honest.origin == Origin::OutOfFold {
-            let Some(folds) = folds else {
-                return Err(Error::model("out-of-fold predictions need a column of folds")
-                    .at(name)
-                    .remedy("set fold:"));
-            };
-            let known: std::collections::BTreeSet<u32> =
-                self.honest.rows.iter().filter_map(|r| position.get(&ids[*r])).map(|i| folds[*i]).collect();
-            let highest = known.iter().max().map_or(0, |f| f + 1);
-            if let Some(gap) = (0..highest).find(|f| !known.contains(f)) {
-                return Err(Error::model(format!("fold {gap} is missing from the predictions"))
-                    .at(name)
-                    .expected(format!("folds 0 to {}", highest - 1))
-                    .remedy("give the out-of-fold predictions of every fold"));
-            }
-        }
-        Ok(Draft {
-            name: name.to_owned(),
-            role: Role::Member,
-            method: "predictions".to_owned(),
-            of: Vec::new(),
-            honest: Some(pick(&self.honest.rows, "honest")?),
-            judged: pick(&self.split.judge, "judged")?,
-            model: None,
-            folds: Vec::new(),
-            cost: Cost::default(),
-            curve: Vec::new(),
-            weights: None,
-            notes: note.into_iter().collect(),
-        })
-    }
+/// What several drafts have learned from, together.
+fn learned_of(of: &[&Draft]) -> Learned {
+    let nothing = Learned { digests: std::collections::BTreeSet::new(), complete: true };
+    of.iter().fold(nothing, |all, d| all.and(&d.learned))
 }
 
 fn keep(dir: &Path, parts: &Parts) -> Result<()> {

@@ -32,17 +32,20 @@ pub(crate) fn finish(
     let recipe = session.recipe;
     let yaml = resolved_yaml(recipe)?;
     let as_json = serde_json::to_value(recipe).map_err(|e| Error::internal(e.to_string()))?;
-    let hash = Hasher::new().part(canonical(&as_json)).part(&session.data.content).finish();
+    // The name says what was run: the recipe, the data, the versions of methods, and what members are read from.
+    let hash = Hasher::new().part(canonical(&as_json)).part(&session.data.content);
+    let hash = drafts.iter().fold(hash, |h, d| h.part(&d.made_by)).finish();
     let run = format!("{}-{}", recipe.name, hash.get(..8).unwrap_or(&hash));
     let dir = request.runs.join(&run);
     fs::create_dir_all(&dir).map_err(|e| Error::write(&dir, e))?;
     sweep_strays(&dir)?;
 
-    let Judged { verdict, mut candidates, confusion, reliability, exported } = judged;
+    let Judged { mut verdict, mut candidates, confusion, reliability, exported } = judged;
     for (candidate, draft) in candidates.iter_mut().zip(&drafts) {
         candidate.subsets = session.subsets(draft)?;
     }
-    let importances = session.importances(&drafts[exported])?;
+    let (importances, why_not) = session.importances(&drafts[exported])?;
+    verdict.notes.extend(why_not);
     let environment = environment(session);
     write_atomic(&dir.join("recipe.resolved.yaml"), yaml.as_bytes())?;
     write_json(&dir.join("env.json"), &environment)?;
@@ -57,7 +60,7 @@ pub(crate) fn finish(
         let record = Record {
             card: card(session, &run, &chosen.name, &verdict.sentence, &scores),
             metrics: json!({"judged_rows": session.split.judge.len(), "scores": scores}),
-            provenance: provenance(session, &chosen.name, &session.fitting_rows()),
+            provenance: provenance(session, &chosen.name, &chosen.learned),
         };
         save_parts(&dir.join("model"), &made.model.save()?, &record)?;
     }
@@ -95,13 +98,6 @@ pub(crate) fn finish(
     write_json(&dir.join("outcome.json"), &outcome)?;
     write_atomic(&dir.join("report.html"), crate::report::html(&outcome)?.as_bytes())?;
     Ok(Finished { outcome, dir })
-}
-
-impl Session<'_> {
-    /// The rows from which anything exported may have learned: those for fitting, and those that fusers saw.
-    fn fitting_rows(&self) -> Vec<usize> {
-        self.split.fit.iter().chain(&self.split.choose).copied().collect()
-    }
 }
 
 fn environment(session: &Session<'_>) -> BTreeMap<String, String> {

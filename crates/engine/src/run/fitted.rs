@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use consilience_core::data::RowFilter;
 use consilience_core::fuse;
 use consilience_core::members::Composition;
 use consilience_core::model::{
-    Context, Estimator, LogRow, ModelDir, Origin, Predictions, Record, save_parts,
+    Context, Estimator, Honest, LogRow, ModelDir, Origin, Predictions, Record, save_parts,
 };
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::candidate::{Draft, Made};
+use super::candidate::{Draft, Made, fits_of, notes_of};
+use super::provenance::Learned;
 use super::session::{Session, in_order};
 use crate::codec::{read_json, write_json};
 use crate::outcome::{Cost, Role};
-use crate::store::{Step, size_of_tree};
+use crate::store::{Step, canonical, size_of_tree};
 
 /// An estimator with everything that its results depend on.
 pub(crate) struct Build {
@@ -92,14 +92,15 @@ impl Session<'_> {
     pub fn fit_draft(&self, plan: &Plan<'_>, build: &Build, start: Option<&Draft>) -> Result<Draft> {
         let name = plan.name;
         build.estimator.check(self.source().schema(), &self.task).map_err(|e| e.at(name))?;
-        let fit = match plan.rows {
-            Some(text) => {
-                RowFilter::parse(text)?.keep(&self.data, &self.split.fit).map_err(|e| e.at(name))?
-            }
-            None => self.split.fit.clone(),
-        };
+        if plan.bag && self.honest.origin != Origin::OutOfFold {
+            return Err(Error::argument("bag keeps the models of the folds, and there are no folds")
+                .at(name)
+                .remedy("set honest: {folds: 5}, or remove bag"));
+        }
+        let fit = self.fitting_rows(name, plan.rows)?;
         let start_final = start.map(|s| need_model(s, name)).transpose()?;
         let mut cost = Cost::default();
+        let (mut seconds, mut fold_bytes) = (0.0, 0);
         let mut folds = Vec::new();
         let mut best = Vec::new();
         let mut honest = None;
@@ -118,7 +119,8 @@ impl Session<'_> {
                     ));
                 }
                 let (step, log) = self.fit_step(&label, build, &rest, from, None)?;
-                cost.fit_seconds += step.seconds;
+                seconds += step.seconds;
+                fold_bytes += size_of_tree(&step.path.join("model"));
                 best.extend(log.best_epoch);
                 let made = self.made(&step)?;
                 let places: Vec<usize> =
@@ -134,11 +136,11 @@ impl Session<'_> {
         let epochs = best.get(best.len() / 2).copied();
         let (made, curve, bytes) = if plan.bag && !folds.is_empty() {
             let made = self.bagged(name, &folds)?;
-            (made, Vec::new(), None)
+            (made, Vec::new(), fold_bytes)
         } else {
             let (step, log) = self.fit_step(name, build, &fit, start_final, epochs)?;
-            cost.fit_seconds += step.seconds;
-            (self.made(&step)?, log.log, Some(size_of_tree(&step.path.join("model"))))
+            seconds += step.seconds;
+            (self.made(&step)?, log.log, size_of_tree(&step.path.join("model")))
         };
         if honest.is_none() {
             let p = self.predict_step(
@@ -150,7 +152,10 @@ impl Session<'_> {
             honest = Some(p.predictions);
         }
         let judged = self.judge_with(name, &made, &mut cost)?;
-        cost.bytes = bytes;
+        let starts: Vec<&Draft> = start.into_iter().collect();
+        let fits = fits_of(&starts, (name, seconds));
+        cost.fit_seconds = fits.values().sum();
+        cost.bytes = Some(bytes);
         cost.parameters = made.model.parameters();
         Ok(Draft {
             name: name.to_owned(),
@@ -163,8 +168,11 @@ impl Session<'_> {
             model: Some(made),
             folds,
             cost,
+            fits,
+            learned: starts.iter().fold(Learned::rows(&self.data, &fit), |l, s| l.and(&s.learned)),
+            made_by: canonical(&build.key),
             curve,
-            notes: Vec::new(),
+            notes: notes_of(&starts),
         })
     }
 
@@ -182,13 +190,10 @@ impl Session<'_> {
         let members: Vec<_> =
             folds.iter().enumerate().map(|(i, m)| (format!("fold{}", i + 1), Arc::clone(&m.model))).collect();
         let rows = &self.honest.rows[..self.honest.rows.len().min(1)];
-        // A vote has nothing to fit; it needs the members' shape only.
-        let seen: Result<Vec<_>> = members
-            .iter()
-            .map(|(n, m)| Ok((n.clone(), self.predict(name, m.as_ref(), rows)?.0, self.honest.origin)))
-            .collect();
-        let honest =
-            consilience_core::model::Honest::new(seen?, self.truth(rows), vec![0; rows.len()], None, None)?;
+        // A vote has nothing to fit; it needs the number of members and the task only.
+        let said = self.constant(rows)?;
+        let seen = members.iter().map(|(n, _)| (n.clone(), said.clone(), self.honest.origin)).collect();
+        let honest = Honest::new(seen, self.truth(rows), vec![0; rows.len()], None, None)?;
         let fused = self.with_rows(name, self.seed.child("bag"), rows, |_, c| parts.fit(&honest, None, c))?;
         let hash = consilience_core::files::Hasher::new();
         let hash = folds.iter().fold(hash.part("bag"), |h, m| h.part(&m.hash)).finish();

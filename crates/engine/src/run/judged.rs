@@ -20,6 +20,32 @@ pub(crate) struct Judged {
     pub exported: usize,
 }
 
+/// Checks before any work that the metrics can be computed: on the rows for choosing the one that chooses, on the rows
+/// for judging all. Predictions that say the same of every row stand for the real ones.
+///
+/// # Errors
+/// [`Error::Argument`] for a metric that does not suit the task, or no single member to compare with; [`Error::Data`]
+/// where a metric is not defined on the rows.
+pub(crate) fn check(session: &Session<'_>) -> Result<()> {
+    if session.recipe.members.is_empty() {
+        return Err(Error::argument("there is no single member to compare compositions with")
+            .at("members")
+            .remedy("add a member, as in members: {a: {fit: logistic}}"));
+    }
+    let choose = metrics::get(&session.recipe.judge.choose)?;
+    let reported = reported(session, choose)?;
+    settings(session, "check").validate().map_err(|e| e.at("judge"))?;
+    let defined = |metric: &dyn Metric, rows: &[usize], what: &str| -> Result<()> {
+        let said = session.constant(rows)?.matrix();
+        let truth = session.truth(rows);
+        let weight = session.weights(rows);
+        let sample = metrics::Sample::new(&truth, said.view(), weight.as_deref());
+        metric.score(&sample).map(drop).map_err(|e| e.at(format!("the {what} rows")))
+    };
+    defined(choose, &session.honest.rows, "honest")?;
+    reported.iter().try_for_each(|metric| defined(*metric, &session.split.judge, "judged"))
+}
+
 /// Chooses on honest predictions, then judges.
 pub(crate) fn judge(session: &Session<'_>, drafts: &[Draft]) -> Result<Judged> {
     let choose = metrics::get(&session.recipe.judge.choose)?;
@@ -235,7 +261,15 @@ fn verdict(
                 d.high
             )
         }
-        _ => format!(
+        (Some(c), None) => format!(
+            "No verdict, since there are no intervals: {metric} of \"{}\" is {}, of the best single member \"{}\" {}, on \
+             {rows} judged rows.",
+            name(c),
+            short(judged[c]),
+            name(single),
+            short(judged[single])
+        ),
+        (None, _) => format!(
             "Nothing was composed that could be chosen: the best single member is \"{}\" with {metric} {} on {rows} judged rows.",
             name(single),
             short(judged[single])
@@ -251,8 +285,10 @@ fn verdict(
     }
     for candidate in candidates.iter().filter(|c| c.silent > 0) {
         notes.push(format!(
-            "\"{}\" said nothing about {} of the judged rows; there it is scored by the class shares of the fitting rows",
-            candidate.name, candidate.silent
+            "\"{}\" said nothing about {} of the judged rows; there it is scored by the {} of the fitting rows",
+            candidate.name,
+            candidate.silent,
+            if session.task.classes().is_some() { "class shares" } else { "mean" }
         ));
     }
     if let Some(c) = composition.filter(|c| exported != *c && gain && drafts[*c].model.is_some()) {
@@ -261,6 +297,16 @@ fn verdict(
             name(exported),
             name(c)
         ));
+    }
+    if composition == Some(exported) && !gain {
+        notes.push(format!(
+            "\"{}\" was exported because it gained on the honest predictions, which alone decide; the judged rows do not \
+             confirm it",
+            name(exported)
+        ));
+    }
+    if drafts[exported].model.is_none() {
+        notes.push(format!("no model is exported: \"{}\" is a table of predictions", name(exported)));
     }
     if let Some(c) = composition.filter(|c| drafts[*c].model.is_none()) {
         notes.push(format!(

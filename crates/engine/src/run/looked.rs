@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use consilience_core::Result;
 use consilience_core::explain::{Part, PermutationSettings, Rows, permutation_importance, subset_scores};
 use consilience_core::metrics::{self, Metric};
+use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -69,8 +69,17 @@ impl Session<'_> {
         Ok(read_json::<Kept<Vec<Subset>>>(&step.path.join("subsets.json"))?.kept)
     }
 
-    /// How much the exported model's modalities and columns matter.
-    pub fn importances(&self, draft: &Draft) -> Result<Vec<Importance>> {
+    /// How much the exported model's modalities and columns matter; nothing, with the reason, where that cannot be
+    /// measured on the judged rows.
+    pub fn importances(&self, draft: &Draft) -> Result<(Vec<Importance>, Option<String>)> {
+        match self.measured(draft) {
+            Ok(found) => Ok((found, None)),
+            Err(e @ Error::Data(_)) => Ok((Vec::new(), Some(format!("importances cannot be measured: {e}")))),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn measured(&self, draft: &Draft) -> Result<Vec<Importance>> {
         let Some(Made { model, hash }) = &draft.model else { return Ok(Vec::new()) };
         let stride = self.split.judge.len().div_ceil(IMPORTANCE_ROWS).max(1);
         let rows: Vec<usize> = self.split.judge.iter().copied().step_by(stride).collect();

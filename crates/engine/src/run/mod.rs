@@ -4,6 +4,7 @@ mod candidate;
 mod composed;
 mod export;
 mod fitted;
+mod given;
 mod judged;
 mod looked;
 mod provenance;
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use consilience_core::data::{Dataset, Split, open, split};
+use consilience_core::data::{Dataset, HonestSpec, RowFilter, Split, open, split};
 use consilience_core::files::confine;
 use consilience_core::members::Preprocess;
 use consilience_core::model::Stop;
@@ -74,11 +75,27 @@ pub struct Opened {
 /// Opens the data of a recipe and parts the rows.
 ///
 /// # Errors
-/// [`Error::Data`] for data that cannot be read or parted.
+/// [`Error::Data`] for data that cannot be read or parted; [`Error::Argument`] for a split that cannot be.
 pub fn open_data(recipe: &Recipe, root: &Path) -> Result<Opened> {
+    if let Some(folds) = recipe.split.folds {
+        return Err(Error::argument("nested folds, each judged in its turn, cannot be run yet")
+            .at("split: folds")
+            .expected("one part for judging")
+            .got(format!("folds: {folds}"))
+            .remedy(format!(
+                "use split: {{holdout: {:.2}}} with honest: {{folds: {folds}}}, and run it with several seeds",
+                1.0 / f64::from(folds.max(2))
+            )));
+    }
     let data = open(&recipe.data, root, Some(recipe.task), recipe.split.column.as_deref())?;
     let seed = Seed::new(recipe.seed);
-    let split = split(&recipe.split, &recipe.honest, &data, seed.child("split"))?;
+    let mut split = split(&recipe.split, &recipe.honest, &data, seed.child("split"))?;
+    if matches!(recipe.honest, HonestSpec::Folds { .. }) && !split.choose.is_empty() {
+        split.notes.push(format!(
+            "the {} rows for choosing are not used: honest predictions come from folds of the rows for fitting",
+            split.choose.len()
+        ));
+    }
     Ok(Opened { data, split })
 }
 
@@ -115,6 +132,7 @@ pub fn run(request: &Request<'_>) -> Result<Finished> {
         stop: request.stop,
         watch: request.watch,
     };
+    judged::check(&session)?;
     let drafts = drafts(&session)?;
     let judged = judged::judge(&session, &drafts)?;
     export::finish(&session, request, drafts, judged, start)
@@ -174,7 +192,7 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
             session.fit_draft(&plan, &build, None)?
         }
         Synthesis::Adapt { method, member, source, target } => {
-            let Some((_, Member::Fit { method: learner, on, features, .. })) =
+            let Some((_, Member::Fit { method: learner, on, features, rows, .. })) =
                 recipe.members.iter().find(|(n, _)| n == member)
             else {
                 return Err(Error::argument(format!("\"{member}\" is not a member that is fitted here"))
@@ -182,7 +200,7 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
                     .remedy("name a member with fit:"));
             };
             let (preprocess, key) = catalog::preprocess(&session.ground(), on, features, false)?;
-            let fit: BTreeSet<usize> = session.split.fit.iter().copied().collect();
+            let fit: BTreeSet<usize> = session.fitting_rows(name, rows.as_deref())?.into_iter().collect();
             let source: Vec<usize> =
                 session.rows_where(source)?.into_iter().filter(|r| fit.contains(r)).collect();
             let target = session.rows_where(target)?;
@@ -214,15 +232,22 @@ fn make_member(
         Member::Predictions { path, id, fold, columns, seen } => {
             let table = table::read(session, &session.find(path)?, id.as_deref(), fold.as_deref(), columns)
                 .map_err(|e| e.at(name))?;
-            let note = (*seen != crate::recipe::Seen::None).then(|| {
-                format!("what \"{name}\" was fitted on is not known: its scores may be too good (seen: none says otherwise)")
-            });
-            session.table_draft(name, &table.predictions, table.folds.as_deref(), note)
+            session.table_draft(name, &table.predictions, table.folds.as_deref(), *seen)
         }
     }
 }
 
 impl Session<'_> {
+    /// The rows for fitting that a member's filter keeps.
+    pub(crate) fn fitting_rows(&self, name: &str, filter: Option<&str>) -> Result<Vec<usize>> {
+        match filter {
+            Some(text) => RowFilter::parse(text)
+                .and_then(|f| f.keep(&self.data, &self.split.fit))
+                .map_err(|e| e.at(name)),
+            None => Ok(self.split.fit.clone()),
+        }
+    }
+
     /// A path of the recipe: in the data folder, else beside the recipe.
     fn find(&self, path: &str) -> Result<PathBuf> {
         confine(&self.root, path).or_else(|first| confine(&self.base, path).map_err(|_| first))

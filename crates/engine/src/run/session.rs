@@ -124,7 +124,8 @@ impl Session<'_> {
 
     /// What the results of every step depend on.
     pub fn data_key(&self) -> Value {
-        json!({"content": self.data.content, "task": self.task})
+        // The column of the split chooses among files where a column does not say `by`.
+        json!({"content": self.data.content, "task": self.task, "by": self.recipe.split.column})
     }
 
     /// A hash of the rows that a step uses.
@@ -200,18 +201,30 @@ impl Session<'_> {
         )
     }
 
-    /// The class shares, or the mean, of the rows for fitting: what is assumed where a member says nothing.
+    /// The class shares, or the mean, of the rows for fitting, by their weights: what is assumed where a member says nothing.
     pub fn prior(&self) -> Vec<f32> {
-        match self.truth(&self.split.fit) {
+        let fit = &self.split.fit;
+        let weight = self.weights(fit).unwrap_or_else(|| vec![1.0; fit.len()]);
+        let total: f64 = weight.iter().map(|w| f64::from(*w)).sum();
+        let sums = match self.truth(fit) {
             Target::Classes { classes, codes } => {
-                let mut counts = vec![0usize; classes.count()];
-                codes.iter().for_each(|c| counts[*c as usize] += 1);
-                counts.iter().map(|c| *c as f32 / codes.len().max(1) as f32).collect()
+                let mut sums = vec![0.0; classes.count()];
+                codes.iter().zip(&weight).for_each(|(c, w)| sums[*c as usize] += f64::from(*w));
+                sums
             }
             Target::Values(v) => {
-                vec![(v.iter().map(|x| f64::from(*x)).sum::<f64>() / v.len().max(1) as f64) as f32]
+                vec![v.iter().zip(&weight).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum::<f64>()]
             }
-        }
+        };
+        sums.iter().map(|s| (s / total.max(f64::MIN_POSITIVE)) as f32).collect()
+    }
+
+    /// Predictions that say the same of each of some rows: the prior.
+    pub fn constant(&self, rows: &[usize]) -> Result<Predictions> {
+        let prior = self.prior();
+        let m = Matrix::from_shape_fn((rows.len(), prior.len()), |(_, k)| prior[k]);
+        let ids = rows.iter().map(|r| self.source().ids()[*r]).collect();
+        Predictions::for_task(ids, &self.task, m, Mask::none(rows.len()))
     }
 
     /// The same predictions with silent rows filled by the prior, and how many there were.
@@ -301,20 +314,25 @@ pub(crate) fn in_order(parts: &[(Vec<usize>, Predictions)], rows: usize) -> Resu
 /// A shared model.
 pub(crate) type Shared = Arc<dyn Model>;
 
-/// The share of rows without each column, from 0 to 1.
+/// The share of rows without each column, from 0 to 1. No file is decoded for it where the source knows.
 ///
 /// # Errors
 /// As [`Source::read`].
 pub fn unavailable(source: &dyn Source) -> Result<BTreeMap<String, f64>> {
-    let names = source.schema().names();
-    let mut counts = vec![0usize; names.len()];
     let rows: Vec<usize> = (0..source.rows()).collect();
-    for block in rows.chunks(BLOCK) {
-        let batch = source.read(block, &names)?;
-        for (count, (_, column)) in counts.iter_mut().zip(batch.columns()) {
-            *count += column.unavailable().count();
-        }
+    let mut shares = BTreeMap::new();
+    for name in source.schema().names() {
+        let count = match source.unavailable(name) {
+            Some(known) => known,
+            None => {
+                let mut count = 0;
+                for block in rows.chunks(BLOCK) {
+                    count += source.read(block, &[name])?.column(name)?.unavailable().count();
+                }
+                count
+            }
+        };
+        shares.insert(name.to_owned(), count as f64 / rows.len().max(1) as f64);
     }
-    let share = |c: usize| c as f64 / rows.len().max(1) as f64;
-    Ok(names.iter().zip(counts).map(|(n, c)| ((*n).to_owned(), share(c))).collect())
+    Ok(shares)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use consilience_core::array::Matrix;
-use consilience_core::data::{DataSpec, open, read_npy};
+use consilience_core::data::{DataSpec, Role, open, read_npy};
 use consilience_core::model::{Mask, Predictions};
 use consilience_core::registry::nearest;
 use consilience_core::{Error, Result};
@@ -47,8 +47,18 @@ pub(crate) fn read(
             }
         })
     };
-    let ids = numbers::<u64>(column(id.unwrap_or("id"))?, path, id.unwrap_or("id"))?;
+    let id = id.unwrap_or("id");
+    let ids = match by_name(session) {
+        Some(known) => {
+            let names = column(id)?.iter().map(|c| known.get(c.trim()).copied());
+            // Other rows than the data's are passed over.
+            names.collect::<Vec<Option<u64>>>()
+        }
+        None => numbers::<u64>(column(id)?, path, id)?.into_iter().map(Some).collect(),
+    };
     unique(&ids, path)?;
+    let here: Vec<usize> = (0..ids.len()).filter(|r| ids.get(*r).is_some_and(Option::is_some)).collect();
+    let ids: Vec<u64> = ids.into_iter().map(|id| id.unwrap_or(0)).collect();
     let folds = fold.map(|f| numbers::<u32>(column(f)?, path, f)).transpose()?;
     let outputs: Vec<String> = match session.task.classes() {
         Some(classes) => {
@@ -86,7 +96,18 @@ pub(crate) fn read(
     let absent: Mask = empty.iter().map(|e| *e > 0).collect();
     let predictions =
         Predictions::for_task(ids, &session.task, m, absent).map_err(|e| e.at(path.display()))?;
-    Ok(Table { predictions, folds })
+    let folds = folds.map(|f| here.iter().filter_map(|r| f.get(*r)).copied().collect());
+    Ok(Table { predictions: predictions.take(&here), folds })
+}
+
+/// The ids of the data's rows by their text, where the data have a column of ids that are no numbers.
+fn by_name(session: &Session<'_>) -> Option<BTreeMap<String, u64>> {
+    let columns = &session.recipe.data.columns;
+    let (name, _) = columns.iter().find(|(_, c)| c.role == Some(Role::Id))?;
+    let cells = session.data.roles.cells.get(name)?;
+    let plain = cells.iter().all(|c| c.parse::<u64>().is_ok_and(|n| n.to_string() == **c));
+    let pairs = || cells.iter().map(|c| c.trim().to_owned()).zip(session.data.source.ids().iter().copied());
+    (!plain).then(|| pairs().collect())
 }
 
 /// `[rows, classes]`, or `[rows]`, in the order of the data's rows.
@@ -136,9 +157,10 @@ fn numbers<T: std::str::FromStr>(cells: &[String], path: &Path, column: &str) ->
         .collect()
 }
 
-fn unique(ids: &[u64], path: &Path) -> Result<()> {
+fn unique(ids: &[Option<u64>], path: &Path) -> Result<()> {
     let mut seen = BTreeMap::new();
     for (r, id) in ids.iter().enumerate() {
+        let Some(id) = id else { continue };
         if let Some(first) = seen.insert(*id, r) {
             return Err(Error::model(format!("the row id {id} stands twice"))
                 .at(format!("{}, rows {} and {}", path.display(), first + 1, r + 1))
