@@ -85,11 +85,11 @@ fn what_is_not_known_of_a_loaded_model_is_said() {
     let text = recipe(
         "validation",
         "theirs: {load: old, seen: none}, mine: {fit: logistic, on: [a]}, mine_b: {fit: logistic, on: [b]}",
-        "vote: {fuse: soft_vote, of: [theirs, mine, mine_b]}",
+        "sure: {fuse: stacking, of: [theirs, mine, mine_b]}",
     )
     .replace("c: {type: number}", "c: {type: number}, third: {type: number}");
     let done = place.run(&text);
-    assert_eq!(done.outcome.verdict.exported, "vote", "{}", done.outcome.verdict.sentence);
+    assert_eq!(done.outcome.verdict.exported, "sure", "{}", done.outcome.verdict.sentence);
     assert!(!fitted_on(&done.dir.join("model")).1);
 }
 
