@@ -148,7 +148,7 @@ fn an_image_that_is_none() {
     run_refused(&sandbox, &["no readable image", place, "a PNG or JPEG image", "help: it is damaged"]);
     // Half a picture, and a picture whose head claims more than any memory.
     sandbox.write("f/8.png", &PNG[..PNG.len() / 2]);
-    run_refused(&sandbox, &["no readable image", "at: f/8.png", "help: it is damaged"]);
+    run_refused(&sandbox, &["no readable image", ": f/8.png", "help: it is damaged"]);
     let mut huge = PNG.to_vec();
     huge[16..24].fill(0x7f);
     sandbox.write("f/8.png", huge);

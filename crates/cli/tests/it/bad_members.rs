@@ -29,7 +29,7 @@ fn a_loaded_member_must_have_the_same_classes_and_not_have_seen_the_judged_rows(
     let says = [
         "predicts something else than the target",
         "at: bayes",
-        "\"r\"",
+        "the classes p, q, r",
         "help: its classes must be the same",
     ];
     sandbox.csl(&["run", "r.yaml"]).fails(3, &says);

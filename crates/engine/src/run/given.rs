@@ -121,7 +121,7 @@ impl Session<'_> {
                 }
             }
         };
-        let honest = pick(&self.honest.rows, "honest")?;
+        let mut own_folds = None;
         if self.honest.origin == Origin::OutOfFold {
             match folds {
                 Some(folds) => {
@@ -132,7 +132,8 @@ impl Session<'_> {
                         .filter_map(|r| position.get(&ids[*r]))
                         .filter_map(|i| folds.get(*i).copied())
                         .collect();
-                    self.check_folds(&folds).map_err(|e| e.at(name))?;
+                    check_gaps(&folds).map_err(|e| e.at(name))?;
+                    own_folds = Some(folds);
                 }
                 None if unseen => {}
                 None => {
@@ -141,6 +142,10 @@ impl Session<'_> {
                         .remedy("set fold:, or seen: none if their maker has seen none of these rows"));
                 }
             }
+        }
+        let honest = pick(&self.honest.rows, "honest")?;
+        if let Some(folds) = own_folds {
+            self.check_groups(&folds).map_err(|e| e.at(name))?;
         }
         Ok(Draft {
             name: name.to_owned(),
@@ -161,21 +166,8 @@ impl Session<'_> {
         })
     }
 
-    /// Whether folds of the honest rows, made elsewhere, can be those of out-of-fold predictions.
-    fn check_folds(&self, folds: &[u32]) -> Result<()> {
-        let known: BTreeSet<u32> = folds.iter().copied().collect();
-        if known.len() < 2 {
-            return Err(Error::model("the predictions are all of one fold, so that none is out-of-fold")
-                .expected("at least 2 folds"));
-        }
-        // Counted from 0 or from 1.
-        let first = known.first().copied().unwrap_or(0).min(1);
-        let last = known.last().copied().unwrap_or(0);
-        if let Some(gap) = (first..=last).find(|f| !known.contains(f)) {
-            return Err(Error::model(format!("fold {gap} is missing from the predictions"))
-                .expected(format!("folds {first} to {last}"))
-                .remedy("give the out-of-fold predictions of every fold"));
-        }
+    /// Whether folds made elsewhere, one for each honest row, keep groups whole.
+    fn check_groups(&self, folds: &[u32]) -> Result<()> {
         let mut fold_of = BTreeMap::new();
         for (group, fold) in self.groups(&self.honest.rows).unwrap_or_default().iter().zip(folds) {
             if *fold_of.entry(*group).or_insert(*fold) != *fold {
@@ -193,4 +185,22 @@ fn described(task: &Task) -> String {
         Some(classes) => format!("the classes {}", classes.names().join(", ")),
         None => "values".to_owned(),
     }
+}
+
+/// Whether folds made elsewhere can be those of out-of-fold predictions: several, without a gap.
+fn check_gaps(folds: &[u32]) -> Result<()> {
+    let known: BTreeSet<u32> = folds.iter().copied().collect();
+    if known.len() < 2 {
+        return Err(Error::model("the predictions are all of one fold, so that none is out-of-fold")
+            .expected("at least 2 folds"));
+    }
+    // Counted from 0 or from 1.
+    let first = known.first().copied().unwrap_or(0).min(1);
+    let last = known.last().copied().unwrap_or(0);
+    if let Some(gap) = (first..=last).find(|f| !known.contains(f)) {
+        return Err(Error::model(format!("fold {gap} is missing from the predictions"))
+            .expected(format!("folds {first} to {last}"))
+            .remedy("give the out-of-fold predictions of every fold"));
+    }
+    Ok(())
 }
