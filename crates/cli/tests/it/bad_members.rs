@@ -132,7 +132,10 @@ fn tables_of_predictions_must_be_whole() {
     fails(&["no column \"q\"", "bayes", "p.csv", "one of fold, id, p, z"]);
     sandbox.table("p.csv", &predictions());
     sandbox.write("r.yaml", recipe.replace(", fold: fold", ""));
-    fails(&["need a column of folds", "at: bayes", "help: set fold:"]);
+    // Its maker has seen none of the rows, so that folds have no meaning.
+    sandbox.csl(&["run", "r.yaml"]).fine();
+    sandbox.write("r.yaml", recipe.replace(", fold: fold, seen: none", ", seen: unknown"));
+    sandbox.csl(&["run", "r.yaml"]).fails(2, &["fold"]);
     sandbox.write("r.yaml", &recipe);
     sandbox.csl(&["run", "r.yaml"]).fine();
     sandbox.nothing_half_written();

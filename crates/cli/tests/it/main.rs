@@ -1,6 +1,5 @@
 //! The program and the house, tested from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
 mod bad_members;
