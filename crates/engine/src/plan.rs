@@ -69,8 +69,10 @@ pub struct PlanMember {
 pub struct Plan {
     /// All rows.
     pub rows: usize,
-    /// Rows for fitting, choosing, judging.
+    /// Rows for fitting, choosing, judging; of a nested run those of its first outer fold.
     pub parts: [usize; 3],
+    /// How many outer folds are judged in their turn; 0 where the rows are parted once.
+    pub outer_folds: usize,
     /// Where honest predictions come from.
     pub honest: String,
     /// The columns.
@@ -104,10 +106,11 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
         return Err(Refused::Findings(Box::new(findings)));
     }
     let split = &opened.split;
+    let first = opened.outer.first().unwrap_or(split);
     let fits = match recipe.honest {
         HonestSpec::Validation(_) => 1,
         HonestSpec::Folds { folds } => folds + 1,
-    };
+    } * u32::try_from(opened.outer.len() + 1).unwrap_or(u32::MAX);
     let ground = Ground { recipe, root, schema };
     let mut members = Vec::new();
     let mut work = 0.0;
@@ -174,7 +177,8 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
     });
     Ok(Plan {
         rows: opened.data.source.rows(),
-        parts: [split.fit.len(), split.choose.len(), split.judge.len()],
+        parts: [first.fit.len(), first.choose.len(), first.judge.len()],
+        outer_folds: opened.outer.len(),
         honest: match recipe.honest {
             HonestSpec::Validation(_) => "the rows for choosing".to_owned(),
             HonestSpec::Folds { folds } => format!("{folds} folds of the rows for fitting"),
@@ -184,7 +188,7 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
         memory_mb: memory.div_ceil(1 << 20),
         disk_mb: disk.div_ceil(1 << 20),
         time: duration(work / NUMBERS_A_SECOND / threads),
-        notes: opened.data.notes.iter().chain(&split.notes).cloned().collect(),
+        notes: opened.data.notes.iter().chain(&first.notes).cloned().collect(),
     })
 }
 
