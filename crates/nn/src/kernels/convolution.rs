@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::backend::{self, Host, Operator, Tensor};
+use crate::backend::{self, Host, Operator, Saved, Tensor};
 
 /// Patches in a block, about: a few hundred columns keep a product in the second cache and off the thread pool.
 const COLUMNS: usize = 512;
@@ -20,7 +20,7 @@ const SHUT: u8 = 4;
 /// `[n, o, h / 2, w / 2]`. The convolution (a cross-correlation) has stride one and `k / 2` zeros on every side; an odd
 /// last row or column is left out of the blocks of 2 x 2. Of equal largest values the first takes the gradient.
 pub fn convolution_block(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
-    backend::operate(Arc::new(ConvolutionBlock), x, weight, bias)
+    backend::operate(Arc::new(ConvolutionBlock), [x.into(), weight.into(), bias.into()])
 }
 
 #[derive(Debug)]
@@ -127,7 +127,8 @@ impl Sizes {
 }
 
 impl Operator for ConvolutionBlock {
-    fn forward(&self, [x, weight, bias]: [&Host; 3], save: bool) -> (Host, Vec<u8>) {
+    fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
+        let [x, weight, bias] = inputs else { return Default::default() };
         let sizes = Sizes::new(x, weight);
         let (block, pooled) = (sizes.block(), sizes.pooled());
         let weight = weight.matrix(sizes.outputs, sizes.patch());
@@ -146,21 +147,24 @@ impl Operator for ConvolutionBlock {
                 let product = weight.product(&sizes.patches(x));
                 pool(sizes, product.numbers(), bias.numbers(), out, marks);
             });
-        (Host::new(out, [sizes.samples, sizes.outputs, sizes.height / 2, sizes.width / 2]), saved)
+        let out = Host::new(out, [sizes.samples, sizes.outputs, sizes.height / 2, sizes.width / 2]);
+        (out, Saved { hosts: Vec::new(), marks: saved })
     }
 
     fn backward(
         &self,
-        [x, weight, _]: [&Host; 3],
-        saved: &[u8],
+        inputs: &[Host],
+        saved: &Saved,
         gradient: &Host,
-        wanted: [bool; 3],
-    ) -> [Option<Host>; 3] {
+        wanted: &[bool],
+    ) -> Vec<Option<Host>> {
+        let ([x, weight, _], [dx_wanted, dw_wanted, db_wanted]) = (inputs, wanted) else { return Vec::new() };
+        let saved = &saved.marks;
         let sizes = Sizes::new(x, weight);
         let (block, each) = (sizes.block(), sizes.outputs * sizes.pooled());
         let flat = weight.matrix(sizes.outputs, sizes.patch());
-        let mut dx = vec![0.0f32; if wanted[0] { x.numbers().len() } else { 0 }];
-        let parts: Vec<&mut [f32]> = match wanted[0] {
+        let mut dx = vec![0.0f32; if *dx_wanted { x.numbers().len() } else { 0 }];
+        let parts: Vec<&mut [f32]> = match *dx_wanted {
             true => dx.chunks_mut(block * sizes.sample()).collect(),
             false => (0..sizes.samples.div_ceil(block)).map(|_| &mut [][..]).collect(),
         };
@@ -175,7 +179,7 @@ impl Operator for ConvolutionBlock {
                 let (dy, db) = unpool(sizes, gradient, marks);
                 let dy = Host::new(dy, [sizes.outputs, samples * sizes.plane()]);
                 let dw = dy.product(&sizes.patches(x).transposed());
-                if wanted[0] {
+                if *dx_wanted {
                     sizes.gather(flat.transposed().product(&dy).numbers(), dx);
                 }
                 (dw, db)
@@ -187,10 +191,10 @@ impl Operator for ConvolutionBlock {
             dw.iter_mut().zip(w.numbers()).for_each(|(a, b)| *a += b);
             db.iter_mut().zip(b).for_each(|(a, b)| *a += b);
         }
-        [
-            wanted[0].then(|| Host::new(dx, x.shape())),
-            wanted[1].then(|| Host::new(dw, weight.shape())),
-            wanted[2].then(|| Host::new(db, [sizes.outputs])),
+        vec![
+            dx_wanted.then(|| Host::new(dx, x.shape())),
+            dw_wanted.then(|| Host::new(dw, weight.shape())),
+            db_wanted.then(|| Host::new(db, [sizes.outputs])),
         ]
     }
 }
@@ -327,11 +331,11 @@ mod tests {
         for (n, c, h, w, o, k) in shapes {
             let (sizes, [x, weight, bias]) = case(n, c, h, w, o, k);
             let expected = plain(sizes, &wide(x.numbers()), &wide(weight.numbers()), &wide(bias.numbers()));
-            let (saving, marks) = ConvolutionBlock.forward([&x, &weight, &bias], true);
-            let (plain_pass, none) = ConvolutionBlock.forward([&x, &weight, &bias], false);
+            let (saving, marks) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], true);
+            let (plain_pass, none) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], false);
             assert_eq!(saving.shape(), [n, o, h / 2, w / 2]);
             assert_eq!(saving.numbers(), plain_pass.numbers());
-            assert_eq!((marks.len(), none.len()), (expected.len(), 0));
+            assert_eq!((marks.marks.len(), none.marks.len()), (expected.len(), 0));
             for (a, e) in saving.numbers().iter().zip(&expected) {
                 assert!((f64::from(*a) - e).abs() < 1e-5 * (1.0 + e.abs()), "{a} instead of {e}");
             }
@@ -342,10 +346,10 @@ mod tests {
     fn the_backward_pass_is_the_finite_difference() {
         for (n, c, h, w, o, k) in [(3, 2, 5, 7, 3, 3), (9, 1, 4, 4, 2, 5)] {
             let (sizes, [x, weight, bias]) = case(n, c, h, w, o, k);
-            let (out, marks) = ConvolutionBlock.forward([&x, &weight, &bias], true);
+            let (out, marks) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], true);
             let pull = numbers(out.numbers().len(), 4);
             let gradient = Host::new(pull.clone(), out.shape());
-            let got = ConvolutionBlock.backward([&x, &weight, &bias], &marks, &gradient, [true; 3]);
+            let got = ConvolutionBlock.backward(&[x.clone(), weight.clone(), bias.clone()], &marks, &gradient, &[true; 3]);
             let inputs = [wide(x.numbers()), wide(weight.numbers()), wide(bias.numbers())];
             // In f64 a step of 1e-6 leaves an error near 1e-9 unless it crosses a kink, of which there are few.
             let mut kinks = 0;
@@ -369,14 +373,14 @@ mod tests {
     #[test]
     fn only_wanted_gradients_are_made_and_what_is_not_a_number_stays() {
         let (_, [x, weight, bias]) = case(2, 1, 4, 4, 2, 3);
-        let (out, marks) = ConvolutionBlock.forward([&x, &weight, &bias], true);
-        let got = ConvolutionBlock.backward([&x, &weight, &bias], &marks, &out, [false, true, false]);
-        assert!(matches!(got, [None, Some(_), None]));
+        let (out, marks) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], true);
+        let got = ConvolutionBlock.backward(&[x.clone(), weight.clone(), bias.clone()], &marks, &out, &[false, true, false]);
+        assert!(matches!(got.as_slice(), [None, Some(_), None]));
         let mut bad = x.numbers().to_vec();
         bad[0] = f32::NAN;
         let bad = Host::new(bad, x.shape());
         for save in [true, false] {
-            let (out, _) = ConvolutionBlock.forward([&bad, &weight, &bias], save);
+            let (out, _) = ConvolutionBlock.forward(&[bad.clone(), weight.clone(), bias.clone()], save);
             assert!(out.numbers()[0].is_nan());
             assert!(out.numbers()[3].is_finite());
         }
