@@ -10,6 +10,7 @@ mod impute;
 mod log_mel;
 mod one_hot;
 mod ordinal;
+mod power;
 mod project;
 mod project_arrays;
 mod reading;
@@ -29,6 +30,7 @@ pub use impute::{Impute, Strategy};
 pub use log_mel::LogMel;
 pub use one_hot::OneHot;
 pub use ordinal::Ordinal;
+pub use power::Power;
 pub use project::Project;
 pub use scale::Scale;
 pub use standardize::{Per, Standardize};
@@ -46,6 +48,7 @@ const ENTRIES: &[Entry<dyn Feature>] = &[
     entry!(dyn Feature, Impute),
     entry!(dyn Feature, Standardize),
     entry!(dyn Feature, Scale),
+    entry!(dyn Feature, Power),
     entry!(dyn Feature, OneHot),
     entry!(dyn Feature, Ordinal),
     entry!(dyn Feature, Tensor),
@@ -61,6 +64,7 @@ pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[
     ("impute", impute::load),
     ("standardize", standardize::load),
     ("scale", scale::load),
+    ("power", power::load),
     ("one_hot", one_hot::load),
     ("ordinal", ordinal::load),
     ("tensor", tensor::load),
