@@ -7,4 +7,5 @@ mod house;
 mod kill;
 mod program;
 mod sandbox;
+mod sequences;
 mod whole_way;

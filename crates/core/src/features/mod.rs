@@ -16,6 +16,8 @@ mod reading;
 mod resample;
 mod scale;
 mod standardize;
+mod steps;
+mod summary;
 mod tensor;
 mod tfidf;
 
@@ -32,6 +34,8 @@ pub use ordinal::Ordinal;
 pub use project::Project;
 pub use scale::Scale;
 pub use standardize::{Per, Standardize};
+pub use steps::{Longer, Steps};
+pub use summary::Summary;
 pub use tensor::Tensor;
 pub use tfidf::TfIdf;
 
@@ -53,6 +57,8 @@ const ENTRIES: &[Entry<dyn Feature>] = &[
     #[cfg(feature = "audio")]
     entry!(dyn Feature, LogMel),
     entry!(dyn Feature, TfIdf),
+    entry!(dyn Feature, Steps),
+    entry!(dyn Feature, Summary),
     entry!(dyn Feature, Flatten),
 ];
 
@@ -68,5 +74,7 @@ pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[
     #[cfg(feature = "audio")]
     ("log_mel", log_mel::load),
     ("tfidf", tfidf::load),
+    ("steps", steps::load),
+    ("summary", summary::load),
     ("flatten", flatten::load),
 ];
