@@ -96,5 +96,15 @@ for name, x in [
     cases.append({"name": name, "x": x.tolist(), "lambda": float(peer.lambdas_[0]), "z": z})
 out["power"] = cases
 
+# sequences of three channels, one of them constant, lengths from 1 on; a generator of their own, so that what stands above stays
+rng = np.random.default_rng(8)
+sequences = [np.round(np.c_[rng.normal(3, 5, n), np.full(n, 0.3), rng.normal(0, 1e4, n)], 3) for n in (1, 2, 7, 40)]
+sequences = [s.astype(np.float32).astype(np.float64) for s in sequences]
+said = [np.stack([s.mean(0), s.std(0), s.min(0), s.max(0), s[0], s[-1]], 1).ravel() for s in sequences]
+out["summary"] = {
+    "sequences": [s.astype(np.float32).tolist() for s in sequences],
+    "summary": [row.round(12).tolist() + [len(s)] for row, s in zip(said, sequences)],
+}
+
 (here / "../golden/features.json").write_text(json.dumps(out, ensure_ascii=False, separators=(",", ":")) + "\n")
 print(versions)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use consilience_core::Error;
 use consilience_core::data::{HonestSpec, table_columns};
 use consilience_core::files::confine;
-use consilience_core::model::{ModelDir, Outline, Schema, Source};
+use consilience_core::model::{Kind, ModelDir, Outline, Schema, Source};
 use serde::Serialize;
 
 use crate::catalog;
@@ -37,7 +37,7 @@ pub struct PlanColumn {
     pub name: String,
     /// What it holds.
     pub kind: String,
-    /// The shape of a row, or the number of levels.
+    /// The shape of a row, of sequences the longest, or the number of levels.
     pub shape: String,
     /// The share of rows without it.
     pub unavailable: f64,
@@ -172,7 +172,11 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
     let columns = schema.fields.iter().map(|f| PlanColumn {
         name: f.name.clone(),
         kind: f.kind.name().to_owned(),
-        shape: if f.levels.is_empty() { shape(&f.shape) } else { format!("{} levels", f.levels.len()) },
+        shape: match f.kind {
+            Kind::Sequence if f.longest > 0 => format!("up to {}x{}", f.longest, shape(&f.shape)),
+            _ if f.levels.is_empty() => shape(&f.shape),
+            _ => format!("{} levels", f.levels.len()),
+        },
         unavailable: shares.get(&f.name).copied().unwrap_or(0.0),
     });
     Ok(Plan {
@@ -249,7 +253,8 @@ fn load(outline: &Outline) -> f64 {
 /// Bytes of the rows in memory, roughly.
 fn data_bytes(source: &dyn Source) -> u64 {
     let Schema { fields } = source.schema();
-    let row: usize = fields.iter().map(|f| f.shape.iter().product::<usize>().max(1) * 8).sum();
+    let row: usize =
+        fields.iter().map(|f| f.shape.iter().product::<usize>().max(1) * f.longest.max(1) * 8).sum();
     (row * source.rows()) as u64
 }
 

@@ -17,6 +17,8 @@ mod reading;
 mod resample;
 mod scale;
 mod standardize;
+mod steps;
+mod summary;
 mod tensor;
 mod tfidf;
 
@@ -34,6 +36,8 @@ pub use power::Power;
 pub use project::Project;
 pub use scale::Scale;
 pub use standardize::{Per, Standardize};
+pub use steps::{Longer, Steps};
+pub use summary::Summary;
 pub use tensor::Tensor;
 pub use tfidf::TfIdf;
 
@@ -56,6 +60,8 @@ const ENTRIES: &[Entry<dyn Feature>] = &[
     #[cfg(feature = "audio")]
     entry!(dyn Feature, LogMel),
     entry!(dyn Feature, TfIdf),
+    entry!(dyn Feature, Steps),
+    entry!(dyn Feature, Summary),
     entry!(dyn Feature, Flatten),
 ];
 
@@ -72,5 +78,7 @@ pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[
     #[cfg(feature = "audio")]
     ("log_mel", log_mel::load),
     ("tfidf", tfidf::load),
+    ("steps", steps::load),
+    ("summary", summary::load),
     ("flatten", flatten::load),
 ];
