@@ -19,7 +19,7 @@ fn png(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
     let adler = |bytes: &[u8]| {
         let (mut a, mut b) = (1u32, 0u32);
         bytes.iter().for_each(|v| (a, b) = ((a + u32::from(*v)) % 65_521, (b + a + u32::from(*v)) % 65_521));
-        b << 16 | a
+        (b << 16) | a
     };
     let mut raw = Vec::new();
     for row in pixels.chunks(width as usize) {

@@ -159,7 +159,9 @@ fn order_is_learned_and_new_rows_are_predicted() {
             .map(|l| {
                 let mut c: Vec<&str> = l.split(',').collect();
                 match (c[0], keep) {
-                    (_, false) => drop(c.remove(1)),
+                    (_, false) => {
+                        c.remove(1);
+                    }
                     ("id", true) => {}
                     (_, true) => c[1] = "",
                 }

@@ -70,7 +70,7 @@ impl Guessed {
     }
 
     /// The columns that are read from files of their own.
-    pub(super) fn from_files(&self) -> Vec<String> {
+    pub(super) fn modalities(&self) -> Vec<String> {
         self.columns.iter().filter(|(_, c)| c.path.is_some()).map(|(n, _)| n.clone()).collect()
     }
 
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!((role(&got, "far"), role(&got, "path")), (Some(Role::Ignore), Some(Role::Ignore)));
         assert!(got.reasons["far"].contains("1 of 1 are not there, such as d/none.wav"), "{:?}", got.reasons);
         let (mut got, before) = (got, 5);
-        assert_eq!((got.from_files(), got.columns.len()), (vec!["scan".to_owned()], before));
+        assert_eq!((got.modalities(), got.columns.len()), (vec!["scan".to_owned()], before));
         got.give_up("scan", "no image");
         assert_eq!(role(&got, "scan_file"), Some(Role::Ignore));
         // The word for all numbers is no name of a column.

@@ -90,7 +90,7 @@ fn table(spec: &mut DataSpec, root: &Path, target: &str) -> Result<(Dataset, Gue
     let mut opened = open(&with(&guessed), root, Some(kind), None);
     // Files that their endings promise and that are something else: these columns are left out, with the reason.
     if matches!(opened, Err(Error::Data(_))) {
-        for name in guessed.from_files() {
+        for name in guessed.modalities() {
             let mut alone = spec.clone();
             alone.only = true;
             alone.columns.extend(guessed.columns.get(&name).map(|c| (name.clone(), c.clone())));

@@ -19,6 +19,11 @@ const MANY_FRAMES: usize = 256;
 /// The sides of an image, or the steps of a sequence, that the blocks of a cnn can halve.
 const HALVED: usize = 4;
 
+/// In fewer rows an epoch has few steps, and networks get more epochs.
+const FEW_ROWS: usize = 10_000;
+/// So many; early stopping ends most trainings before.
+const EPOCHS: u32 = 60;
+
 /// A member that the recipe proposes.
 pub(super) struct Proposal {
     pub(super) name: String,
@@ -43,6 +48,21 @@ impl Chain {
     }
 }
 
+/// Settings of a network other than its default ones, as they stand behind the others of its line: more epochs for few
+/// rows, and for recurrent layers larger steps with a bound on their gradients, and more patience, for they often learn
+/// nothing at first.
+pub(super) fn settings(facts: &Facts<'_>, method: &MethodInfo, recurrent: bool) -> String {
+    let mut out = String::new();
+    let takes = |key: &str| method.schema["properties"].get(key).is_some();
+    if facts.rows < FEW_ROWS && takes("epochs") {
+        out += &format!(", epochs: {EPOCHS}");
+    }
+    if recurrent && takes("rate") && takes("clip") {
+        out += ", rate: 0.005, clip: 1, patience: 15";
+    }
+    out
+}
+
 /// Members for every kind of column that some known method reads.
 pub(super) fn propose(facts: &Facts<'_>, methods: &Methods) -> Vec<Proposal> {
     let tabular = facts.fields().any(|f| f.kind.is_tabular());
@@ -51,7 +71,8 @@ pub(super) fn propose(facts: &Facts<'_>, methods: &Methods) -> Vec<Proposal> {
     let mut out: Vec<Proposal> = Vec::new();
     if tabular {
         for method in on_numbers(facts).iter().filter_map(|n| find(&methods.learners, n)) {
-            add(&mut out, method, TABLE, several, None);
+            let settings = settings(facts, method, false);
+            add(&mut out, method, TABLE, several, &settings);
         }
     }
     for field in modalities {
@@ -67,13 +88,16 @@ pub(super) fn propose(facts: &Facts<'_>, methods: &Methods) -> Vec<Proposal> {
         let with = known.map(|m| (m, chain(facts, field, &m.name)));
         let fine = with.filter(|(_, chain)| chain.as_ref().is_none_or(|c| c.is_known(methods)));
         for (method, chain) in fine.take(if several { 2 } else { readers.len() }) {
-            add(&mut out, method, &field.name, several, chain.as_ref());
+            let column = write_text(&field.name);
+            let steps = chain.map(|c| format!(", features: {{{column}: {}}}", flow(&c.steps)));
+            let settings = settings(facts, method, method.name == "gru") + &steps.unwrap_or_default();
+            add(&mut out, method, &field.name, several, &settings);
         }
     }
     out
 }
 
-fn add(out: &mut Vec<Proposal>, method: &MethodInfo, column: &str, several: bool, chain: Option<&Chain>) {
+fn add(out: &mut Vec<Proposal>, method: &MethodInfo, column: &str, several: bool, settings: &str) {
     let plain = if several { format!("{}_{}", column, method.name) } else { method.name.clone() };
     let stem = names::fit(&plain);
     let mut name = stem.clone();
@@ -83,10 +107,8 @@ fn add(out: &mut Vec<Proposal>, method: &MethodInfo, column: &str, several: bool
         }
         name = names::fit(&format!("{number}_{stem}"));
     }
-    let column = write_text(column);
-    let features = chain.map_or(String::new(), |c| format!(", features: {{{column}: {}}}", flow(&c.steps)));
-    let line =
-        format!("{}: {{fit: {}, on: [{column}]{features}}}", write_key(&name), write_text(&method.name));
+    let (key, column) = (write_key(&name), write_text(column));
+    let line = format!("{key}: {{fit: {}, on: [{column}]{settings}}}", write_text(&method.name));
     out.push(Proposal { name, line, about: method.about.clone() });
 }
 

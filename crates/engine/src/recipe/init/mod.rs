@@ -14,7 +14,7 @@ use super::names;
 use super::scalar::{write_key, write_text};
 use super::tree::Node;
 use super::yaml;
-use members::{Proposal, chain, propose};
+use members::{Proposal, chain, propose, settings};
 
 /// More table columns than this are left to be guessed again when the recipe runs.
 const MAX_COLUMNS: usize = 60;
@@ -110,6 +110,19 @@ pub fn init(facts: &Facts<'_>, methods: &Methods) -> String {
         out += "members: {}\n";
     } else {
         comment(&mut out, "", "Members that err differently help each other most.");
+        if members.iter().any(|m| m.line.contains(", epochs: ")) {
+            let why = "Networks get more epochs than usual, for the rows are few; each stops when rows that are held out of \
+                       its own for fitting say so.";
+            comment(&mut out, "", why);
+        }
+        if members.iter().any(|m| m.line.contains(", clip: 1")) {
+            comment(
+                &mut out,
+                "",
+                "Recurrent layers take larger steps than usual with long gradients shortened (clip), and stop later: they \
+                 often learn nothing at first.",
+            );
+        }
         for (column, why) in unusual(facts, &members) {
             comment(&mut out, "", &format!("{column}: {why}."));
         }
@@ -359,7 +372,7 @@ fn synthesis(facts: &Facts<'_>, methods: &Methods, members: &[Proposal], out: &m
     on.extend(facts.fields().filter(|f| !f.kind.is_tabular()).map(|f| f.name.as_str()));
     if on.len() > 1 {
         let on: Vec<String> = on.iter().map(|c| write_text(c)).collect();
-        // Sequences are read by recurrent layers, the rest as a cnn reads it.
+        // Fusions read sequences by recurrent layers, and the rest as a cnn does.
         let chains: Vec<_> =
             facts.fields().filter_map(|f| Some((write_text(&f.name), chain(facts, f, "gru")?))).collect();
         let known = chains.iter().all(|(_, c)| c.is_known(methods));
@@ -370,7 +383,13 @@ fn synthesis(facts: &Facts<'_>, methods: &Methods, members: &[Proposal], out: &m
         };
         for name in ["concat", "late"] {
             if let Some(m) = find(&methods.fusions, name).filter(|_| known) {
-                let line = format!("{}: {{fusion: {name}, on: [{}]{features}}}", free(name), on.join(", "));
+                let recurrent = facts.fields().any(|f| f.kind == Kind::Sequence);
+                let settings = settings(facts, m, recurrent);
+                let line = format!(
+                    "{}: {{fusion: {name}, on: [{}]{settings}{features}}}",
+                    free(name),
+                    on.join(", ")
+                );
                 lines.push((line, m.about.clone()));
             }
         }
