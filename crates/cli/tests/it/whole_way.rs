@@ -51,7 +51,7 @@ pub fn table() -> Vec<String> {
         let mut v = String::new();
         let absent = chance.unit() < 0.05;
         for _ in 0..3 {
-            let value = format!("{:.4}", 1.5 * high + chance.noise());
+            let value = format!("{:.4}", 2.0 * high + chance.noise());
             v.push_str(if absent { "" } else { &value });
             v.push(',');
         }
