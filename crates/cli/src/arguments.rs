@@ -100,7 +100,7 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
     },
-    /// Score a model directory on data with truth.
+    /// Score a model directory on data with truth, and say whether it has learned from these rows.
     Evaluate {
         /// The model directory.
         model: PathBuf,
@@ -109,6 +109,9 @@ pub enum Command {
         /// Metrics; those that suit the task by default.
         #[arg(long, value_delimiter = ',', value_name = "NAMES")]
         metrics: Vec<String>,
+        /// Leave out the rows from which the model has learned.
+        #[arg(long)]
+        unseen: bool,
         /// The folder that paths in the table start from; the table's own by default.
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,

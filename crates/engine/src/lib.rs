@@ -2,7 +2,9 @@
 
 pub mod catalog;
 pub mod codec;
+pub mod evaluate;
 pub mod guess;
+mod ids;
 pub mod outcome;
 pub mod plan;
 pub mod predict;

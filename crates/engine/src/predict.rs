@@ -1,30 +1,38 @@
-//! Using a model directory: predictions for new rows, and scores where the truth is known.
+//! Using a model directory: predictions for new rows.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use consilience_core::array::argmax;
 use consilience_core::data::{DataSpec, Dataset, Role, Written, open_for, write_table};
 use consilience_core::files::sweep_strays;
-use consilience_core::metrics::{self, BootstrapSettings};
-use consilience_core::model::{Model, ModelDir, Output, Predictions, Stop, Target};
-use consilience_core::seed::Seed;
+use consilience_core::model::{Field, Kind, Model, ModelDir, Output, Predictions, Schema, Stop};
 use consilience_core::{Error, Result};
-use serde::Serialize;
+use serde_json::Value;
 
 use crate::catalog;
-use crate::outcome::Interval;
+use crate::ids::id_texts;
+use crate::run::{Learned, digested};
 
 /// Rows are read and predicted in blocks of this many.
 const BLOCK: usize = 2048;
 
 /// A model directory that was opened, with the data it is to be used on.
 pub struct Opened {
-    model: Box<dyn Model>,
-    data: Dataset,
+    pub(crate) model: Box<dyn Model>,
+    /// Where the model comes from.
+    pub(crate) directory: PathBuf,
+    pub(crate) data: Dataset,
     /// Where the data come from.
-    place: PathBuf,
+    pub(crate) place: PathBuf,
     /// The column that held the truth when the model was fitted.
-    target: Option<String>,
+    pub(crate) target: Option<String>,
+    /// The text of every row's id, where ids are no whole numbers.
+    ids: Option<Arc<Vec<String>>>,
+    /// The rows from which the model has learned.
+    pub(crate) learned: Learned,
+    /// Why these may not be all, or are not known at all; nothing if they are all.
+    pub(crate) unknown: Option<String>,
 }
 
 /// Opens a model directory and data without truth for it, to predict them: a target column is not read, so that it may
@@ -53,6 +61,7 @@ fn open_with(model: &Path, data: &Path, root: Option<&Path>, truth: bool) -> Res
         })?,
         None => DataSpec::default(),
     };
+    let directory = model.to_path_buf();
     let model = dir.model(&catalog::loaders())?;
     let (table, folder) = match (&spec.table, data.is_dir()) {
         (Some(table), true) => (data.join(table), data.to_path_buf()),
@@ -63,10 +72,61 @@ fn open_with(model: &Path, data: &Path, root: Option<&Path>, truth: bool) -> Res
             (data.to_path_buf(), root.unwrap_or(parent).to_path_buf())
         }
     };
-    let data = open_for(model.schema(), &spec, &table, &folder, truth.then_some(model.task()))?;
+    let task = truth.then_some(model.task());
+    let open_as = |schema: &Schema| open_for(schema, &spec, &table, &folder, task);
+    let (data, (learned, unknown)) = if truth {
+        open_known(model.as_ref(), &dir.record.provenance, &open_as)?
+    } else {
+        (open_as(model.schema())?, (Learned::unknown(), None))
+    };
     let target =
         spec.columns.iter().find(|(_, c)| c.role == Some(Role::Target)).map(|(name, _)| name.clone());
-    Ok(Opened { model, data, place: table, target })
+    let ids = id_texts(&data, &spec);
+    Ok(Opened { model, directory, data, place: table, target, ids, learned, unknown })
+}
+
+/// Opens data with all columns of which the digests in a provenance were made, so that rows can be found again; and the
+/// rows from which the model has learned, with the reason why they are not known, or not all.
+fn open_known(
+    model: &dyn Model,
+    provenance: &Value,
+    open_as: &dyn Fn(&Schema) -> Result<Dataset>,
+) -> Result<(Dataset, (Learned, Option<String>))> {
+    let columns = provenance.pointer("/digested/columns").cloned();
+    let columns: Option<Vec<(String, Kind)>> = columns.and_then(|c| serde_json::from_value(c).ok());
+    let Some(columns) = columns.filter(|_| provenance.get("fitting_row_digests").is_some()) else {
+        let why = "its provenance holds no digests of rows".to_owned();
+        return Ok((open_as(model.schema())?, (Learned::unknown(), Some(why))));
+    };
+    let mut wide = model.schema().clone();
+    for (name, kind) in &columns {
+        if !wide.fields.iter().any(|f| f.name == *name) {
+            wide.fields.push(Field::new(name, *kind));
+        }
+    }
+    let data = match open_as(&wide) {
+        Ok(data) => data,
+        // Columns that the model does not need: it can be scored without them.
+        Err(error) => {
+            let data = open_as(model.schema())?;
+            let why = format!("rows are told by all columns that its data had, and here {error}");
+            return Ok((data, (Learned::unknown(), Some(why))));
+        }
+    };
+    let learned = Learned::read(provenance, &digested(&data, model.task()));
+    let rows = data.source.rows();
+    let gone = columns.iter().find(|(name, _)| data.source.unavailable(name) == Some(rows));
+    let why = match gone {
+        _ if learned.digests.is_empty() => Some("the digests in its provenance cannot be read".to_owned()),
+        Some((name, _)) => Some(format!(
+            "rows are told by all columns that its data had, and here none has the column \"{name}\""
+        )),
+        None if !learned.complete => {
+            Some("its provenance does not name all rows that it, or a member of it, was fitted on".to_owned())
+        }
+        None => None,
+    };
+    Ok((data, (learned, why)))
 }
 
 impl Opened {
@@ -75,7 +135,14 @@ impl Opened {
     /// # Errors
     /// [`Error::Data`] for rows that cannot be read, [`Error::Interrupted`] when stopped.
     pub fn predict(&self, stop: &Stop) -> Result<Predictions> {
-        let rows: Vec<usize> = (0..self.data.source.rows()).collect();
+        self.predict_rows(&(0..self.data.source.rows()).collect::<Vec<_>>(), stop)
+    }
+
+    /// Predicts some rows.
+    ///
+    /// # Errors
+    /// As [`Opened::predict`].
+    pub(crate) fn predict_rows(&self, rows: &[usize], stop: &Stop) -> Result<Predictions> {
         let known = self.data.source.schema().names();
         let columns: Vec<&str> =
             self.model.schema().names().into_iter().filter(|n| known.contains(n)).collect();
@@ -89,15 +156,24 @@ impl Opened {
         }
         Predictions::concat(&parts)
     }
+
+    /// Writes predictions of every row as csv or parquet: `id` as the data write it (the row's position where they have
+    /// none), for classes `predicted` and a column of probabilities each, else `value`. Rows about which the model can
+    /// say nothing have empty cells.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for another ending, [`Error::Write`] if the file cannot be written.
+    pub fn write(&self, predictions: &Predictions, out: &Path) -> Result<()> {
+        let ids = match &self.ids {
+            Some(texts) => Written::Texts(texts.to_vec()),
+            None => Written::Ids(predictions.ids().to_vec()),
+        };
+        write(ids, predictions, out)
+    }
 }
 
-/// Writes predictions as csv or parquet: `id`, for classes `predicted` and a column of probabilities each, else
-/// `value`. Rows about which the model can say nothing have empty cells.
-///
-/// # Errors
-/// [`Error::Argument`] for another ending, [`Error::Write`] if the file cannot be written.
-pub fn write(predictions: &Predictions, out: &Path) -> Result<()> {
-    let mut columns = vec![("id".to_owned(), Written::Ids(predictions.ids().to_vec()))];
+fn write(ids: Written, predictions: &Predictions, out: &Path) -> Result<()> {
+    let mut columns = vec![("id".to_owned(), ids)];
     match predictions.output() {
         Output::Probabilities { classes, p } => {
             let predicted = p
@@ -120,58 +196,4 @@ pub fn write(predictions: &Predictions, out: &Path) -> Result<()> {
     let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     sweep_strays(folder)?;
     write_table(out, &columns)
-}
-
-/// One metric of an evaluation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Evaluated {
-    /// The metric.
-    pub metric: String,
-    /// Its value.
-    pub value: f64,
-    /// Its bootstrap interval at 95%.
-    pub interval: Option<Interval>,
-}
-
-/// Scores a model on data with truth; rows about which it says nothing are left out, and counted.
-///
-/// # Errors
-/// [`Error::Data`] if the data have no target, [`Error::Argument`] for unknown metrics.
-pub fn evaluate(opened: &Opened, wanted: &[String], stop: &Stop) -> Result<(Vec<Evaluated>, usize, usize)> {
-    let truth = opened.data.target.as_ref().ok_or_else(|| {
-        Error::data("the data have no target column")
-            .at(opened.place.display())
-            .expected(match &opened.target {
-                Some(name) => format!("a column \"{name}\" with the truth"),
-                None => "a column with the truth".to_owned(),
-            })
-            .remedy("evaluate needs the truth; csl predict does not")
-    })?;
-    let all = opened.predict(stop)?;
-    let rows: Vec<usize> = (0..all.rows()).filter(|r| !all.absent().is_set(*r)).collect();
-    let predictions = all.take(&rows);
-    let truth: Target = truth.take(&rows);
-    let chosen = if wanted.is_empty() {
-        metrics::default_reports(opened.model.task())
-    } else {
-        wanted.iter().map(|n| metrics::get(n)).collect::<Result<Vec<_>>>()?
-    };
-    let group: Option<Vec<u64>> =
-        opened.data.roles.group.as_ref().map(|(g, _)| rows.iter().map(|r| g[*r]).collect());
-    let weight: Option<Vec<f32>> =
-        opened.data.roles.weight.as_ref().map(|w| rows.iter().map(|r| w[*r]).collect());
-    let settings = BootstrapSettings { resamples: 2000, level: 0.95, seed: Seed::new(0).child("evaluate") };
-    let models = [("model", &predictions)];
-    let scores =
-        metrics::judge(&chosen, &truth, &models, None, group.as_deref(), weight.as_deref(), &settings)?;
-    let scores = scores.first().map(|m| m.scores.as_slice()).unwrap_or_default();
-    let out = scores
-        .iter()
-        .map(|s| Evaluated {
-            metric: s.metric.to_string(),
-            value: s.value,
-            interval: s.low.zip(s.high).map(|(low, high)| Interval { value: s.value, low, high }),
-        })
-        .collect();
-    Ok((out, rows.len(), all.rows() - rows.len()))
 }

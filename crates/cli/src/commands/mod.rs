@@ -31,8 +31,8 @@ pub fn dispatch(arguments: &Arguments, stop: &Stop) -> Result<ExitCode, Fault> {
         Command::Predict { model, data, out, root } => {
             model::predict(model, data, out, root.as_deref(), json, stop)
         }
-        Command::Evaluate { model, data, metrics, root } => {
-            model::evaluate(model, data, metrics, root.as_deref(), json, stop)
+        Command::Evaluate { model, data, metrics, unseen, root } => {
+            model::evaluate(model, data, metrics, *unseen, root.as_deref(), json, stop)
         }
         Command::Report { run, out } => runs::report(run, out.as_deref(), json),
         Command::List { kind } => list::list(kind.as_deref(), json),

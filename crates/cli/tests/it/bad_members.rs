@@ -153,6 +153,8 @@ fn data_that_a_model_cannot_read() {
         (lines(&["id,a,b", "1,0.5,1", "2,inf,1"]), vec!["an infinite number", "at: x.csv:3", "help: "]),
         (lines(&["id,b", "1,0.5"]), vec!["no column \"a\"", "at: x.csv", "one of id, b", "help: "]),
         (lines(&["id,a,b", "1,0.5,1", "1,0.5,1"]), vec!["stands twice", "at: x.csv:2 and x.csv:3", "help: "]),
+        (lines(&["id,a,b", "x7,1,1", "x7,0.5,1"]), vec!["the id \"x7\"", "x.csv:2 and x.csv:3", "help: "]),
+        (lines(&["id,a,b", "x7,1,1", ",0.5,1"]), vec!["the id is missing", "at: x.csv:3", "help: "]),
         (lines(&["id,a,b"]), vec!["a header and no rows", "at: x.csv", "help: "]),
         (lines(&[]), vec!["the table is empty", "at: x.csv", "help: "]),
     ] {

@@ -51,7 +51,7 @@ pub fn table() -> Vec<String> {
         let mut v = String::new();
         let absent = chance.unit() < 0.05;
         for _ in 0..3 {
-            let value = format!("{:.4}", 1.5 * high + chance.noise());
+            let value = format!("{:.4}", 2.0 * high + chance.noise());
             v.push_str(if absent { "" } else { &value });
             v.push(',');
         }
@@ -147,6 +147,8 @@ fn predictions_of(sandbox: &Sandbox, model: &str) {
     let rows = cells(&sandbox.path("p.csv"));
     assert_eq!(rows[0], ["id", "predicted", "hi", "lo", "mid"]);
     assert_eq!(rows.len(), 301);
+    // Ids stand as they do in the data.
+    assert!((0..300).all(|r| rows[r + 1][0] == format!("r{r}")));
     let sum: f64 = rows[1][2..].iter().map(|c| c.parse::<f64>().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-4);
     // A table without the vector, and one whose vectors are empty: the same predictions, from the numbers alone.

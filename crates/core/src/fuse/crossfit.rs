@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::seq::SliceRandom;
 
 use crate::error::{Error, Result};
-use crate::model::{Context, Fuser, Honest, Inputs, Predictions, Target};
+use crate::model::{Context, Fuser, Honest, Inputs, Predictions, Target, Voices};
 use crate::seed::Seed;
 
 /// Parts into which a single fold (a validation part) is cut.
@@ -28,13 +28,16 @@ pub fn cross_fitted(
     }
     let part = parts(honest, context.seed.child("parts"))?;
     let numbers: BTreeSet<u32> = part.iter().copied().collect();
+    // No other rows are to come than those that are scored here.
+    let heard: BTreeSet<Voices> = honest.heard().into_keys().collect();
     let mut pieces = Vec::with_capacity(numbers.len());
     let mut order = Vec::with_capacity(honest.rows());
     for number in numbers {
         context.stop.check()?;
         let (left_out, used): (Vec<usize>, Vec<usize>) = (0..honest.rows()).partition(|r| part[*r] == number);
-        let piece =
-            one_part(fuser, honest, inputs, &context.child(&format!("part/{number}")), &used, &left_out);
+        let known = honest.take(&used).expecting(heard.clone())?;
+        let own = context.child(&format!("part/{number}"));
+        let piece = one_part(fuser, (&known, &used), (honest, &left_out), inputs, &own);
         pieces.push(piece.map_err(|e| e.at(format!("without part {number}")))?);
         order.extend(left_out);
     }
@@ -45,17 +48,17 @@ pub fn cross_fitted(
     Ok(Predictions::concat(&pieces)?.take(&back))
 }
 
+/// Fits to `known`, which are the rows `used`, and predicts the rows `left_out`.
 fn one_part(
     fuser: &dyn Fuser,
-    honest: &Honest,
+    (known, used): (&Honest, &[usize]),
+    (honest, left_out): (&Honest, &[usize]),
     inputs: Option<Inputs<'_>>,
     context: &Context<'_>,
-    used: &[usize],
-    left_out: &[usize],
 ) -> Result<Predictions> {
     let here: Vec<usize> = inputs.map_or_else(Vec::new, |i| used.iter().map(|&r| i.rows[r]).collect());
     let fit_inputs = inputs.map(|i| Inputs { source: i.source, rows: &here });
-    let fused = fuser.fit(&honest.take(used), fit_inputs, context)?;
+    let fused = fuser.fit(known, fit_inputs, context)?;
     let members: Vec<Predictions> = honest.predictions().map(|p| p.take(left_out)).collect();
     let columns = fused.columns();
     let batch = match inputs {

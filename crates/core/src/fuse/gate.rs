@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::aligned::{Aligned, add_as_is};
+use super::by_voices::by_voices;
 use super::evidence::Evidence;
 use super::gate_view::View;
+use super::pool::{Content, Pool};
 use crate::error::{Error, Result};
 use crate::model::{Batch, Context, Fused, Fuser, Honest, Inputs, Loaders, Parts, Predictions, Task};
 use crate::registry::Method;
@@ -26,7 +28,8 @@ const BLOCK: usize = 1024;
 /// `f(x)` holds, for every member, the entropy and the largest probability of its prediction (for values the value); and
 /// the inputs: numbers, and categories as zeros and ones, or, where the rows have neither, two numbers for every image,
 /// sound, text, vector or sequence (mean and standard deviation). All are standardized on the fitting rows; a source
-/// with gaps there adds a mark for the gap.
+/// with gaps there adds a mark for the gap. How a gate opens depends on who else could be asked; so rows about which
+/// only some of the members speak are given a gate of these.
 ///
 /// # Reference
 /// Jacobs, Jordan, Nowlan and Hinton, "Adaptive mixtures of local experts", Neural Computation 3(1), 1991.
@@ -52,6 +55,7 @@ impl Default for Gate {
 
 impl Method for Gate {
     const NAME: &'static str = "gate";
+    const VERSION: u32 = 2;
     const ABOUT: &'static str =
         "Mixture of experts: a softmax gate on the inputs weighs the members for each row";
 
@@ -83,10 +87,32 @@ impl Fuser for Gate {
     ) -> Result<Box<dyn Fused>> {
         let task = honest.target().task();
         self.check(&task, honest.count())?;
-        let evidence = Evidence::new(honest)?;
         let Some(inputs) = inputs.filter(|i| i.rows.len() == honest.rows()) else {
             return Err(Error::internal("a gate is fitted with the inputs of the honest rows"));
         };
+        let whole = self.gate(honest, &vec![true; honest.count()], inputs, context)?;
+        by_voices(Box::new(whole), honest, Some(inputs), context, &|honest, rows, voices, context| {
+            if voices.iter().filter(|v| **v).count() == 1 {
+                return Ok(Box::new(Pool::among(task.clone(), voices, &[1.0], Content::Prediction)?));
+            }
+            let own: Vec<usize> = rows.iter().map(|r| inputs.rows[*r]).collect();
+            let inputs = Inputs { source: inputs.source, rows: &own };
+            Ok(Box::new(self.gate(&honest.take(rows).only(voices), voices, inputs, context)?))
+        })
+    }
+}
+
+impl Gate {
+    /// A gate over the members that `honest` holds: of all that there are, those whose voice is set.
+    fn gate(
+        &self,
+        honest: &Honest,
+        voices: &[bool],
+        inputs: Inputs<'_>,
+        context: &Context<'_>,
+    ) -> Result<Gated> {
+        let task = honest.target().task();
+        let evidence = Evidence::new(honest)?;
         let members: Vec<&Predictions> = honest.predictions().collect();
         let (view, features) = View::fit(&members, &task, &evidence.rows, inputs, &self.columns)?;
         let loss = GateLoss { evidence: &evidence, features: &features, unit: evidence.spread() };
@@ -98,7 +124,7 @@ impl Fuser for Gate {
             Ok(loss.evaluate(weights, gradient) + shrink(weights, features.ncols(), penalty, gradient))
         })?;
         let shares = loss.shares(&found.x);
-        Ok(Box::new(Gated { task, view, weights: found.x, shares }))
+        Ok(Gated { task, among: voices.to_vec(), view, weights: found.x, shares })
     }
 }
 
@@ -211,6 +237,8 @@ impl GateLoss<'_> {
 /// A fitted gate over members.
 struct Gated {
     task: Task,
+    /// Which of the members that are given it weighs.
+    among: Vec<bool>,
     view: View,
     /// `[member, feature and intercept]`.
     weights: Vec<f64>,
@@ -226,12 +254,19 @@ pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn Fused>> {
     view.sd = parts.f64("sd")?.to_vec();
     let weights = parts.f64("weights")?.to_vec();
     let shares = parts.f64("shares")?.to_vec();
-    let fits = view.is_whole(&task, shares.len()) && weights.len() == shares.len() * (view.width(&task) + 1);
+    // Gates of version 1 weigh every member.
+    let among: Vec<bool> = match parts.config.get("among") {
+        Some(_) => parts.field("among")?,
+        None => vec![true; shares.len()],
+    };
+    let fits = among.iter().filter(|a| **a).count() == shares.len()
+        && view.is_whole(&task, shares.len())
+        && weights.len() == shares.len() * (view.width(&task) + 1);
     if !fits || weights.iter().chain(&shares).any(|v| !v.is_finite()) {
         return Err(Error::model("the parts of a saved gate do not fit together")
             .remedy("the model directory is damaged; fit the model again"));
     }
-    Ok(Box::new(Gated { task, view, weights, shares }))
+    Ok(Box::new(Gated { task, among, view, weights, shares }))
 }
 
 impl Fused for Gated {
@@ -244,6 +279,14 @@ impl Fused for Gated {
     }
 
     fn fuse(&self, members: &[Predictions], inputs: Option<&Batch>) -> Result<Predictions> {
+        Aligned::new(members, &self.task, self.among.len())?;
+        let chosen: Vec<Predictions>;
+        let members = if self.among.contains(&false) {
+            chosen = members.iter().zip(&self.among).filter(|(_, a)| **a).map(|(m, _)| m.clone()).collect();
+            &chosen
+        } else {
+            members
+        };
         let aligned = Aligned::new(members, &self.task, self.shares.len())?;
         let features = self.view.apply(members, &self.task, inputs)?;
         let width = features.ncols();
@@ -258,7 +301,7 @@ impl Fused for Gated {
     }
 
     fn save(&self) -> Result<Parts> {
-        Ok(Parts::new(KIND, json!({"task": self.task, "view": self.view}))
+        Ok(Parts::new(KIND, json!({"task": self.task, "among": self.among, "view": self.view}))
             .with_f64("mean", &self.view.mean)
             .with_f64("sd", &self.view.sd)
             .with_f64("weights", &self.weights)
@@ -393,8 +436,9 @@ mod tests {
         let source = Memory::new(Schema { fields }, batch).unwrap();
         let fused = fit(&Gate::default(), &data, &source).unwrap();
         assert_eq!(fused.columns(), ["voice", "note", "embedding"]);
-        // Two members (2 numbers, a mark), three columns (2 numbers), a mark for the voice; and an intercept.
-        assert_eq!(fused.parameters(), 2 * (2 * 2 + 2 + 3 * 2 + 1 + 1));
+        // Two members (2 numbers, a mark), three columns (2 numbers), a mark for the voice; and an intercept. Then the
+        // two weights of a pool for each member alone.
+        assert_eq!(fused.parameters(), 2 * (2 * 2 + 2 + 3 * 2 + 1 + 1) + 2 * 2);
         let rows: Vec<usize> = (0..40).collect();
         let batch = source.read(&rows, &["voice", "note", "embedding"]).unwrap();
         let p = fused.fuse(&said(&data), Some(&batch)).unwrap();

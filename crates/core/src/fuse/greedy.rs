@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::by_voices::by_voices;
 use super::evidence::{Evidence, voiced_rows};
 use super::greedy_scores::{ColumnScores, RowMeasure, RowScores, Score, Scores};
 use super::pool::{Content, Pool};
@@ -35,7 +36,8 @@ pub enum Objective {
 /// Starts with nothing and adds, step by step, the member (again, if need be) whose addition to the mean gives the
 /// lowest loss on honest predictions; the shortest best prefix of the steps is kept, and a member's weight is the share
 /// of the steps that took it. Losses are compared to six decimals; ties prefer members taken before, then the lower
-/// log-loss (squared error for values), then the order of the members.
+/// log-loss (squared error for values), then the order of the members. Rows about which only some of the members speak
+/// are given a selection among these.
 ///
 /// # Reference
 /// Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble selection from libraries of models", ICML 2004.
@@ -57,6 +59,7 @@ impl Default for Greedy {
 
 impl Method for Greedy {
     const NAME: &'static str = "greedy";
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "Greedy selection of members with replacement (Caruana)";
 
     fn validate(&self) -> Result<()> {
@@ -90,12 +93,11 @@ impl Fuser for Greedy {
     fn fit(&self, honest: &Honest, _: Option<Inputs<'_>>, context: &Context<'_>) -> Result<Box<dyn Fused>> {
         let task = honest.target().task();
         self.check(&task, honest.count())?;
-        let picks = self.select(honest, context)?;
-        let mut weights = vec![0.0; honest.count()];
-        for pick in &picks.order {
-            weights[*pick] += 1.0;
-        }
-        Ok(Box::new(Pool::new(task, &weights, Content::Prediction)?))
+        let whole = Pool::new(task.clone(), &self.weights(honest, context)?, Content::Prediction)?;
+        by_voices(Box::new(whole), honest, None, context, &|honest, rows, voices, context| {
+            let weights = self.weights(&honest.take(rows).only(voices), context)?;
+            Ok(Box::new(Pool::among(task.clone(), voices, &weights, Content::Prediction)?))
+        })
     }
 }
 
@@ -107,6 +109,15 @@ pub(super) struct Picks {
 }
 
 impl Greedy {
+    /// How often each member was taken.
+    fn weights(&self, honest: &Honest, context: &Context<'_>) -> Result<Vec<f64>> {
+        let mut weights = vec![0.0; honest.count()];
+        for pick in self.select(honest, context)?.order {
+            weights[pick] += 1.0;
+        }
+        Ok(weights)
+    }
+
     /// Runs the selection.
     pub(super) fn select(&self, honest: &Honest, context: &Context<'_>) -> Result<Picks> {
         match self.objective {

@@ -3,6 +3,7 @@
 //! A new one is a file with its parameters, formula, source and tests, and a line in each of the two lists here.
 
 mod aligned;
+mod by_voices;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
@@ -50,5 +51,9 @@ pub static REGISTRY: Registry<dyn Fuser> = Registry {
 };
 
 /// How fitted ones are loaded, by kind.
-pub const LOADERS: &[(&str, Load<dyn Fused>)] =
-    &[(pool::KIND, pool::Pool::load), (stacking::KIND, stacking::load), (gate::KIND, gate::load)];
+pub const LOADERS: &[(&str, Load<dyn Fused>)] = &[
+    (pool::KIND, pool::Pool::load),
+    (stacking::KIND, stacking::load),
+    (gate::KIND, gate::load),
+    (by_voices::KIND, by_voices::load),
+];

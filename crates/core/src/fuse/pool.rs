@@ -36,6 +36,14 @@ impl Pool {
         Ok(Self { task, weights: weights.iter().map(|w| w / sum).collect(), content })
     }
 
+    /// A pool of the members whose voice is set, with a weight for each of them; the others have none.
+    pub(super) fn among(task: Task, voices: &[bool], weights: &[f64], content: Content) -> Result<Self> {
+        let mut own = weights.iter();
+        let all: Vec<f64> =
+            voices.iter().map(|v| if *v { own.next().copied().unwrap_or(0.0) } else { 0.0 }).collect();
+        Self::new(task, &all, content)
+    }
+
     /// Loads it.
     pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn Fused>> {
         let task = parts.field("task")?;

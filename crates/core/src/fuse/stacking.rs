@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::aligned::{Aligned, view};
+use super::by_voices::by_voices;
 use super::evidence::{row_weights, voiced_rows};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
@@ -21,8 +22,13 @@ const CLIP: f64 = 1e-6;
 
 /// Learns from honest predictions how to combine them: logistic regression with an L2 penalty on the members' logits
 /// `ln p / (1 - p)` (probabilities within `[1e-6, 1 - 1e-6]`; one logit a member for two classes, one for each class
-/// otherwise), or ridge regression on the members' values. A member that is absent on a row is given the logits of the
-/// class frequencies (the mean value) there, and, if that happened at fitting, a mark.
+/// otherwise), or ridge regression on the members' values.
+///
+/// Rows about which only some of the members speak get a stack of these, fitted to all honest rows about which they
+/// speak. What it does not use it may still learn from: for every other member that was absent on some of these rows
+/// it has a mark, 1 where that member is absent, since who is silent can say something about the truth. The stack of
+/// all members, for rows about which they all speak, is fitted to all rows; a member that is absent on some of them is
+/// given the logits of the class frequencies (the mean value) there, and a mark.
 ///
 /// # Reference
 /// Wolpert, "Stacked generalization", Neural Networks 5(2), 1992; Ting and Witten, "Issues in stacked generalization",
@@ -43,6 +49,7 @@ impl Default for Stacking {
 
 impl Method for Stacking {
     const NAME: &'static str = "stacking";
+    const VERSION: u32 = 2;
     const ABOUT: &'static str =
         "Logistic regression on the members' logits, or ridge regression on their values";
 
@@ -60,14 +67,25 @@ impl Fuser for Stacking {
     }
 
     fn fit(&self, honest: &Honest, _: Option<Inputs<'_>>, context: &Context<'_>) -> Result<Box<dyn Fused>> {
+        self.check(&honest.target().task(), honest.count())?;
+        let whole = self.stack(honest, &vec![true; honest.count()], context)?;
+        by_voices(Box::new(whole), honest, None, context, &|honest, rows, voices, context| {
+            Ok(Box::new(self.stack(&honest.take(rows), voices, context)?))
+        })
+    }
+}
+
+impl Stacking {
+    /// A stack of the members whose voice is set.
+    fn stack(&self, honest: &Honest, voices: &[bool], context: &Context<'_>) -> Result<Stacked> {
         let task = honest.target().task();
-        self.check(&task, honest.count())?;
         let rows = voiced_rows(honest)?;
         let shares = row_weights(honest, &rows)?;
         let target = honest.target().take(&rows);
         let weight: Option<Vec<f32>> = honest.weight().map(|w| rows.iter().map(|&r| w[r]).collect());
         let layout = Layout {
             prior: prior(&target, &shares),
+            used: voices.to_vec(),
             flagged: honest.predictions().map(|p| rows.iter().any(|r| p.absent().is_set(*r))).collect(),
         };
         let views: Result<Vec<_>> = honest.predictions().map(view).collect();
@@ -79,7 +97,7 @@ impl Fuser for Stacking {
         };
         let learner = learners::REGISTRY.build(name, &settings)?;
         let learner = learner.fit(x.view(), &target, weight.as_deref(), &context.child("learner"))?;
-        Ok(Box::new(Stacked { task, layout, learner }))
+        Ok(Stacked { task, layout, learner })
     }
 }
 
@@ -116,6 +134,8 @@ fn logits(p: impl ExactSizeIterator<Item = f64>) -> impl Iterator<Item = f64> {
 struct Layout {
     /// Classes: the features of an absent member. Values: mean and standard deviation of the target.
     prior: Vec<f64>,
+    /// The members whose predictions are features.
+    used: Vec<bool>,
     /// The members that get a mark where they are absent.
     flagged: Vec<bool>,
 }
@@ -129,7 +149,7 @@ impl Layout {
         }
     }
 
-    /// `[rows, features]`: each member's part, then the marks.
+    /// `[rows, features]`: the part of each member that is used, then the marks.
     fn features(
         &self,
         views: &[ArrayView2<'_, f32>],
@@ -139,11 +159,12 @@ impl Layout {
     ) -> Matrix {
         let width = Self::width(task);
         let marks: Vec<usize> = (0..views.len()).filter(|m| self.flagged[*m]).collect();
-        let mut out = Matrix::zeros((rows.len(), views.len() * width + marks.len()));
+        let used: Vec<usize> = (0..views.len()).filter(|m| self.used[*m]).collect();
+        let mut out = Matrix::zeros((rows.len(), used.len() * width + marks.len()));
         for (mut to, &row) in out.rows_mut().into_iter().zip(rows) {
-            for (m, view) in views.iter().enumerate() {
-                let cells = to.iter_mut().skip(m * width).take(width);
-                let said = view.row(row);
+            for (i, &m) in used.iter().enumerate() {
+                let cells = to.iter_mut().skip(i * width).take(width);
+                let said = views[m].row(row);
                 match (task, present(m, row)) {
                     (Task::Regress, true) => {
                         let (mean, deviation) = (self.prior[0], self.prior[1]);
@@ -160,7 +181,7 @@ impl Layout {
                 }
             }
             for (i, m) in marks.iter().enumerate() {
-                to[views.len() * width + i] = f32::from(u8::from(!present(*m, row)));
+                to[used.len() * width + i] = f32::from(u8::from(!present(*m, row)));
             }
         }
         out
@@ -177,9 +198,16 @@ struct Stacked {
 /// Loads a stack.
 pub(super) fn load(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Fused>> {
     let task: Task = parts.field("task")?;
-    let layout = Layout { prior: parts.f64("prior")?.to_vec(), flagged: parts.field("flagged")? };
+    let flagged: Vec<bool> = parts.field("flagged")?;
+    // Stacks of version 1 use every member.
+    let used = match parts.config.get("used") {
+        Some(_) => parts.field("used")?,
+        None => vec![true; flagged.len()],
+    };
+    let layout = Layout { prior: parts.f64("prior")?.to_vec(), used, flagged };
     let expected = if task.classes().is_some() { Layout::width(&task) } else { 2 };
-    if layout.prior.len() != expected || layout.prior.iter().any(|v| !v.is_finite()) {
+    let fits = layout.prior.len() == expected && layout.used.len() == layout.flagged.len();
+    if !fits || layout.prior.iter().any(|v| !v.is_finite()) {
         return Err(Error::model("the parts of a saved stack do not fit together")
             .remedy("the model directory is damaged; fit the model again"));
     }
@@ -202,7 +230,7 @@ impl Fused for Stacked {
     }
 
     fn save(&self) -> Result<Parts> {
-        let config = json!({"task": self.task, "flagged": self.layout.flagged});
+        let config = json!({"task": self.task, "used": self.layout.used, "flagged": self.layout.flagged});
         Ok(Parts::new(KIND, config)
             .with_f64("prior", &self.layout.prior)
             .nest("learner", self.learner.save()?))
@@ -216,7 +244,7 @@ impl Fused for Stacked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuse::cases::{honest, said};
+    use crate::fuse::cases::{honest, loaders, said};
     use crate::model::{Mask, Quiet, Stop};
     use crate::seed::Seed;
 
@@ -231,7 +259,8 @@ mod tests {
         let (_, codes) = data.target().codes().unwrap();
         let rows = voiced_rows(&data).unwrap();
         let shares = row_weights(&data, &rows).unwrap();
-        let layout = Layout { prior: prior(&data.target().take(&rows), &shares), flagged: vec![true, false] };
+        let prior = prior(&data.target().take(&rows), &shares);
+        let layout = Layout { prior, used: vec![true; 2], flagged: vec![true, false] };
         let views: Vec<_> = data.predictions().map(|p| view(p).unwrap()).collect();
         let absent: Vec<_> = data.predictions().map(Predictions::absent).collect();
         let x = layout.features(&views, &|m, r| !absent[m].is_set(r), &rows, &data.target().task());
@@ -256,20 +285,29 @@ mod tests {
         assert_eq!(l.len(), 1);
         assert!((l[0] + 13.8155).abs() < 1e-4, "{l:?}");
         assert_eq!(logits([0.5, 0.25, 0.25].into_iter()).count(), 3);
-        // Three members, one logit each, and an intercept.
-        assert_eq!(fit(&honest(60, 2, 3, false)).parameters(), 4);
+        // Three members, one logit each, and an intercept; then each pair of them, and each alone.
+        assert_eq!(fit(&honest(60, 2, 3, false)).parameters(), 4 + 3 * 3 + 3 * 2);
     }
 
     #[test]
-    fn a_member_that_is_absent_for_the_first_time_counts_as_the_prior() {
+    fn a_stack_of_version_1_is_loaded_and_takes_the_prior_for_what_is_absent() {
         let data = honest(60, 3, 3, false);
-        let fused = fit(&data);
+        let parts = fit(&data).save().unwrap().nested("whole").unwrap();
+        let mut old = parts.clone();
+        old.config.as_object_mut().unwrap().remove("used").unwrap();
+        let (new, old) = (loaders().fused(&parts).unwrap(), loaders().fused(&old).unwrap());
+        assert_eq!(new.kind(), KIND);
         let mut members = said(&data);
         let m = &members[2];
         let gone = Mask::from_marks(vec![true; 60]);
         members[2] = Predictions::for_task(m.ids().to_vec(), &m.task(), m.matrix(), gone).unwrap();
-        let p = fused.fuse(&members, None).unwrap();
-        assert!(!p.absent().any());
-        assert_ne!(p, fused.fuse(&said(&data), None).unwrap());
+        for members in [members, said(&data)] {
+            let p = old.fuse(&members, None).unwrap();
+            assert!(!p.absent().any());
+            assert_eq!(p, new.fuse(&members, None).unwrap());
+        }
+        let mut damaged = parts;
+        damaged.config["used"] = json!([true]);
+        assert_eq!(loaders().fused(&damaged).err().unwrap().exit_code(), 3);
     }
 }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::by_voices::by_voices;
 use super::evidence::Evidence;
 use super::pool::{Content, Pool};
 use super::simplex::{Local, Minimum, Smooth, minimize};
@@ -29,6 +30,9 @@ const STARTS: u64 = 4;
 /// absent on some rows, `q = sum r_i w_i a_i / sum r_i w_i` over those present is not convex: the best of five starts
 /// is taken, and no weight falls below 1e-6, so that whoever is alone on a row can speak.
 ///
+/// A member that adds nothing to the others gets no weight, however good it is; so rows about which only some of the
+/// members speak are given the best weights of these.
+///
 /// # Reference
 /// Breiman, "Stacked regressions", Machine Learning 24, 1996 (weights from out-of-fold predictions); Cover, "An
 /// algorithm for maximizing expected log investment return", IEEE Information Theory 30(2), 1984 (the conditions).
@@ -38,6 +42,7 @@ pub struct Weighted {}
 
 impl Method for Weighted {
     const NAME: &'static str = "weighted";
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "Weights that minimize the log-loss (or squared error) on honest predictions";
 }
 
@@ -47,9 +52,14 @@ impl Fuser for Weighted {
     }
 
     fn fit(&self, honest: &Honest, _: Option<Inputs<'_>>, context: &Context<'_>) -> Result<Box<dyn Fused>> {
-        let evidence = Evidence::new(honest)?;
-        let best = best_weights(&evidence, context.seed, context.stop)?;
-        Ok(Box::new(Pool::new(honest.target().task(), &best.weights, Content::Prediction)?))
+        let task = honest.target().task();
+        let best = best_weights(&Evidence::new(honest)?, context.seed, context.stop)?;
+        let whole = Pool::new(task.clone(), &best.weights, Content::Prediction)?;
+        by_voices(Box::new(whole), honest, None, context, &|honest, rows, voices, context| {
+            let evidence = Evidence::new(&honest.take(rows).only(voices))?;
+            let best = best_weights(&evidence, context.seed, context.stop)?;
+            Ok(Box::new(Pool::among(task.clone(), voices, &best.weights, Content::Prediction)?))
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! What composes predictions. A fuser sees honest predictions only: of rows that their makers have not seen.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::batch::Batch;
 use super::estimator::Context;
 use super::mask::Mask;
@@ -21,6 +23,9 @@ pub enum Origin {
     Declared,
 }
 
+/// The voices of a row: for each member, in order, whether it says something about it.
+pub type Voices = Vec<bool>;
+
 /// Predictions of members for the same rows, none of which their makers have seen, with the truth.
 #[derive(Debug, Clone)]
 pub struct Honest {
@@ -29,6 +34,7 @@ pub struct Honest {
     fold: Vec<u32>,
     group: Option<Vec<u64>>,
     weight: Option<Vec<f32>>,
+    expected: Option<BTreeSet<Voices>>,
 }
 
 impl Honest {
@@ -82,7 +88,7 @@ impl Honest {
                 .expected(format!("rows in each of {folds} folds")));
         }
         if let Some(groups) = &group {
-            let mut seen = std::collections::BTreeMap::new();
+            let mut seen = BTreeMap::new();
             for (g, f) in groups.iter().zip(&fold) {
                 if *seen.entry(*g).or_insert(*f) != *f {
                     return Err(Error::model("a group lies in two folds")
@@ -91,7 +97,40 @@ impl Honest {
                 }
             }
         }
-        Ok(Self { members, target, fold, group, weight })
+        Ok(Self { members, target, fold, group, weight, expected: None })
+    }
+
+    /// The same, with the voices that rows to come can have, so that a fuser need not be ready for others. Without it
+    /// any member may be absent.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for voices of another number of members.
+    pub fn expecting(self, voices: BTreeSet<Voices>) -> Result<Self> {
+        if voices.iter().any(|v| v.len() != self.count()) {
+            return Err(Error::internal(format!("voices of other than {} members", self.count())));
+        }
+        Ok(Self { expected: Some(voices), ..self })
+    }
+
+    /// The voices that rows to come can have, where that is known.
+    pub fn expected(&self) -> Option<&BTreeSet<Voices>> {
+        self.expected.as_ref()
+    }
+
+    /// The voices that rows have, and how many rows have them; rows that every member left out are not among them.
+    pub fn heard(&self) -> BTreeMap<Voices, usize> {
+        let masks: Vec<&Mask> = self.predictions().map(Predictions::absent).collect();
+        let mut voices = vec![true; masks.len()];
+        let mut heard = BTreeMap::new();
+        for row in 0..self.rows() {
+            voices.iter_mut().zip(&masks).for_each(|(v, m)| *v = !m.is_set(row));
+            match heard.get_mut(&voices) {
+                Some(count) => *count += 1,
+                None if voices.contains(&true) => drop(heard.insert(voices.clone(), 1)),
+                None => {}
+            }
+        }
+        heard
     }
 
     /// The members' names, in order.
@@ -153,7 +192,15 @@ impl Honest {
             fold: rows.iter().map(|&r| self.fold[r]).collect(),
             group: self.group.as_ref().map(|g| rows.iter().map(|&r| g[r]).collect()),
             weight: self.weight.as_ref().map(|w| rows.iter().map(|&r| w[r]).collect()),
+            expected: self.expected.clone(),
         }
+    }
+
+    /// The members whose voice is set alone, on all rows; what rows to come can have is then not known.
+    #[must_use]
+    pub fn only(self, voices: &[bool]) -> Self {
+        let members = self.members.into_iter().zip(voices).filter(|(_, v)| **v).map(|(m, _)| m).collect();
+        Self { members, expected: None, ..self }
     }
 }
 

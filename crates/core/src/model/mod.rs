@@ -26,7 +26,7 @@ pub use estimator::{
     Context, Estimator, Fitted, Keep, Labelled, LogRow, Outline, Progress, Quiet, Stop, Unlabelled,
 };
 pub use feature::{Feature, FittedFeature};
-pub use fuser::{Fused, Fuser, Honest, Inputs, Origin};
+pub use fuser::{Fused, Fuser, Honest, Inputs, Origin, Voices};
 pub use learner::{FittedLearner, Learner};
 pub use mask::Mask;
 pub use parts::{Array, Load, Loaders, Parts};

@@ -18,6 +18,7 @@ use super::provenance::provenance;
 use super::session::{Session, unavailable};
 use super::{Finished, Request, Round};
 use crate::codec::write_json;
+use crate::ids::id_texts;
 use crate::outcome::{ColumnSummary, DataSummary, Outcome, Reproduce};
 use crate::recipe::resolved_yaml;
 use crate::store::{canonical, instruction_set};
@@ -123,8 +124,11 @@ fn write_predictions(
     dir: &std::path::Path,
 ) -> Result<()> {
     let Some(Round { session, .. }) = rounds.first() else { return Ok(()) };
-    let ids = rows.iter().map(|r| session.source().ids()[*r]).collect();
-    let mut columns = vec![("id".to_owned(), Written::Ids(ids))];
+    let ids = match id_texts(session.data, &session.recipe.data) {
+        Some(texts) => Written::Texts(rows.iter().map(|r| texts[*r].clone()).collect()),
+        None => Written::Ids(rows.iter().map(|r| session.source().ids()[*r]).collect()),
+    };
+    let mut columns = vec![("id".to_owned(), ids)];
     columns.push(match session.truth(rows) {
         Target::Classes { classes, codes } => {
             let names = codes.iter().map(|c| classes.names()[*c as usize].clone()).collect();

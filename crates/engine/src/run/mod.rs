@@ -33,6 +33,7 @@ use fitted::Plan;
 use session::{Session, honest_rows};
 
 pub(crate) use fitted::Build;
+pub(crate) use provenance::{Learned, digested};
 pub(crate) use session::Ground;
 pub use session::{Silent, Watch, unavailable};
 

@@ -1,6 +1,7 @@
 //! Tests of the engine from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod evaluate;
 mod init;
 mod methods;
 mod place;

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use consilience_core::data::{Written, write_table};
+use consilience_core::data::{DataSpec, Written, open, write_table};
+use consilience_core::model::Stop;
+use consilience_engine::predict::open_unlabelled;
 use consilience_engine::run::Finished;
 
 use crate::place::{HALVES, Place, candidate, csv, files, fitted_on, has_note, normal, recipe, row};
@@ -266,4 +268,49 @@ fn ids_that_are_names_are_found_again() {
     let names = place.run(&with_theirs("validation", CSV));
     let score = |done: &Finished| candidate(done, "theirs").scores[0].value;
     assert_eq!(score(&plain), score(&names));
+}
+
+/// The first cells of the lines of a csv file.
+fn first_cells(text: &str) -> Vec<String> {
+    text.lines().skip(1).map(|l| l.split(',').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn ids_that_are_names_are_written_as_such_and_read_again() {
+    let place = Place::new();
+    let named: String = csv(1, 0, 400)
+        .lines()
+        .enumerate()
+        .map(|(i, line)| if i == 0 { format!("{line}\n") } else { format!("case 0{line}\n") })
+        .collect();
+    place.write("rows.csv", &named);
+    let done = place.run(&recipe("validation", HALVES, "both: {fuse: stacking, of: [knows_a, knows_b]}"));
+    // Of the run's own predictions.
+    let data = |file: &str, folder: &std::path::Path| {
+        let spec = DataSpec { table: Some(file.to_owned()), ..DataSpec::default() };
+        open(&spec, folder, None, None).unwrap().roles.cells["id"].to_vec()
+    };
+    let judged: Vec<String> =
+        first_cells(&named).into_iter().enumerate().filter(|(r, _)| r % 10 > 6).map(|(_, id)| id).collect();
+    assert_eq!(judged[0], "case 07");
+    assert_eq!(data("predictions.parquet", &done.dir), judged);
+    // Of predictions for new rows, which are a member of another recipe then.
+    let opened = open_unlabelled(&done.dir.join("model"), &place.path().join("rows.csv"), None).unwrap();
+    let p = opened.predict(&Stop::default()).unwrap();
+    let mut scores = vec![candidate(&done, &done.outcome.verdict.exported).scores[0].value];
+    for file in ["p.csv", "p.parquet"] {
+        opened.write(&p, &place.path().join(file)).unwrap();
+        assert_eq!(data(file, place.path()), first_cells(&named));
+        let members =
+            format!("theirs: {{predictions: {file}, seen: none}}, mine: {{fit: logistic, on: [c]}}");
+        let again = place.run(&recipe("validation", &members, ""));
+        scores.push(candidate(&again, "theirs").scores[0].value);
+    }
+    assert!(scores.windows(2).all(|w| (w[0] - w[1]).abs() < 1e-6), "{scores:?}");
+    // Whole numbers stay numbers.
+    place.write("rows.csv", csv(1, 0, 400));
+    let plain = open_unlabelled(&done.dir.join("model"), &place.path().join("rows.csv"), None).unwrap();
+    plain.write(&plain.predict(&Stop::default()).unwrap(), &place.path().join("n.csv")).unwrap();
+    let text = std::fs::read_to_string(place.path().join("n.csv")).unwrap();
+    assert_eq!(first_cells(&text), (0..400).map(|r| r.to_string()).collect::<Vec<_>>());
 }
