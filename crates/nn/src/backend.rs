@@ -147,7 +147,8 @@ pub trait Operator: fmt::Debug + Send + Sync {
     fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved);
 
     /// The gradients of the inputs from that of the output, one entry an input; only those that are `wanted` are used.
-    fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, wanted: &[bool]) -> Vec<Option<Host>>;
+    fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, wanted: &[bool])
+    -> Vec<Option<Host>>;
 }
 
 /// The most inputs that an [`Operator`] has.
