@@ -2,6 +2,9 @@
 //!
 //! Prints a line of JSON: median, least, count and the peak of resident memory.
 
+// A bench prints, and what fails in it is a mistake in it.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 use std::time::Instant;
 
 use consilience_core::seed::Seed;

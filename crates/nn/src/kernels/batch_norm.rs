@@ -99,9 +99,9 @@ impl Operator for BatchNorm {
         let residual = residual.first().map(Host::numbers);
         out.par_chunks_mut(sample).zip(x.numbers().par_chunks(sample)).enumerate().for_each(
             |(s, (out, x))| {
-                for c in 0..channels {
-                    let scale = gamma.numbers()[c] * inverse[c];
-                    let shift = beta.numbers()[c] - told.mean[c] * scale;
+                for (c, (inverse, mean)) in inverse.iter().zip(&told.mean).enumerate() {
+                    let scale = gamma.numbers()[c] * inverse;
+                    let shift = beta.numbers()[c] - mean * scale;
                     let span = c * plane..(c + 1) * plane;
                     let (out, x) = (&mut out[span.clone()], &x[span.clone()]);
                     let residual = residual.map(|r| &r[s * sample..][span]);
@@ -156,12 +156,12 @@ impl Operator for BatchNorm {
             dx.par_chunks_mut(sample)
                 .zip(x.numbers().par_chunks(sample).zip(gradient.par_chunks(sample)))
                 .for_each(|(dx, (x, g))| {
-                    for c in 0..channels {
+                    for (c, (first, second)) in sums.iter().enumerate() {
                         let span = c * plane..(c + 1) * plane;
                         let (dx, x, g) = (&mut dx[span.clone()], &x[span.clone()], &g[span]);
                         let (mean, inverse) = (mean.numbers()[c], inverse.numbers()[c]);
                         let scale = gamma.numbers()[c] * inverse;
-                        let (all, slope) = (sums[c].0 / count, sums[c].1 / count * inverse);
+                        let (all, slope) = (first / count, second / count * inverse);
                         wide(|| {
                             for ((dx, x), g) in dx.iter_mut().zip(x).zip(g) {
                                 *dx = scale * (g - all - (x - mean) * slope);

@@ -12,7 +12,7 @@ pub fn exp(x: f32) -> f32 {
     let inside = x.clamp(-87.3, 88.7);
     let shifted = inside * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
-    let r = inside - n * 0.693_359_375 + n * 2.121_944_4e-4;
+    let r = inside - n * 0.693_359_4 + n * 2.121_944_4e-4;
     let p = ((((1.987_569_1e-4 * r + 1.398_199_9e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2) * r
         + 0.166_666_65)
         * r
@@ -60,7 +60,7 @@ pub fn sigmoid(x: f32) -> f32 {
 pub fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let q = x * x;
-    let p = -2.726_142_2e-10 * q + 2.770_681_5e-8;
+    let p = -2.726_142e-10 * q + 2.770_681_5e-8;
     let p = p * q - 2.101_024e-6;
     let p = p * q - 5.692_506_5e-5;
     let p = p * q - 7.349_906_3e-4;
