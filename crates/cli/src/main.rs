@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod fault;
+mod leaderboard;
 mod show;
 mod watch;
 

@@ -4,7 +4,9 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 use consilience_core::Error;
-use consilience_engine::outcome::{Candidate, Outcome, Role};
+use consilience_engine::outcome::Outcome;
+
+use crate::leaderboard::leaderboard;
 
 /// Prints to standard output; a closed pipe is no error.
 pub fn out(text: &str) {
@@ -73,17 +75,8 @@ pub fn table(head: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
 
 /// The leaderboard, the verdict and where things are.
 pub fn outcome(outcome: &Outcome, dir: &std::path::Path) -> String {
-    let metrics: Vec<String> = outcome
-        .candidates
-        .first()
-        .map(|c| c.scores.iter().map(|s| s.metric.clone()).collect())
-        .unwrap_or_default();
-    let mut head = vec!["", "name", "how"];
-    head.extend(metrics.iter().map(String::as_str));
-    head.extend(["against best single", "fit s", "us/row"]);
-    let rows = outcome.candidates.iter().map(|c| row(c, outcome)).collect();
-    let right: Vec<usize> = (3..head.len()).collect();
-    let mut text = table(&head, rows, &right);
+    let width = std::io::stdout().is_terminal().then(|| Table::new().width()).flatten().map(usize::from);
+    let mut text = leaderboard(outcome, width);
     text.push_str(&format!("\n{}\n", outcome.verdict.sentence));
     for note in &outcome.verdict.notes {
         text.push_str(&format!("note: {note}\n"));
@@ -93,30 +86,4 @@ pub fn outcome(outcome: &Outcome, dir: &std::path::Path) -> String {
         text.push_str(&format!("model   {} ({})\n", dir.join("model").display(), outcome.verdict.exported));
     }
     text
-}
-
-fn row(c: &Candidate, outcome: &Outcome) -> Vec<String> {
-    let mark = if c.name == outcome.verdict.exported { "*" } else { "" };
-    let role = match c.role {
-        Role::Member => String::new(),
-        Role::Fuse => "fuse: ".to_owned(),
-        Role::Fusion => "fusion: ".to_owned(),
-        Role::Merge => "merge: ".to_owned(),
-        Role::Adapt => "adapt: ".to_owned(),
-    };
-    let mut cells = vec![mark.to_owned(), c.name.clone(), format!("{role}{}", c.method)];
-    for (i, s) in c.scores.iter().enumerate() {
-        cells.push(match &s.interval {
-            Some(interval) if i == 0 => format!("{:.4} [{:.4}, {:.4}]", s.value, interval.low, interval.high),
-            _ => format!("{:.4}", s.value),
-        });
-    }
-    cells.push(match c.scores.first().and_then(|s| s.against_best_single) {
-        Some(d) => format!("{:+.4} [{:+.4}, {:+.4}]", d.value, d.low, d.high),
-        None if c.name == outcome.verdict.best_single => "best single".to_owned(),
-        None => String::new(),
-    });
-    cells.push(format!("{:.1}", c.cost.fit_seconds));
-    cells.push(c.cost.predict_micros.map_or_else(String::new, |m| format!("{m:.0}")));
-    cells
 }

@@ -59,7 +59,7 @@ impl Watch for Bars {
             if let Some(old) = bar.take() {
                 let how = if fresh { format!("{seconds:.1} s") } else { "kept".to_owned() };
                 if !name.contains("predict") {
-                    old.println(format!("  {name:<50} {how:>8}"));
+                    old.println(format!("  {name:<48} {how:>8}"));
                 }
                 old.finish_and_clear();
             }
