@@ -205,15 +205,10 @@ impl Operator for Lstm {
         };
         let Some(s) = Sequences::new(&x.shape(), &u.shape(), GATES, &self.steps) else { return Vec::new() };
         let want = |i: usize| wanted.get(i).copied().unwrap_or(false);
-        let lot = s.block() * s.steps;
-        let of = |numbers: &'_ [f32], block: usize, width: usize| {
-            let end = ((block + 1) * lot * width).min(numbers.len());
-            block * lot * width..end
-        };
         let made = s.gradients(x.numbers(), states.numbers(), w.numbers(), want(0), |block| {
-            let mut input = gates.numbers()[of(gates.numbers(), block, s.width())].to_vec();
-            let memories = &memories.numbers()[of(memories.numbers(), block, s.hidden)];
-            let dy = &gradient.numbers()[of(gradient.numbers(), block, s.hidden)];
+            let mut input = s.of(gates.numbers(), block, s.width()).to_vec();
+            let memories = s.of(memories.numbers(), block, s.hidden);
+            let dy = s.of(gradient.numbers(), block, s.hidden);
             back(&s, block * s.block(), u.numbers(), dy, &mut input, memories);
             Gates { input, state: Vec::new() }
         });

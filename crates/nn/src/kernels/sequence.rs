@@ -78,6 +78,12 @@ impl<'a> Sequences<'a> {
         self.reading.lengths.get(row).is_none_or(|length| step < *length)
     }
 
+    /// The numbers of a block of rows, `width` a step.
+    pub fn of<'b>(&self, numbers: &'b [f32], block: usize, width: usize) -> &'b [f32] {
+        let lot = self.block() * self.steps * width;
+        &numbers[(block * lot).min(numbers.len())..((block + 1) * lot).min(numbers.len())]
+    }
+
     /// `x W^T + b` for all steps of a block: `[rows, steps, width]`. `w_t` is `[inputs, width]`.
     pub fn project(&self, x: &[f32], w_t: &[f32], bias: &[f32], out: &mut [f32]) {
         let width = self.width();
