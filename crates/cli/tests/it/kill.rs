@@ -95,3 +95,17 @@ fn an_interrupted_run_says_so_and_goes_on() {
     sandbox.nothing_half_written();
     same_bytes(&sandbox.run("calm"), &sandbox.run("runs"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_check_that_is_interrupted_ends_at_once() {
+    let sandbox = Sandbox::with(&super::sandbox::classes(300_000, 2, 5), super::sandbox::SMALL);
+    let mut child =
+        sandbox.command(&["check", "r.yaml"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    // No code: the signal came before the program could catch it.
+    let code = child.wait().unwrap().code();
+    assert!(matches!(code, Some(130) | None), "{code:?}: it went on to its end");
+}
