@@ -14,7 +14,7 @@ import PIL
 import sklearn
 from PIL import Image
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PowerTransformer, StandardScaler
 
 here = Path(__file__).resolve().parent
 shared = Path(os.environ.get("CSL_SHARED", here / "../../../shared")) / "data"
@@ -80,6 +80,31 @@ images = images.reshape(-1, 784)[:200].astype(np.float64)
 mean, basis = np.load(root / "pca_mean_f64.npy"), np.load(root / "pca_basis_f64.npy")
 projected = np.clip(np.round((images - mean) @ basis @ basis.T + mean), 0, 255).astype(np.uint8)
 out["project"] = [zlib.adler32(row.tobytes(), 0) for row in projected]
+
+# drawn from a generator of its own, so that adding it changes no other case
+own = np.random.default_rng(11)
+cases = []
+for name, x in [
+    ("amounts", np.round(np.exp(own.normal(7, 2, 60)), 2)),
+    ("amounts with many zeros", np.round(np.maximum(0, own.normal(0, 3, 60)) ** 4, 3)),
+    ("both signs", np.round(own.standard_t(2, 60) * 10 + 3, 3)),
+    ("negative", np.round(-np.exp(own.normal(1, 1, 40)), 4)),
+    ("normal", np.round(own.normal(5, 1, 40), 4)),
+]:
+    peer = PowerTransformer(method="yeo-johnson", standardize=False).fit(x[:, None])
+    z = peer.transform(x[:, None])[:, 0].round(9).tolist()
+    cases.append({"name": name, "x": x.tolist(), "lambda": float(peer.lambdas_[0]), "z": z})
+out["power"] = cases
+
+# sequences of three channels, one of them constant, lengths from 1 on; a generator of their own, so that what stands above stays
+rng = np.random.default_rng(8)
+sequences = [np.round(np.c_[rng.normal(3, 5, n), np.full(n, 0.3), rng.normal(0, 1e4, n)], 3) for n in (1, 2, 7, 40)]
+sequences = [s.astype(np.float32).astype(np.float64) for s in sequences]
+said = [np.stack([s.mean(0), s.std(0), s.min(0), s.max(0), s[0], s[-1]], 1).ravel() for s in sequences]
+out["summary"] = {
+    "sequences": [s.astype(np.float32).tolist() for s in sequences],
+    "summary": [row.round(12).tolist() + [len(s)] for row, s in zip(said, sequences)],
+}
 
 (here / "../golden/features.json").write_text(json.dumps(out, ensure_ascii=False, separators=(",", ":")) + "\n")
 print(versions)

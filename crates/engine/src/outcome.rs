@@ -154,8 +154,11 @@ pub struct ColumnSummary {
 pub struct DataSummary {
     /// All rows.
     pub rows: usize,
-    /// Rows for fitting, choosing and judging.
+    /// Rows for fitting, choosing and judging; of a nested run those of its first outer fold.
     pub parts: [usize; 3],
+    /// How many outer folds a nested run judged, each row once; 0 where the rows were parted once.
+    #[serde(default)]
+    pub outer_folds: usize,
     /// Groups among the judged rows, where there are groups.
     pub judged_groups: Option<usize>,
     /// The columns.

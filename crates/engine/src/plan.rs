@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use consilience_core::Error;
 use consilience_core::data::{HonestSpec, table_columns};
 use consilience_core::files::confine;
-use consilience_core::model::{ModelDir, Outline, Schema, Source};
+use consilience_core::model::{Kind, ModelDir, Outline, Schema, Source};
 use serde::Serialize;
 
 use crate::catalog;
@@ -37,7 +37,7 @@ pub struct PlanColumn {
     pub name: String,
     /// What it holds.
     pub kind: String,
-    /// The shape of a row, or the number of levels.
+    /// The shape of a row, of sequences the longest, or the number of levels.
     pub shape: String,
     /// The share of rows without it.
     pub unavailable: f64,
@@ -69,8 +69,10 @@ pub struct PlanMember {
 pub struct Plan {
     /// All rows.
     pub rows: usize,
-    /// Rows for fitting, choosing, judging.
+    /// Rows for fitting, choosing, judging; of a nested run those of its first outer fold.
     pub parts: [usize; 3],
+    /// How many outer folds are judged in their turn; 0 where the rows are parted once.
+    pub outer_folds: usize,
     /// Where honest predictions come from.
     pub honest: String,
     /// The columns.
@@ -104,10 +106,11 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
         return Err(Refused::Findings(Box::new(findings)));
     }
     let split = &opened.split;
+    let first = opened.outer.first().unwrap_or(split);
     let fits = match recipe.honest {
         HonestSpec::Validation(_) => 1,
         HonestSpec::Folds { folds } => folds + 1,
-    };
+    } * u32::try_from(opened.outer.len() + 1).unwrap_or(u32::MAX);
     let ground = Ground { recipe, root, schema };
     let mut members = Vec::new();
     let mut work = 0.0;
@@ -169,12 +172,17 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
     let columns = schema.fields.iter().map(|f| PlanColumn {
         name: f.name.clone(),
         kind: f.kind.name().to_owned(),
-        shape: if f.levels.is_empty() { shape(&f.shape) } else { format!("{} levels", f.levels.len()) },
+        shape: match f.kind {
+            Kind::Sequence if f.longest > 0 => format!("up to {}x{}", f.longest, shape(&f.shape)),
+            _ if f.levels.is_empty() => shape(&f.shape),
+            _ => format!("{} levels", f.levels.len()),
+        },
         unavailable: shares.get(&f.name).copied().unwrap_or(0.0),
     });
     Ok(Plan {
         rows: opened.data.source.rows(),
-        parts: [split.fit.len(), split.choose.len(), split.judge.len()],
+        parts: [first.fit.len(), first.choose.len(), first.judge.len()],
+        outer_folds: opened.outer.len(),
         honest: match recipe.honest {
             HonestSpec::Validation(_) => "the rows for choosing".to_owned(),
             HonestSpec::Folds { folds } => format!("{folds} folds of the rows for fitting"),
@@ -184,7 +192,7 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
         memory_mb: memory.div_ceil(1 << 20),
         disk_mb: disk.div_ceil(1 << 20),
         time: duration(work / NUMBERS_A_SECOND / threads),
-        notes: opened.data.notes.iter().chain(&split.notes).cloned().collect(),
+        notes: opened.data.notes.iter().chain(&first.notes).cloned().collect(),
     })
 }
 
@@ -245,7 +253,8 @@ fn load(outline: &Outline) -> f64 {
 /// Bytes of the rows in memory, roughly.
 fn data_bytes(source: &dyn Source) -> u64 {
     let Schema { fields } = source.schema();
-    let row: usize = fields.iter().map(|f| f.shape.iter().product::<usize>().max(1) * 8).sum();
+    let row: usize =
+        fields.iter().map(|f| f.shape.iter().product::<usize>().max(1) * f.longest.max(1) * 8).sum();
     (row * source.rows()) as u64
 }
 

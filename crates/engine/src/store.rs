@@ -113,6 +113,7 @@ impl Store {
     ) -> Result<Step> {
         let hash = hash_of(kind, key);
         let path = self.root.join(&hash);
+        let kept = self.kept(kind, key);
         let already = self.record(name, kind, &hash);
         if path.join("done.json").is_file() && (!self.redo || already) {
             let seconds = fs::read_to_string(path.join("done.json"))
@@ -120,6 +121,9 @@ impl Store {
                 .and_then(|t| serde_json::from_str::<Done>(&t).ok())
                 .map_or(0.0, |d| d.seconds);
             return Ok(Step { hash, path, seconds, fresh: false });
+        }
+        if self.redo && !already {
+            forget(&kept)?;
         }
         let dir = AtomicDir::begin(&path)?;
         let start = Instant::now();
@@ -129,7 +133,14 @@ impl Store {
         let mark = dir.path().join("done.json");
         fs::write(&mark, done).map_err(|e| Error::write(&mark, e))?;
         dir.commit()?;
+        forget(&kept)?;
         Ok(Step { hash, path, seconds, fresh: true })
+    }
+
+    /// The folder where a long step keeps what it has reached, for when it is begun again; it goes when the step is done.
+    /// It need not be there.
+    pub fn kept(&self, kind: &str, key: &Value) -> PathBuf {
+        self.root.join(format!("{}.kept", hash_of(kind, key)))
     }
 
     /// Notes that this run uses a step; whether it did so before.
@@ -148,7 +159,14 @@ impl Store {
     }
 }
 
-/// Removes the steps that no run below `runs` names; the number of steps removed and the bytes freed.
+fn forget(kept: &Path) -> Result<()> {
+    match fs::remove_dir_all(kept) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::write(kept, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the steps that no run below `runs` names, and what unfinished ones have kept; the number of steps removed and the bytes freed.
 ///
 /// # Errors
 /// [`Error::Read`] or [`Error::Write`] naming the path.
@@ -220,6 +238,33 @@ mod tests {
         assert!(redo.step("s", "fit", &key, write).unwrap().fresh);
         assert!(!redo.step("s", "fit", &key, write).unwrap().fresh);
         assert_eq!(redo.used().len(), 1);
+    }
+
+    #[test]
+    fn what_a_step_has_reached_stays_until_it_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), false).unwrap();
+        let key = json!({"epochs": 3});
+        let kept = store.kept("fit", &key);
+        let begin = |_: &Path| {
+            fs::create_dir_all(&kept).and_then(|()| fs::write(kept.join("epoch"), "2")).unwrap();
+            Err(Error::Interrupted)
+        };
+        assert!(store.step("s", "fit", &key, begin).is_err());
+        let again = Store::open(dir.path(), false).unwrap();
+        let reached = |_: &Path| {
+            assert_eq!(fs::read_to_string(kept.join("epoch")).unwrap(), "2");
+            Ok(())
+        };
+        again.step("s", "fit", &key, reached).unwrap();
+        assert!(!kept.exists());
+        // Doing it afresh starts at the beginning.
+        fs::create_dir(&kept).unwrap();
+        let fresh = |_: &Path| {
+            assert!(!kept.exists());
+            Ok(())
+        };
+        Store::open(dir.path(), true).unwrap().step("s", "fit", &key, fresh).unwrap();
     }
 
     #[test]

@@ -7,7 +7,7 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients as Graph;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, DispatchTensor, Flex, backend_extension};
 use burn::tensor::{Device, TensorData, activation};
 use consilience_core::{Error, Result};
 
@@ -86,6 +86,12 @@ impl fmt::Debug for Host {
     }
 }
 
+impl Default for Host {
+    fn default() -> Self {
+        Self::new(Vec::new(), [0])
+    }
+}
+
 impl Host {
     /// Takes numbers in, row-major; they must fill the shape.
     pub fn new(data: Vec<f32>, shape: impl Into<Vec<usize>>) -> Self {
@@ -125,46 +131,61 @@ impl Host {
     }
 }
 
-/// An operator with kernels of our own for the forward and the backward pass, from three inputs to one output.
-pub trait Operator: fmt::Debug + Send + Sync {
-    /// The output, and with `save` what the backward pass needs beside the inputs.
-    fn forward(&self, inputs: [&Host; 3], save: bool) -> (Host, Vec<u8>);
-
-    /// The gradients of the inputs from that of the output; only those that are `wanted`.
-    fn backward(
-        &self,
-        inputs: [&Host; 3],
-        saved: &[u8],
-        gradient: &Host,
-        wanted: [bool; 3],
-    ) -> [Option<Host>; 3];
+/// What an operator's forward pass keeps for its backward pass, beside the inputs.
+#[derive(Debug, Clone, Default)]
+pub struct Saved {
+    /// Numbers, such as the output or statistics.
+    pub hosts: Vec<Host>,
+    /// Marks, such as which of several values was the largest.
+    pub marks: Vec<u8>,
 }
 
-/// Runs an [`Operator`], recording it where an input takes part in a gradient.
-pub fn operate<const A: usize, const B: usize, const C: usize, const D: usize>(
-    operator: Arc<dyn Operator>,
-    a: Tensor<A>,
-    b: Tensor<B>,
-    c: Tensor<C>,
-) -> Tensor<D> {
-    let output = <Dispatch as OwnOperators>::operate(
-        a.into_dispatch(),
-        b.into_dispatch(),
-        c.into_dispatch(),
-        operator,
-    );
-    Tensor::from_dispatch(output)
+/// An operator with kernels of our own for the forward and the backward pass, from at most [`INPUTS`] inputs to one
+/// output.
+pub trait Operator: fmt::Debug + Send + Sync {
+    /// The output, and with `save` what the backward pass needs beside the inputs.
+    fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved);
+
+    /// The gradients of the inputs from that of the output, one entry an input; only those that are `wanted` are used.
+    fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, wanted: &[bool]) -> Vec<Option<Host>>;
+}
+
+/// The most inputs that an [`Operator`] has.
+pub const INPUTS: usize = 6;
+
+/// A tensor of any number of dimensions: an input of an [`Operator`].
+pub struct Input(DispatchTensor);
+
+impl<const D: usize> From<Tensor<D>> for Input {
+    fn from(tensor: Tensor<D>) -> Self {
+        Self(tensor.into_dispatch())
+    }
+}
+
+/// Runs an [`Operator`], recording it where an input takes part in a gradient. At most [`INPUTS`] inputs are given to it.
+pub fn operate<const N: usize, const D: usize>(operator: Arc<dyn Operator>, inputs: [Input; N]) -> Tensor<D> {
+    const { assert!(N <= INPUTS) };
+    let nothing = || zeros([1]).into_dispatch();
+    let mut inputs = inputs.into_iter().map(|i| i.0);
+    let mut next = || inputs.next().unwrap_or_else(nothing);
+    let (a, b, c, d, e, f) = (next(), next(), next(), next(), next(), next());
+    Tensor::from_dispatch(<Dispatch as OwnOperators>::operate(a, b, c, d, e, f, operator, N))
 }
 
 /// How burn is told about [`Operator`]s.
 #[backend_extension(Flex, Autodiff)]
 pub trait OwnOperators: Backend {
-    /// See [`operate`].
+    /// See [`operate`]; only the first `count` inputs are given to the operator.
+    #[allow(clippy::too_many_arguments)]
     fn operate(
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
         c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        f: FloatTensor<Self>,
         operator: Arc<dyn Operator>,
+        count: usize,
     ) -> FloatTensor<Self>;
 }
 
@@ -173,10 +194,14 @@ impl OwnOperators for Flex {
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
         c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        f: FloatTensor<Self>,
         operator: Arc<dyn Operator>,
+        count: usize,
     ) -> FloatTensor<Self> {
-        let [a, b, c] = [a, b, c].map(Host::wrap);
-        operator.forward([&a, &b, &c], false).0.0
+        let inputs = [a, b, c, d, e, f].map(Host::wrap);
+        operator.forward(inputs.get(..count).unwrap_or(&inputs), false).0.0
     }
 }
 
@@ -186,18 +211,18 @@ struct Recorded;
 #[derive(Debug, Clone)]
 struct State {
     operator: Arc<dyn Operator>,
-    inputs: [Host; 3],
-    saved: Arc<Vec<u8>>,
+    inputs: Vec<Host>,
+    saved: Arc<Saved>,
 }
 
-impl Backward<Flex, 3> for Recorded {
+impl Backward<Flex, INPUTS> for Recorded {
     type State = State;
 
-    fn backward(self, ops: Ops<State, 3>, graph: &mut Graph, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<State, INPUTS>, graph: &mut Graph, _: &mut Checkpointer) {
         let gradient = Host::wrap(graph.consume::<Flex>(&ops.node));
-        let State { operator, inputs: [a, b, c], saved } = ops.state;
+        let State { operator, inputs, saved } = ops.state;
         let wanted = ops.parents.each_ref().map(Option::is_some);
-        let gradients = operator.backward([&a, &b, &c], &saved, &gradient, wanted);
+        let gradients = operator.backward(&inputs, &saved, &gradient, &wanted[..inputs.len()]);
         for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
                 graph.register::<Flex>(parent.id, gradient.0);
@@ -211,17 +236,21 @@ impl<S: CheckpointStrategy> OwnOperators for Autodiff<Flex, S> {
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
         c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        f: FloatTensor<Self>,
         operator: Arc<dyn Operator>,
+        count: usize,
     ) -> FloatTensor<Self> {
-        let inputs = [&a, &b, &c].map(|t| Host::wrap(t.primitive().clone()));
-        let nodes = [a.node(), b.node(), c.node()];
-        let [x, y, z] = &inputs;
+        let all = [a, b, c, d, e, f];
+        let inputs: Vec<Host> = all.iter().take(count).map(|t| Host::wrap(t.primitive().clone())).collect();
+        let nodes = all.map(|t| t.node());
         match Recorded.prepare::<S>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let (output, saved) = operator.forward([x, y, z], true);
+                let (output, saved) = operator.forward(&inputs, true);
                 prepared.finish(State { operator, inputs, saved: Arc::new(saved) }, output.0)
             }
-            OpsKind::UnTracked(prepared) => prepared.finish(operator.forward([x, y, z], false).0.0),
+            OpsKind::UnTracked(prepared) => prepared.finish(operator.forward(&inputs, false).0.0),
         }
     }
 }

@@ -54,8 +54,12 @@ pub(super) fn planned(ready: &Ready) -> Result<Plan, Fault> {
 }
 
 fn text(plan: &Plan) -> String {
+    let outer = match plan.outer_folds {
+        0 => String::new(),
+        folds => format!(" in each of {folds} outer folds"),
+    };
     let mut text = format!(
-        "{} rows: {} for fitting, {} for choosing, {} for judging; honest predictions from {}\n\n",
+        "{} rows: {} for fitting, {} for choosing, {} for judging{outer}; honest predictions from {}\n\n",
         plan.rows, plan.parts[0], plan.parts[1], plan.parts[2], plan.honest
     );
     let columns = plan.columns.iter().map(|c| {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use consilience_core::model::Stop;
 use consilience_engine::run::{Request, Silent, run as execute};
@@ -12,6 +13,9 @@ use crate::arguments::Places;
 use crate::fault::Fault;
 use crate::show;
 use crate::watch::Bars;
+
+/// What a kill costs a long fit at most, its epoch apart; writing takes milliseconds.
+const KEEP_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs a recipe.
 pub fn run(
@@ -50,6 +54,7 @@ pub fn go(
         base: ready.base.clone(),
         runs: places.runs.clone(),
         fresh,
+        keep_every: KEEP_EVERY,
         command,
         stop,
         watch: if json { &silent } else { &bars },

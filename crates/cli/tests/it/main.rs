@@ -4,8 +4,10 @@
 mod bad_input;
 mod bad_members;
 mod evaluate;
+mod first_recipes;
 mod house;
 mod kill;
 mod program;
 mod sandbox;
+mod sequences;
 mod whole_way;

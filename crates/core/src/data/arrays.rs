@@ -73,6 +73,9 @@ impl ArrayColumn {
         }
         let mut column = Self { stack, kind, shapes, lengths: Vec::new(), scale, rate };
         column.check(name, places)?;
+        if kind == Kind::Sequence {
+            field.longest = column.longest();
+        }
         Ok((column, field))
     }
 
@@ -129,6 +132,12 @@ impl ArrayColumn {
         }
         self.lengths = lengths;
         Ok(())
+    }
+
+    /// The most steps of a sequence that is there.
+    fn longest(&self) -> usize {
+        let rows = self.lengths.iter().zip(&self.stack.at).filter(|(_, at)| at.is_some());
+        rows.map(|(length, _)| *length).max().unwrap_or(0) / self.width(0).max(1)
     }
 
     fn width(&self, part: u32) -> usize {
@@ -355,7 +364,7 @@ mod tests {
         let nan = f64::NAN;
         let s = stack(&[2, 2, 1], Numbers::F64(vec![1.0, nan, 2.0, 3.0]), vec![Some((0, 0)), Some((0, 1))]);
         let (column, field) = made(Kind::Sequence, &ColumnSpec::default(), s).unwrap();
-        assert_eq!(field.shape, [1]);
+        assert_eq!((field.shape.as_slice(), field.longest), (&[1][..], 2));
         let Column::Sequence(seq) = column.read(&[0, 1]).unwrap() else { panic!() };
         assert_eq!((seq.get(0), seq.get(1)), (Some(&[1.0f32][..]), Some(&[2.0f32, 3.0][..])));
         let sound = stack(&[1, 2], Numbers::I16(vec![16384, -32768]), vec![Some((0, 0))]);

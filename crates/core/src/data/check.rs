@@ -38,8 +38,14 @@ fn check_column(c: &ColumnSpec) -> Result<()> {
     if !c.columns.is_empty() && !is(&[Kind::Vector]) {
         return no_effect("columns", "type: vector");
     }
-    if c.path.is_some() && !is(&[Kind::Image, Kind::Audio, Kind::Text]) {
-        return no_effect("path", "type: image, audio or text");
+    if c.path.is_some() && !is(&[Kind::Image, Kind::Audio, Kind::Text, Kind::Sequence]) {
+        return no_effect("path", "type: image, audio, text or sequence");
+    }
+    if c.path.is_some() && !c.shape.is_empty() {
+        return no_effect("shape", "idx, npy or columns");
+    }
+    if c.path.is_some() && c.scale.is_some() {
+        return no_effect("scale", "npy, or the array of an npz file");
     }
     if c.rate.is_some() && c.kind != Some(Kind::Audio) {
         return no_effect("rate", "type: audio");
@@ -80,6 +86,9 @@ mod tests {
             serde_json::json!({"type": "number", "scale": 2.0}),
             serde_json::json!({"type": "image", "path": "a", "idx": "b"}),
             serde_json::json!({"type": "image", "path": "a", "index": "b"}),
+            serde_json::json!({"type": "sequence", "path": "a", "shape": [2]}),
+            serde_json::json!({"type": "audio", "path": "a", "scale": 0.5}),
+            serde_json::json!({"type": "number", "path": "a"}),
             serde_json::json!({"type": "vector", "npy": "a", "by": "b"}),
             serde_json::json!({"type": "image", "columns": ["a"]}),
             serde_json::json!({"type": "vector", "npy": "a", "shape": [0]}),

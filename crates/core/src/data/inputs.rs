@@ -130,6 +130,20 @@ impl Maker<'_> {
                 continue;
             }
             let (made, held) = self.input(&field.name, &c, Some(field), &mut inputs.notes)?;
+            if field.kind == Kind::Sequence && held.unavailable() == self.table().rows {
+                inputs.push((field.clone(), Held::Ready(absent_column(field, self.table().rows))));
+                continue;
+            }
+            if !field.channels.is_empty() && !made.channels.is_empty() && made.channels != field.channels {
+                return Err(Error::data(format!(
+                    "the steps of the column \"{}\" hold other values than the model's",
+                    field.name
+                ))
+                .at(self.table().places.files())
+                .expected(field.channels.join(", "))
+                .got(made.channels.join(", "))
+                .remedy("give the values of a step in the order of the files that the model was fitted on"));
+            }
             let fixed = matches!(field.kind, Kind::Vector | Kind::Sequence) && !field.shape.is_empty();
             if fixed && made.shape != field.shape {
                 return Err(Error::data(format!(
@@ -160,8 +174,9 @@ impl Maker<'_> {
         }
         match (&c.path, c.kind) {
             (Some(path), _) => !has(path),
-            (None, Some(Kind::Image | Kind::Audio)) => !has(name) && self.all.listing.is_none(),
-            (None, Some(Kind::Text)) => !has(name) && self.all.listing.is_none(),
+            (None, Some(Kind::Image | Kind::Audio | Kind::Text | Kind::Sequence)) => {
+                !has(name) && self.all.listing.is_none()
+            }
             _ => true,
         }
     }
@@ -181,9 +196,10 @@ impl Maker<'_> {
             "png" | "jpg" | "jpeg" => Ok(Kind::Image),
             "wav" => Ok(Kind::Audio),
             "txt" | "md" => Ok(Kind::Text),
+            "csv" | "tsv" | "npy" => Ok(Kind::Sequence),
             _ => Err(Error::argument("what the files hold cannot be told from their endings")
                 .at(path)
-                .expected("type: image, audio or text")
+                .expected("type: image, audio, text or sequence")
                 .got(format!("\"{first}\""))),
         }
     }
@@ -241,7 +257,7 @@ impl Maker<'_> {
                 Ok((field, Held::Ready(made)))
             }
             Kind::Vector if !c.columns.is_empty() => self.vector(name, c),
-            Kind::Image | Kind::Audio | Kind::Text => {
+            Kind::Image | Kind::Audio | Kind::Text | Kind::Sequence => {
                 let path = match (&c.path, kind) {
                     (Some(path), _) => Some(path.as_str()),
                     (None, Kind::Text) if table_name(spec, table, name).is_ok() => None,
@@ -250,13 +266,13 @@ impl Maker<'_> {
                 };
                 let Some(path) = path else { return Ok(self.texts(name, own(name)?, c)) };
                 let cells = plain_cells(own(path)?, missing);
-                let corrupt = spec.corrupt.unwrap_or(Corrupt::Error);
+                let settings = (spec.corrupt.unwrap_or(Corrupt::Error), spec.delimiter);
                 let (column, field, said) =
-                    PathColumn::new(name, kind, &cells, self.root, corrupt, &table.places)?;
+                    PathColumn::new(name, kind, &cells, self.root, settings, &table.places)?;
                 notes.extend(said);
                 Ok((field, Held::Paths(column)))
             }
-            Kind::Vector | Kind::Sequence => Err(nowhere(name, kind)),
+            Kind::Vector => Err(nowhere(name, kind)),
         }
     }
 
@@ -325,7 +341,7 @@ fn nowhere(name: &str, kind: Kind) -> Error {
             Kind::Audio => "path: column of file names, or npy: file with rate",
             Kind::Vector => "columns: [names or prefix*], or npy: file",
             Kind::Text => "path: column of file names, or a table column of its name",
-            _ => "npy: file",
+            _ => "path: column of file names, or npy: file",
         })
         .remedy("see the manual on data: {columns: ...}")
 }

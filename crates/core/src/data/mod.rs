@@ -29,7 +29,7 @@ pub use spec::{
     BesideSpec, ColumnSpec, Corrupt, DataSpec, Header, HonestSpec, PerValue, Role, SourceSpec, SplitSpec,
     TaskKind, Validation,
 };
-pub use split::{Part, Split, outer_folds, split};
+pub use split::{Nested, Part, Split, nested, split};
 
 #[cfg(test)]
 mod golden_tests;

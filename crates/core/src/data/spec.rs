@@ -60,7 +60,7 @@ pub struct ColumnSpec {
     /// The table's name for it, if that differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The table column with file names (image, audio, text), relative to the root. An empty name is an absent modality.
+    /// The table column with file names (image, audio, text, sequence), relative to the root. An empty name is an absent modality.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// An idx file (.gz or plain) of all rows, or one for each value of the column `by`.
@@ -147,7 +147,7 @@ pub struct DataSpec {
     /// Further tables whose columns stand beside those of the table, row by row (the views of a multi-view set).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<BesideSpec>,
-    /// What a csv file separates cells with; a comma by default, a tab for `.tsv`.
+    /// What a csv file (the table, or the file of a sequence) separates cells with; a comma by default, a tab for `.tsv`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<char>,
     /// What the first line of a csv file is.

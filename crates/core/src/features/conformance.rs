@@ -92,6 +92,18 @@ pub(super) fn category(rows: &[Option<&str>]) -> Column {
     Column::Category { levels: Arc::new(levels), codes, missing }
 }
 
+/// Sequences of a width; a row without steps given is absent.
+pub(super) fn steps_of(width: usize, rows: &[Option<&[f32]>]) -> Column {
+    let mut sequences = Sequences::new(width);
+    for row in rows {
+        match row {
+            Some(steps) => sequences.push(steps).unwrap(),
+            None => sequences.push_absent(),
+        }
+    }
+    Column::Sequence(sequences)
+}
+
 /// Six rows of a kind; the row `gone` is unavailable.
 pub(super) fn sample(kind: Kind, gone: Option<usize>) -> (Field, Column) {
     let mask: Mask = (0..6).map(|r| Some(r) == gone).collect();
@@ -296,6 +308,7 @@ fn impossible_rows_are_typed_errors() {
                 a.get_mut(1).unwrap().1[0] = f32::NAN;
                 Some(Column::Audio(a))
             }
+            Column::Sequence(_) => Some(steps_of(2, &[Some(&[1.0, 2.0]), Some(&[1.0, f32::NAN])])),
             Column::Category { levels, mut codes, missing } => {
                 codes[1] = 99;
                 Some(Column::Category { levels, codes, missing })
@@ -307,6 +320,7 @@ fn impossible_rows_are_typed_errors() {
             data(step.apply(&bad).err(), "applied to NaN");
         }
         let other_shape = match kind {
+            Kind::Sequence => Some(steps_of(3, &[Some(&[1.0, 2.0, 3.0])])),
             Kind::Vector => Some(Column::Vector(Vectors::new(vec![6], vec![0.0; 6]).unwrap())),
             Kind::Image => {
                 let mut images = Images::default();

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
 use crate::model::{Field, Kind};
 
 /// The steps for a column, each with its parameters, in order.
@@ -15,13 +14,11 @@ use crate::model::{Field, Kind};
 /// | image | tensor, standardize |
 /// | audio | log_mel, standardize |
 /// | vector | standardize |
-/// | sequence | none for a network |
+/// | sequence | standardize, steps for a network; summary, standardize for anything else |
 ///
-/// A network keeps the shape of images, sounds and vectors; for anything else they are flattened at the end.
-///
-/// # Errors
-/// [`Error::Argument`] for a sequence that is to be read by anything but a network.
-pub fn defaults(field: &Field, network: bool) -> Result<Vec<(&'static str, Value)>> {
+/// A network keeps the shape of images, sounds, vectors and sequences; for anything else images, sounds and vectors are
+/// flattened at the end.
+pub fn defaults(field: &Field, network: bool) -> Vec<(&'static str, Value)> {
     let mut names = match field.kind {
         Kind::Number => vec!["impute", "standardize"],
         Kind::Category => vec!["one_hot"],
@@ -29,12 +26,8 @@ pub fn defaults(field: &Field, network: bool) -> Result<Vec<(&'static str, Value
         Kind::Image => vec!["tensor", "standardize"],
         Kind::Audio => vec!["log_mel", "standardize"],
         Kind::Vector => vec!["standardize"],
-        Kind::Sequence if network => vec![],
-        Kind::Sequence => {
-            return Err(Error::argument("this member cannot read sequences").at(&field.name).remedy(
-                "take a network that reads sequences, or, if all have one length, the step \"flatten\"",
-            ));
-        }
+        Kind::Sequence if network => vec!["standardize", "steps"],
+        Kind::Sequence => vec!["summary", "standardize"],
     };
     let shaped = match field.kind {
         Kind::Image | Kind::Audio => true,
@@ -44,7 +37,7 @@ pub fn defaults(field: &Field, network: bool) -> Result<Vec<(&'static str, Value
     if shaped && !network {
         names.push("flatten");
     }
-    Ok(names.into_iter().map(|n| (n, json!({}))).collect())
+    names.into_iter().map(|n| (n, json!({}))).collect()
 }
 
 #[cfg(test)]
@@ -67,21 +60,11 @@ mod tests {
         for kind in kinds {
             let (field, column) = sample(kind, None);
             for network in [false, true] {
-                let steps = match defaults(&field, network) {
-                    Ok(steps) => steps,
-                    Err(e) => {
-                        assert!(kind == Kind::Sequence && !network, "{e}");
-                        continue;
-                    }
-                };
+                let steps = defaults(&field, network);
                 if kind == Kind::Audio && REGISTRY.get("log_mel").is_err() {
                     continue;
                 }
                 let (out_field, out) = chain(&steps, &field, &column);
-                if kind == Kind::Sequence {
-                    assert!(steps.is_empty());
-                    continue;
-                }
                 let crate::model::Column::Vector(v) = out else { panic!("{kind:?}") };
                 assert_eq!(v.shape, out_field.shape);
                 assert!(v.data.iter().all(|x| x.is_finite()), "{kind:?}");

@@ -10,12 +10,15 @@ mod impute;
 mod log_mel;
 mod one_hot;
 mod ordinal;
+mod power;
 mod project;
 mod project_arrays;
 mod reading;
 mod resample;
 mod scale;
 mod standardize;
+mod steps;
+mod summary;
 mod tensor;
 mod tfidf;
 
@@ -29,9 +32,12 @@ pub use impute::{Impute, Strategy};
 pub use log_mel::LogMel;
 pub use one_hot::OneHot;
 pub use ordinal::Ordinal;
+pub use power::Power;
 pub use project::Project;
 pub use scale::Scale;
 pub use standardize::{Per, Standardize};
+pub use steps::{Longer, Steps};
+pub use summary::Summary;
 pub use tensor::Tensor;
 pub use tfidf::TfIdf;
 
@@ -46,6 +52,7 @@ const ENTRIES: &[Entry<dyn Feature>] = &[
     entry!(dyn Feature, Impute),
     entry!(dyn Feature, Standardize),
     entry!(dyn Feature, Scale),
+    entry!(dyn Feature, Power),
     entry!(dyn Feature, OneHot),
     entry!(dyn Feature, Ordinal),
     entry!(dyn Feature, Tensor),
@@ -53,6 +60,8 @@ const ENTRIES: &[Entry<dyn Feature>] = &[
     #[cfg(feature = "audio")]
     entry!(dyn Feature, LogMel),
     entry!(dyn Feature, TfIdf),
+    entry!(dyn Feature, Steps),
+    entry!(dyn Feature, Summary),
     entry!(dyn Feature, Flatten),
 ];
 
@@ -61,6 +70,7 @@ pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[
     ("impute", impute::load),
     ("standardize", standardize::load),
     ("scale", scale::load),
+    ("power", power::load),
     ("one_hot", one_hot::load),
     ("ordinal", ordinal::load),
     ("tensor", tensor::load),
@@ -68,5 +78,7 @@ pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[
     #[cfg(feature = "audio")]
     ("log_mel", log_mel::load),
     ("tfidf", tfidf::load),
+    ("steps", steps::load),
+    ("summary", summary::load),
     ("flatten", flatten::load),
 ];

@@ -133,15 +133,35 @@ pub(super) fn texts<'a>(step: &str, name: &str, column: &'a Column) -> Result<(&
     }
 }
 
-/// Sequences whose present rows are finite.
+/// Sequences whose present rows have steps, all of them finite.
 pub(super) fn sequences<'a>(step: &str, name: &str, column: &'a Column) -> Result<&'a Sequences> {
     let Column::Sequence(sequences) = column else {
         return Err(wrong_kind(step, name, Kind::Sequence, column));
     };
     for row in 0..sequences.len() {
-        if sequences.get(row).is_some_and(|steps| !steps.iter().all(|v| v.is_finite())) {
+        let Some(steps) = sequences.get(row) else { continue };
+        if steps.is_empty() {
+            return Err(Error::data("a sequence holds no steps")
+                .at(format!("{name}: row {row} of the batch"))
+                .remedy("leave its cell empty so that the sequence is absent"));
+        }
+        if !steps.iter().all(|v| v.is_finite()) {
             return Err(not_finite(name, row));
         }
+    }
+    Ok(sequences)
+}
+
+/// Sequences whose steps have the width that a step was fitted to.
+pub(super) fn wide<'a>(step: &str, name: &str, width: usize, column: &'a Column) -> Result<&'a Sequences> {
+    let sequences = sequences(step, name, column)?;
+    // Rows that are all absent may come without a width.
+    let any = (0..sequences.len()).any(|r| sequences.get(r).is_some());
+    if any && sequences.width() != width {
+        return Err(Error::data(format!("\"{step}\" was given steps of another width"))
+            .at(name)
+            .expected(format!("{width} values in a step"))
+            .got(sequences.width()));
     }
     Ok(sequences)
 }

@@ -4,16 +4,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::reading::{accept, complete_numbers, damaged, learned, nothing, shaped, single, vectors};
+use super::reading::{
+    accept, complete_numbers, damaged, learned, nothing, sequences, shaped, single, vectors, wide,
+};
 use crate::error::Result;
-use crate::model::{Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Mask, Parts, Vectors};
+use crate::model::{
+    Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Mask, Parts, Sequences, Vectors,
+};
 use crate::registry::Method;
 
 /// What a mean and a deviation are taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
-    /// A mean and a deviation for each position of a row.
+    /// A mean and a deviation for each position of a row; of sequences for each channel, over all steps of all rows.
     Value,
     /// One mean and one deviation over every value of every row, as is usual for pixels.
     All,
@@ -23,15 +27,16 @@ pub enum Per {
 /// position that is constant in training has deviation 1, so that it becomes zero.
 ///
 /// # Shapes
-/// A number gives `[1]`, a vector keeps its shape.
+/// A number gives `[1]`, a vector keeps its shape, a sequence stays a sequence of the same steps.
 ///
 /// # Errors
-/// Missing numbers are refused (put `impute` before); absent vectors stay absent.
+/// Missing numbers are refused (put `impute` before); absent vectors and sequences stay absent.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Standardize {
-    /// What a mean and a deviation are taken over: `value` (each position) or `all` (everything). Default: `value`
-    /// for numbers and rows of one dimension, `all` for rows of two dimensions or more (images, spectrograms).
+    /// What a mean and a deviation are taken over: `value` (each position; of sequences each channel) or `all`
+    /// (everything). Default: `value` for numbers, sequences and rows of one dimension, `all` for rows of two dimensions
+    /// or more (images, spectrograms).
     pub per: Option<Per>,
 }
 
@@ -42,9 +47,12 @@ impl Method for Standardize {
 
 impl Feature for Standardize {
     fn output(&self, input: &Field) -> Result<Field> {
-        accept(Self::NAME, input, &[Kind::Number, Kind::Vector])?;
-        let shape = if input.kind == Kind::Number { vec![1] } else { input.shape.clone() };
-        Ok(Field::vector(&input.name, shape))
+        accept(Self::NAME, input, &[Kind::Number, Kind::Vector, Kind::Sequence])?;
+        Ok(match input.kind {
+            Kind::Number => Field::vector(&input.name, vec![1]),
+            Kind::Sequence => input.clone(),
+            _ => Field::vector(&input.name, input.shape.clone()),
+        })
     }
 
     fn fit(&self, input: &Field, column: &Column, _: &Context<'_>) -> Result<Box<dyn FittedFeature>> {
@@ -52,6 +60,13 @@ impl Feature for Standardize {
         let name = &input.name;
         let rows: Vec<Vec<f64>> = match input.kind {
             Kind::Number => complete_numbers(Self::NAME, name, column)?.iter().map(|v| vec![*v]).collect(),
+            Kind::Sequence => {
+                // Every step of every row is what a row is of vectors.
+                let s = sequences(Self::NAME, name, column)?;
+                output.shape = vec![s.width()];
+                let rows = (0..s.len()).filter_map(|r| s.get(r));
+                return self.fit_rows(input, output, rows.flat_map(|r| r.chunks_exact(s.width().max(1))));
+            }
             _ => {
                 let v = vectors(Self::NAME, name, column)?;
                 output.shape.clone_from(&v.shape);
@@ -135,8 +150,9 @@ impl FittedFeature for Standardized {
 
     fn apply(&self, column: &Column) -> Result<Column> {
         let name = &self.output.name;
+        let slots = self.mean.len();
         let change = |row: usize, i: usize, x: f64| {
-            let i = if self.mean.len() == 1 { 0 } else { i };
+            let i = i % slots;
             single(name, row, (x - self.mean[i]) / self.deviation[i])
         };
         if self.input == Kind::Number {
@@ -144,6 +160,20 @@ impl FittedFeature for Standardized {
             let data: Result<Vec<f32>> = values.iter().enumerate().map(|(r, x)| change(r, 0, *x)).collect();
             let absent = Mask::none(values.len());
             return Ok(Column::Vector(Vectors { shape: vec![1], data: data?, absent }));
+        }
+        if self.input == Kind::Sequence {
+            let width = self.output.shape.iter().product();
+            let rows = wide(Standardize::NAME, name, width, column)?;
+            let mut out = Sequences::new(width);
+            for row in 0..rows.len() {
+                let Some(steps) = rows.get(row) else {
+                    out.push_absent();
+                    continue;
+                };
+                let changed = steps.iter().enumerate().map(|(i, x)| change(row, i, f64::from(*x)));
+                out.push(&changed.collect::<Result<Vec<f32>>>()?)?;
+            }
+            return Ok(Column::Sequence(out));
         }
         let vectors = shaped(Standardize::NAME, name, &self.output.shape, column)?;
         let width = vectors.width();
@@ -178,7 +208,7 @@ pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedFeature>>
     };
     let width = loaded.output.shape.iter().product::<usize>();
     let slots = loaded.mean.len();
-    if slots != loaded.deviation.len() || (slots != 1 && slots != width) {
+    if slots == 0 || slots != loaded.deviation.len() || (slots != 1 && slots != width) {
         return Err(damaged(parts));
     }
     Ok(Box::new(loaded))
@@ -187,7 +217,7 @@ pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedFeature>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::conformance::{fit, golden, number};
+    use crate::features::conformance::{fit, golden, number, steps_of};
 
     #[test]
     fn numbers_match_scikit_learn() {
@@ -220,6 +250,34 @@ mod tests {
         let step = fit("standardize", json!({}), &Field::new("x", Kind::Number), &column).unwrap();
         let Column::Vector(out) = step.apply(&number(&[0.1, 2.1])).unwrap() else { panic!() };
         assert!(out.data[0].abs() < 1e-7 && (out.data[1] - 2.0).abs() < 1e-6, "{:?}", out.data);
+    }
+
+    #[test]
+    fn sequences_are_standardized_by_channel_over_all_steps() {
+        let column = steps_of(2, &[Some(&[1., 10., 3., 10.]), None, Some(&[5., 10.])]);
+        let field = Field {
+            shape: vec![2],
+            longest: 2,
+            channels: vec!["u".into(), "v".into()],
+            ..Field::new("s", Kind::Sequence)
+        };
+        let step = fit("standardize", json!({}), &field, &column).unwrap();
+        assert_eq!(*step.output(), field);
+        let Column::Sequence(out) = step.apply(&column).unwrap() else { panic!() };
+        // The first channel is 1, 3, 5 over all steps, the second is constant.
+        let far = (8f32 / 3.0).sqrt().recip() * 2.0;
+        let near = |got: &[f32], expected: &[f32]| {
+            assert!(
+                got.len() == expected.len() && got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6)
+            );
+        };
+        near(out.get(0).unwrap(), &[-far, 0., 0., 0.]);
+        near(out.get(2).unwrap(), &[far, 0.]);
+        assert_eq!(out.get(1), None);
+        let step = fit("standardize", json!({"per": "all"}), &field, &column).unwrap();
+        let Column::Sequence(out) = step.apply(&column).unwrap() else { panic!() };
+        let mean: f32 = [0, 2].into_iter().flat_map(|r| out.get(r).unwrap()).sum();
+        assert!(mean.abs() < 1e-5 && out.get(0).unwrap()[1] > 0.0);
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Preprocess {
             }
             let steps = match given.get(&field.name) {
                 Some(steps) => steps.clone(),
-                None => features::defaults(&field, network)?
+                None => features::defaults(&field, network)
                     .into_iter()
                     .map(|(name, parameters)| (name.to_owned(), parameters))
                     .collect(),
@@ -163,9 +163,9 @@ impl Preprocess {
 }
 
 fn no_vector(column: &str, kind: Kind) -> Error {
-    Error::argument(format!("the features of \"{column}\" do not end in a vector"))
-        .got(kind.name())
-        .remedy("add a step that gives numbers (tensor, log_mel, one_hot, standardize, tfidf)")
+    Error::argument(format!("the features of \"{column}\" do not end in a vector")).got(kind.name()).remedy(
+        "add a step that gives numbers (tensor, log_mel, one_hot, standardize, tfidf, steps, summary)",
+    )
 }
 
 /// The fields that `on` names; `table` stands for all numbers and categories.

@@ -1,7 +1,7 @@
 //! Area under the receiver operating characteristic.
 
-use super::metric::{Draw, Metric, Prepared, Sample};
-use super::ranking::{Ranking, count, mean_of, rankings};
+use super::metric::{Metric, Prepared, Sample};
+use super::ranking::{Ranked, Ranking, count};
 use crate::error::Result;
 use crate::model::Task;
 
@@ -43,18 +43,7 @@ impl Metric for Auc {
     }
 
     fn start(&self, sample: &Sample<'_>) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(Areas { rankings: rankings(sample)?, weight: sample.weights() }))
-    }
-}
-
-struct Areas {
-    rankings: Vec<Ranking>,
-    weight: Option<Vec<f64>>,
-}
-
-impl Prepared for Areas {
-    fn value(&self, draw: &Draw) -> Option<f64> {
-        mean_of(&self.rankings, |r| area(r, &draw.counts, self.weight.as_deref()))
+        Ranked::start(sample, area)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Average precision.
 
-use super::metric::{Draw, Metric, Prepared, Sample};
-use super::ranking::{Ranking, count, mean_of, rankings};
+use super::metric::{Metric, Prepared, Sample};
+use super::ranking::{Ranked, Ranking, count};
 use crate::error::Result;
 use crate::model::Task;
 
@@ -44,18 +44,7 @@ impl Metric for PrAuc {
     }
 
     fn start(&self, sample: &Sample<'_>) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(Precisions { rankings: rankings(sample)?, weight: sample.weights() }))
-    }
-}
-
-struct Precisions {
-    rankings: Vec<Ranking>,
-    weight: Option<Vec<f64>>,
-}
-
-impl Prepared for Precisions {
-    fn value(&self, draw: &Draw) -> Option<f64> {
-        mean_of(&self.rankings, |r| average_precision(r, &draw.counts, self.weight.as_deref()))
+        Ranked::start(sample, average_precision)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rows in the order of a score, sorted once; ties are kept as blocks.
 
 use super::decisions::held;
-use super::metric::Sample;
+use super::metric::{Draw, Prepared, Sample};
 use crate::error::Result;
 
 /// A row at its place.
@@ -48,7 +48,7 @@ fn ordered(p: f32) -> u32 {
 
 /// The rankings that a metric of ranks looks at: of the second class for two classes, of every class that the sample
 /// holds for more.
-pub(super) fn rankings(sample: &Sample<'_>) -> Result<Vec<Ranking>> {
+fn rankings(sample: &Sample<'_>) -> Result<Vec<Ranking>> {
     let held = held(sample)?;
     let classes: Vec<usize> = match held.len() {
         2 => vec![1],
@@ -63,9 +63,32 @@ pub(super) fn count(place: &Place, counts: &[f64], weight: Option<&[f64]>) -> f6
     weight.map_or(counts[row], |w| w[row] * counts[row])
 }
 
+/// A metric that is a number of each ranking, ready for draws.
+pub(super) struct Ranked {
+    rankings: Vec<Ranking>,
+    weight: Option<Vec<f64>>,
+    one: fn(&Ranking, &[f64], Option<&[f64]>) -> Option<f64>,
+}
+
+impl Ranked {
+    /// `one` gives the number of a ranking, by how often each row counts and the weights of the rows.
+    pub(super) fn start(
+        sample: &Sample<'_>,
+        one: fn(&Ranking, &[f64], Option<&[f64]>) -> Option<f64>,
+    ) -> Result<Box<dyn Prepared>> {
+        Ok(Box::new(Self { rankings: rankings(sample)?, weight: sample.weights(), one }))
+    }
+}
+
+impl Prepared for Ranked {
+    fn value(&self, draw: &Draw) -> Option<f64> {
+        mean_of(&self.rankings, |r| (self.one)(r, &draw.counts, self.weight.as_deref()))
+    }
+}
+
 /// The mean of one number a ranking; `None` if any is not defined, so that every resample is a mean over the same
 /// classes.
-pub(super) fn mean_of(rankings: &[Ranking], one: impl Fn(&Ranking) -> Option<f64>) -> Option<f64> {
+fn mean_of(rankings: &[Ranking], one: impl Fn(&Ranking) -> Option<f64>) -> Option<f64> {
     let mut sum = 0.0;
     for ranking in rankings {
         sum += one(ranking)?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,10 +69,19 @@ pub struct Context<'a> {
     pub epochs: Option<u32>,
     /// The data folder, for settings that name files in it.
     pub root: Option<&'a Path>,
-    /// A folder where a long fit keeps what it has reached, and finds it again when it is run once more. It belongs to
-    /// one step, whose name says everything that the result depends on; the fits of that step (folds, bags) share it and
-    /// tell their files apart by seed, rows and settings. What is there never changes a result.
-    pub checkpoint: Option<&'a Path>,
+    /// Where a long fit keeps what it has reached.
+    pub checkpoint: Option<Keep<'a>>,
+}
+
+/// A folder where a long fit keeps what it has reached, and finds it again when it is run once more. It belongs to one
+/// step, whose name says everything that the result depends on; the fits of that step (folds, bags) share it and tell
+/// their files apart by seed, rows and settings. What is there never changes a result.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep<'a> {
+    /// The folder; made by the first fit that writes into it.
+    pub folder: &'a Path,
+    /// At most once in this time; zero for as often as the fit can.
+    pub every: Duration,
 }
 
 impl<'a> Context<'a> {

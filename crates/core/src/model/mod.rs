@@ -23,7 +23,7 @@ pub use adapter::{Adapted, Adapter};
 pub use batch::{Batch, Column};
 pub use dir::{FORMAT, ModelDir, Record, load_parts, save_parts};
 pub use estimator::{
-    Context, Estimator, Fitted, Labelled, LogRow, Outline, Progress, Quiet, Stop, Unlabelled,
+    Context, Estimator, Fitted, Keep, Labelled, LogRow, Outline, Progress, Quiet, Stop, Unlabelled,
 };
 pub use feature::{Feature, FittedFeature};
 pub use fuser::{Fused, Fuser, Honest, Inputs, Origin, Voices};

@@ -61,17 +61,34 @@ pub struct Field {
     /// Category: the levels that were declared or seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<String>,
+    /// Sequence: the most steps of any row of the data that were opened; 0 where that is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub longest: usize,
+    /// Sequence: the names of the values of a step, where the files name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Field {
-    /// A field without shape or levels.
+    /// A field without shape, levels or channels.
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
-        Self { name: name.into(), kind, shape: Vec::new(), levels: Vec::new() }
+        Self {
+            name: name.into(),
+            kind,
+            shape: Vec::new(),
+            levels: Vec::new(),
+            longest: 0,
+            channels: Vec::new(),
+        }
     }
 
     /// A vector field of a shape.
     pub fn vector(name: impl Into<String>, shape: Vec<usize>) -> Self {
-        Self { name: name.into(), kind: Kind::Vector, shape, levels: Vec::new() }
+        Self { shape, ..Self::new(name, Kind::Vector) }
     }
 }
 

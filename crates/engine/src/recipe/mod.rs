@@ -27,7 +27,7 @@ use finding::List;
 
 pub use columns::{check_against, check_names};
 pub use finding::{Finding, Findings, Severity};
-pub use init::{Facts, init};
+pub use init::{Facts, Sounds, init};
 pub use methods::{MethodInfo, Methods, MetricInfo};
 pub use resolved::resolved_yaml;
 pub use schema::{complaints, recipe_schema};

@@ -32,6 +32,7 @@ pub(super) struct Column {
 pub(super) struct Data {
     pub(super) rows: String,
     pub(super) groups: String,
+    pub(super) folds: String,
     pub(super) parts: Vec<Part>,
     pub(super) figure: String,
     pub(super) classes: Vec<Bar>,
@@ -67,6 +68,7 @@ pub(super) fn data(outcome: &Outcome) -> Option<Data> {
         .collect();
     Some(Data {
         rows: if d.rows > 0 { count(d.rows as u64) } else { String::new() },
+        folds: if d.outer_folds > 0 { count(d.outer_folds as u64) } else { String::new() },
         groups: d.judged_groups.map_or(String::new(), |g| count(g as u64)),
         figure: if parts.is_empty() { String::new() } else { figure(d.parts, parted) },
         parts,

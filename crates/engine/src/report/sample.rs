@@ -250,6 +250,7 @@ pub(super) fn digits() -> Outcome {
         data: DataSummary {
             rows: 6000,
             parts: [4000, 1000, 1000],
+            outer_folds: 0,
             judged_groups: Some(12),
             columns: vec![
                 ColumnSummary { name: "image".to_owned(), kind: "image".to_owned(), shape: vec![28, 28, 1], unavailable: 0.0 },

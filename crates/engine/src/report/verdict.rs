@@ -89,12 +89,15 @@ fn facts(reading: &Reading<'_>) -> Vec<Fact> {
         told("Best single member", &v.best_single);
     }
     let [_, _, judged] = o.data.parts;
+    let judged = if o.data.outer_folds > 0 { o.data.rows } else { judged };
     if judged > 0 {
-        let groups = o.data.judged_groups.map_or(String::new(), |g| number::counted(g, "group", "groups"));
+        let groups = o.data.judged_groups.map(|g| number::counted(g, "group", "groups"));
+        let folds = (o.data.outer_folds > 0).then(|| format!("in {} outer folds", o.data.outer_folds));
+        let more: Vec<String> = groups.into_iter().chain(folds).collect();
         facts.push(Fact {
             name: "Judged on".to_owned(),
             value: number::counted(judged, "row", "rows"),
-            more: groups,
+            more: more.join(", "),
         });
     }
     facts.push(Fact {

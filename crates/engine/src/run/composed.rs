@@ -120,7 +120,7 @@ impl Session<'_> {
             folds: Vec::new(),
             cost,
             fits,
-            learned: learned_of(of).and(&Learned::rows(&self.data, &self.honest.rows)),
+            learned: learned_of(of).and(&Learned::rows(self.data, &self.honest.rows)),
             made_by: String::new(),
             curve: Vec::new(),
             weights,
@@ -129,6 +129,9 @@ impl Session<'_> {
     }
 
     fn fuse_judged(&self, fused: &dyn Fused, of: &[&Draft]) -> Result<Predictions> {
+        if self.split.judge.is_empty() {
+            return self.constant(&self.split.judge);
+        }
         let predictions: Vec<Predictions> = of.iter().map(|d| d.judged.clone()).collect();
         let columns = fused.columns();
         let batch = if columns.is_empty() {
@@ -294,7 +297,8 @@ impl Session<'_> {
         }
         if seen > 0 {
             notes.push(format!(
-                "\"{name}\" is transductive: it saw the inputs (not the labels) of {seen} of the {} judged rows",
+                "{}\"{name}\" is transductive: it saw the inputs (not the labels) of {seen} of the {} judged rows",
+                self.prefix,
                 self.split.judge.len()
             ));
         }
@@ -309,7 +313,7 @@ impl Session<'_> {
             folds: Vec::new(),
             fits: fits_of(&[], (name, cost.fit_seconds)),
             cost,
-            learned: Learned::rows(&self.data, source).and(&Learned::rows(&self.data, target)),
+            learned: Learned::rows(self.data, source).and(&Learned::rows(self.data, target)),
             made_by: String::new(),
             curve: Vec::new(),
             weights: None,

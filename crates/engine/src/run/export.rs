@@ -7,15 +7,16 @@ use std::time::Instant;
 
 use consilience_core::data::{Written, write_table};
 use consilience_core::files::{Hasher, sweep_strays, write_atomic};
-use consilience_core::model::{Record, Target, save_parts};
+use consilience_core::model::{Predictions, Record, Target, save_parts};
 use consilience_core::{Error, Result};
 use serde_json::{Value, json};
 
 use super::candidate::Draft;
 use super::judged::Judged;
+use super::looked::{importances, subsets};
 use super::provenance::provenance;
 use super::session::{Session, unavailable};
-use super::{Finished, Request};
+use super::{Finished, Request, Round};
 use crate::codec::write_json;
 use crate::ids::id_texts;
 use crate::outcome::{ColumnSummary, DataSummary, Outcome, Reproduce};
@@ -24,12 +25,13 @@ use crate::store::{canonical, instruction_set};
 
 /// Writes everything into `<runs>/<name>-<hash>/`.
 pub(crate) fn finish(
-    session: &Session<'_>,
     request: &Request<'_>,
-    drafts: Vec<Draft>,
+    last: &Round<'_>,
+    rounds: &[&Round<'_>],
     judged: Judged,
     start: Instant,
 ) -> Result<Finished> {
+    let Round { session, drafts } = last;
     let recipe = session.recipe;
     let yaml = resolved_yaml(recipe)?;
     let as_json = serde_json::to_value(recipe).map_err(|e| Error::internal(e.to_string()))?;
@@ -41,16 +43,16 @@ pub(crate) fn finish(
     fs::create_dir_all(&dir).map_err(|e| Error::write(&dir, e))?;
     sweep_strays(&dir)?;
 
-    let Judged { mut verdict, mut candidates, confusion, reliability, exported } = judged;
-    for (candidate, draft) in candidates.iter_mut().zip(&drafts) {
-        candidate.subsets = session.subsets(draft)?;
+    let Judged { mut verdict, mut candidates, confusion, reliability, exported, rows, said } = judged;
+    for (i, candidate) in candidates.iter_mut().enumerate() {
+        candidate.subsets = subsets(rounds, i)?;
     }
-    let (importances, why_not) = session.importances(&drafts[exported])?;
+    let (importances, why_not) = importances(rounds, exported)?;
     verdict.notes.extend(why_not);
     let environment = environment(session);
     write_atomic(&dir.join("recipe.resolved.yaml"), yaml.as_bytes())?;
     write_json(&dir.join("env.json"), &environment)?;
-    write_predictions(session, &drafts, &dir)?;
+    write_predictions(rounds, drafts, &rows, &said, &dir)?;
     write_metrics(&candidates, &dir)?;
 
     let chosen = &drafts[exported];
@@ -60,7 +62,7 @@ pub(crate) fn finish(
             candidates[exported].scores.iter().map(|s| (s.metric.as_str(), s.value)).collect();
         let record = Record {
             card: card(session, &run, &chosen.name, &verdict.sentence, &scores),
-            metrics: json!({"judged_rows": session.split.judge.len(), "scores": scores}),
+            metrics: json!({"judged_rows": rows.len(), "scores": scores}),
             provenance: provenance(session, &chosen.name, &chosen.learned),
         };
         save_parts(&dir.join("model"), &made.model.save()?, &record)?;
@@ -83,7 +85,7 @@ pub(crate) fn finish(
         classes: session.task.classes().map(|c| c.names().to_vec()).unwrap_or_default(),
         level: recipe.judge.level,
         verdict,
-        data: summary(session)?,
+        data: summary(session, rounds)?,
         candidates,
         confusion,
         reliability,
@@ -112,9 +114,17 @@ fn environment(session: &Session<'_>) -> BTreeMap<String, String> {
     ])
 }
 
-fn write_predictions(session: &Session<'_>, drafts: &[Draft], dir: &std::path::Path) -> Result<()> {
-    let rows = &session.split.judge;
-    let ids = match id_texts(&session.data, &session.recipe.data) {
+/// The judged rows with their truth, the outer fold that judged them where there are several, and what every candidate
+/// said.
+fn write_predictions(
+    rounds: &[&Round<'_>],
+    drafts: &[Draft],
+    rows: &[usize],
+    said: &[Predictions],
+    dir: &std::path::Path,
+) -> Result<()> {
+    let Some(Round { session, .. }) = rounds.first() else { return Ok(()) };
+    let ids = match id_texts(session.data, &session.recipe.data) {
         Some(texts) => Written::Texts(rows.iter().map(|r| texts[*r].clone()).collect()),
         None => Written::Ids(rows.iter().map(|r| session.source().ids()[*r]).collect()),
     };
@@ -126,8 +136,13 @@ fn write_predictions(session: &Session<'_>, drafts: &[Draft], dir: &std::path::P
         }
         Target::Values(v) => ("target".to_owned(), Written::Numbers(v)),
     });
-    for draft in drafts {
-        let m = draft.judged.matrix();
+    if rounds.len() > 1 {
+        let fold = |row: &usize| rounds.iter().position(|r| r.session.split.judge.binary_search(row).is_ok());
+        let folds = rows.iter().map(|r| fold(r).map_or(0, |f| f as u64 + 1)).collect();
+        columns.push(("outer fold".to_owned(), Written::Ids(folds)));
+    }
+    for (draft, said) in drafts.iter().zip(said) {
+        let m = said.matrix();
         for (k, column) in m.columns().into_iter().enumerate() {
             let name = match session.task.classes() {
                 Some(classes) => format!("{}: {}", draft.name, classes.names()[k]),
@@ -183,7 +198,9 @@ fn card(
     card
 }
 
-fn summary(session: &Session<'_>) -> Result<DataSummary> {
+/// The data in numbers; of several rounds those of the first, which are those of the others but for a row or two.
+fn summary(session: &Session<'_>, rounds: &[&Round<'_>]) -> Result<DataSummary> {
+    let split = rounds.first().map_or(session.split, |r| r.session.split);
     let schema = session.source().schema().clone();
     let rows = session.source().rows();
     let shares = unavailable(session.source())?;
@@ -210,20 +227,27 @@ fn summary(session: &Session<'_>) -> Result<DataSummary> {
         Some(c) => c
             .names()
             .iter()
-            .zip(count(&session.split.fit).into_iter().zip(count(&session.split.judge)))
+            .zip(count(&split.fit).into_iter().zip(count(&split.judge)))
             .map(|(n, (f, j))| (n.clone(), f, j))
             .collect(),
         None => Vec::new(),
     };
     let groups = session
-        .groups(&session.split.judge)
+        .groups(&rounds.iter().flat_map(|r| r.session.split.judge.iter().copied()).collect::<Vec<_>>())
         .map(|g| g.into_iter().collect::<std::collections::BTreeSet<_>>().len());
+    let mut notes = session.data.notes.clone();
+    for note in rounds.iter().flat_map(|r| &r.session.split.notes) {
+        if !notes.contains(note) {
+            notes.push(note.clone());
+        }
+    }
     Ok(DataSummary {
         rows,
-        parts: [session.split.fit.len(), session.split.choose.len(), session.split.judge.len()],
+        parts: [split.fit.len(), split.choose.len(), split.judge.len()],
+        outer_folds: if rounds.len() > 1 { rounds.len() } else { 0 },
         judged_groups: groups,
         columns,
         classes,
-        notes: session.data.notes.iter().chain(&session.split.notes).cloned().collect(),
+        notes,
     })
 }

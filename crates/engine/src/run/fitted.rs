@@ -7,7 +7,7 @@ use std::sync::Arc;
 use consilience_core::fuse;
 use consilience_core::members::Composition;
 use consilience_core::model::{
-    Context, Estimator, Honest, LogRow, ModelDir, Origin, Predictions, Record, save_parts,
+    Context, Estimator, Honest, Keep, LogRow, ModelDir, Origin, Predictions, Record, save_parts,
 };
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ pub(crate) fn keep_model(dir: &Path, parts: &consilience_core::model::Parts) -> 
 impl Session<'_> {
     /// The model in a step's folder.
     pub fn made(&self, step: &Step) -> Result<Made> {
-        let model = ModelDir::open(&step.path.join("model"))?.model(&self.loaders)?;
+        let model = ModelDir::open(&step.path.join("model"))?.model(self.loaders)?;
         Ok(Made { model: Arc::from(model), hash: step.hash.clone() })
     }
 
@@ -76,9 +76,12 @@ impl Session<'_> {
             "start": start.map(|s| s.hash.clone()),
             "epochs": epochs,
         });
+        let kept = self.store.kept("fit", &key);
+        let checkpoint = Some(Keep { folder: &kept, every: self.keep_every });
         let step = self.step(name, "fit", &key, |dir| {
             self.with_rows(name, self.seed.child("fit").child(name), rows, |data, context| {
-                let context = Context { start: start.map(|s| s.model.as_ref()), epochs, ..*context };
+                let start = start.map(|s| s.model.as_ref());
+                let context = Context { start, epochs, checkpoint, ..*context };
                 let fitted = build.estimator.fit(data, &context)?;
                 keep_model(dir, &fitted.model.save()?)?;
                 write_json(&dir.join("log.json"), &FitLog { log: fitted.log, best_epoch: fitted.best_epoch })
@@ -169,7 +172,7 @@ impl Session<'_> {
             folds,
             cost,
             fits,
-            learned: starts.iter().fold(Learned::rows(&self.data, &fit), |l, s| l.and(&s.learned)),
+            learned: starts.iter().fold(Learned::rows(self.data, &fit), |l, s| l.and(&s.learned)),
             made_by: canonical(&build.key),
             curve,
             notes: notes_of(&starts),
@@ -179,6 +182,9 @@ impl Session<'_> {
     /// Predictions of the judged rows, with their cost.
     pub fn judge_with(&self, name: &str, made: &Made, cost: &mut Cost) -> Result<Predictions> {
         let rows = &self.split.judge;
+        if rows.is_empty() {
+            return self.constant(rows);
+        }
         let p = self.predict_step(&format!("{name}, judged"), &made.hash, made.model.as_ref(), rows)?;
         cost.predict_micros = Some(p.seconds * 1e6 / rows.len().max(1) as f64);
         Ok(p.predictions)

@@ -27,7 +27,7 @@ impl Session<'_> {
     pub fn loaded_draft(&self, name: &str, path: &Path, seen: Seen) -> Result<Draft> {
         let opened = ModelDir::open(path).map_err(|e| e.at(name))?;
         let provenance = opened.record.provenance.clone();
-        let model = opened.model(&self.loaders).map_err(|e| e.at(name))?;
+        let model = opened.model(self.loaders).map_err(|e| e.at(name))?;
         if *model.task() != self.task {
             return Err(Error::model("the loaded member predicts something else than the target")
                 .at(name)
@@ -35,10 +35,10 @@ impl Session<'_> {
                 .got(described(model.task()))
                 .remedy("its classes must be the same, by name and in the same order"));
         }
-        let learned = Learned::read(&provenance, &digested(&self.data, &self.task));
+        let learned = Learned::read(&provenance, &digested(self.data, &self.task));
         let needed: Vec<usize> = self.honest.rows.iter().chain(&self.split.judge).copied().collect();
         let mut notes = Vec::new();
-        let overlap = learned.overlap(&self.data, &needed);
+        let overlap = learned.overlap(self.data, &needed);
         if overlap > 0 {
             return Err(Error::model(format!(
                 "the loaded member was fitted on {overlap} of the rows for choosing and judging"

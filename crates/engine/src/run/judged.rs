@@ -1,14 +1,16 @@
-//! The verdict: chosen on honest predictions, judged once on rows that nothing has seen.
+//! Judged once, on rows that nothing has seen: every candidate, and what was chosen against the best single member.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use consilience_core::metrics::{self, BootstrapSettings, Confusion, Metric, ModelScores, Reliability};
+use consilience_core::metrics::{self, Confusion, Metric, ModelScores, Reliability};
 use consilience_core::model::{Predictions, Target};
 use consilience_core::{Error, Result};
 
-use super::candidate::Draft;
-use super::session::Session;
-use crate::outcome::{Bin, Candidate, Interval, Role, Score, Verdict};
+use super::Round;
+use super::choice::{Choice, difference, settings};
+use super::session::{Session, in_order};
+use super::verdict::{Pair, verdict};
+use crate::outcome::{Bin, Candidate, Cost, Interval, Score, Verdict};
 
 /// What judging gives, before the report's other parts.
 pub(crate) struct Judged {
@@ -18,6 +20,10 @@ pub(crate) struct Judged {
     pub reliability: BTreeMap<String, Vec<Bin>>,
     /// The position of the exported draft.
     pub exported: usize,
+    /// The judged rows, ascending.
+    pub rows: Vec<usize>,
+    /// What every candidate said of them.
+    pub said: Vec<Predictions>,
 }
 
 /// Checks before any work that the metrics can be computed: on the rows for choosing the one that chooses, on the rows
@@ -40,72 +46,121 @@ pub(crate) fn check(session: &Session<'_>) -> Result<()> {
         let truth = session.truth(rows);
         let weight = session.weights(rows);
         let sample = metrics::Sample::new(&truth, said.view(), weight.as_deref());
-        metric.score(&sample).map(drop).map_err(|e| e.at(format!("the {what} rows")))
+        metric.score(&sample).map(drop).map_err(|e| e.at(format!("{}the {what} rows", session.prefix)))
     };
     defined(choose, &session.honest.rows, "honest")?;
     reported.iter().try_for_each(|metric| defined(*metric, &session.split.judge, "judged"))
 }
 
-/// Chooses on honest predictions, then judges.
-pub(crate) fn judge(session: &Session<'_>, drafts: &[Draft]) -> Result<Judged> {
+/// Chooses on honest predictions, then judges. `last` is the round that is exported; its candidates are judged by the
+/// predictions of `rounds`, each on its own judge rows: `last` itself, or the rounds of the outer folds.
+pub(crate) fn judge(last: &Round<'_>, rounds: &[&Round<'_>]) -> Result<Judged> {
+    let Round { session, drafts } = last;
     let choose = metrics::get(&session.recipe.judge.choose)?;
     let reported = reported(session, choose)?;
-    let honest = honest_scores(session, drafts, choose)?;
-    let better = |a: f64, b: f64| if choose.greater_is_better() { a > b } else { a < b };
-    let best = |members: bool| -> Option<usize> {
-        let mut best: Option<(usize, f64)> = None;
-        for (i, draft) in drafts.iter().enumerate() {
-            if let Some(score) = honest[i].filter(|_| (draft.role == Role::Member) == members)
-                && best.is_none_or(|(_, b)| better(score, b))
-            {
-                best = Some((i, score));
-            }
-        }
-        best.map(|(i, _)| i)
-    };
-    let single = best(true).ok_or_else(|| Error::argument("there is no single member to compare with"))?;
-    let composition = best(false);
-    let honest_difference =
-        composition.map(|c| honest_pair(session, drafts, choose, c, single)).transpose()?.flatten();
-    let wins = |d: &Interval| if choose.greater_is_better() { d.low > 0.0 } else { d.high < 0.0 };
-    let exported = match (composition, &honest_difference) {
-        (Some(c), Some(d)) if wins(d) && drafts[c].model.is_some() => c,
-        _ => single,
+    let choice = Choice::of(last)?;
+    let choices: Vec<Choice> = if rounds.len() == 1 {
+        vec![choice.clone()]
+    } else {
+        rounds.iter().map(|r| Choice::of(r)).collect::<Result<_>>()?
     };
 
-    let mut filled = Vec::new();
-    for draft in drafts {
-        filled.push(session.filled(&draft.judged)?);
+    let mut rows: Vec<usize> = rounds.iter().flat_map(|r| r.session.split.judge.iter().copied()).collect();
+    rows.sort_unstable();
+    let mut said = Vec::new();
+    let mut filled: Vec<Vec<Predictions>> = Vec::new();
+    let mut silent = Vec::new();
+    for i in 0..drafts.len() {
+        let of_rounds = || rounds.iter().filter_map(|r| Some((r, &r.drafts.get(i)?.judged)));
+        said.push(joined(rounds, of_rounds().map(|(_, p)| p.clone()), &rows)?);
+        let parts: Result<Vec<_>> = of_rounds().map(|(r, p)| r.session.filled(p)).collect();
+        let (parts, counts): (Vec<Predictions>, Vec<usize>) = parts?.into_iter().unzip();
+        silent.push(counts.iter().sum::<usize>());
+        filled.push(parts);
     }
-    let truth = session.truth(&session.split.judge);
-    let scores = scored(session, &reported, &truth, drafts, &filled, single)?;
-    let mut candidates: Vec<Candidate> = Vec::new();
-    for (i, draft) in drafts.iter().enumerate() {
-        candidates.push(Candidate {
+
+    // What is compared: the candidates, and where the rounds chose differently what each of them chose.
+    let mut models: Vec<(String, Predictions)> = Vec::new();
+    for (draft, parts) in drafts.iter().zip(&filled) {
+        models.push((draft.name.clone(), joined(rounds, parts.iter().cloned(), &rows)?));
+    }
+    let mut picked = |what: &str, picks: Vec<usize>| -> Result<Picked> {
+        let different: BTreeSet<usize> = picks.iter().copied().collect();
+        let at = match (different.len(), picks.first()) {
+            (1, Some(first)) => *first,
+            _ => {
+                let parts = picks.iter().enumerate().filter_map(|(r, i)| filled.get(*i)?.get(r).cloned());
+                models.push((what.to_owned(), joined(rounds, parts, &rows)?));
+                models.len() - 1
+            }
+        };
+        Ok(Picked { at, picks })
+    };
+    let single = picked("the best single member of each fold", choices.iter().map(|c| c.single).collect())?;
+    let compositions: Option<Vec<usize>> = choices.iter().map(|c| c.composition).collect();
+    let composition = compositions.map(|c| picked("the best composition of each fold", c)).transpose()?;
+
+    let truth = session.truth(&rows);
+    let scores = scored(session, &reported, &truth, &models, &rows, single.at)?;
+    let candidates: Vec<Candidate> = drafts
+        .iter()
+        .enumerate()
+        .map(|(i, draft)| Candidate {
             name: draft.name.clone(),
             role: draft.role,
             method: draft.method.clone(),
             of: draft.of.clone(),
-            honest: honest[i],
-            scores: scores[i].clone(),
-            cost: draft.cost.clone(),
+            honest: choice.scores.get(i).copied().flatten(),
+            scores: scores.get(i).cloned().unwrap_or_default(),
+            cost: Cost { predict_micros: micros(rounds, i), ..draft.cost.clone() },
             weights: draft.weights.clone(),
             subsets: Vec::new(),
             curve: draft.curve.clone(),
-            silent: filled[i].1,
-        });
+            silent: silent.get(i).copied().unwrap_or(0),
+        })
+        .collect();
+    let judged = |at: usize| scores.get(at).and_then(|s| s.first());
+    let pair = Pair {
+        single: (judged(single.at).map_or(f64::NAN, |s| s.value), &single.picks),
+        composition: composition
+            .as_ref()
+            .map(|c| (judged(c.at).map_or(f64::NAN, |s| s.value), c.picks.as_slice())),
+        difference: composition.as_ref().and_then(|c| judged(c.at)?.against_best_single),
+        rows: rows.len(),
+    };
+    let verdict = verdict(last, rounds, choose, &candidates, &choice, &pair);
+    let (confusion, reliability) = pictures(&truth, &models, choice.exported, choice.single)?;
+    Ok(Judged { verdict, candidates, confusion, reliability, exported: choice.exported, rows, said })
+}
+
+/// Microseconds a row, over all judged rows.
+fn micros(rounds: &[&Round<'_>], draft: usize) -> Option<f64> {
+    let (mut sum, mut rows) = (0.0, 0.0);
+    for round in rounds {
+        let judged = round.session.split.judge.len() as f64;
+        sum += judged * round.drafts.get(draft)?.cost.predict_micros?;
+        rows += judged;
     }
-    let verdict = verdict(
-        session,
-        choose,
-        drafts,
-        &candidates,
-        (single, composition, exported),
-        honest_difference,
-        wins,
-    );
-    let (confusion, reliability) = pictures(&truth, drafts, &filled, exported, single)?;
-    Ok(Judged { verdict, candidates, confusion, reliability, exported })
+    (rows > 0.0).then(|| sum / rows)
+}
+
+/// What the rounds chose: the place of its predictions among those scored, and the draft that each round chose.
+struct Picked {
+    at: usize,
+    picks: Vec<usize>,
+}
+
+/// Predictions of the judge rows of each round, put into the order of `rows`.
+fn joined(
+    rounds: &[&Round<'_>],
+    parts: impl Iterator<Item = Predictions>,
+    rows: &[usize],
+) -> Result<Predictions> {
+    let places = |round: &Round<'_>| -> Vec<usize> {
+        round.session.split.judge.iter().filter_map(|r| rows.binary_search(r).ok()).collect()
+    };
+    let parts: Vec<(Vec<usize>, Predictions)> = rounds.iter().map(|r| places(r)).zip(parts).collect();
+    in_order(&parts, rows.len())
 }
 
 /// The choosing metric and those to report, each once.
@@ -125,75 +180,15 @@ fn reported(session: &Session<'_>, choose: &'static dyn Metric) -> Result<Vec<&'
     Ok(reported)
 }
 
-fn honest_scores(session: &Session<'_>, drafts: &[Draft], choose: &dyn Metric) -> Result<Vec<Option<f64>>> {
-    let truth = session.truth(&session.honest.rows);
-    let weight = session.weights(&session.honest.rows);
-    drafts
-        .iter()
-        .map(|draft| match &draft.honest {
-            None => Ok(None),
-            Some(p) => {
-                let (p, _) = session.filled(p)?;
-                let m = p.matrix();
-                let sample = metrics::Sample::new(&truth, m.view(), weight.as_deref());
-                choose.score(&sample).map(Some).map_err(|e| e.at(&draft.name))
-            }
-        })
-        .collect()
-}
-
-fn settings(session: &Session<'_>, label: &str) -> BootstrapSettings {
-    BootstrapSettings {
-        resamples: session.recipe.judge.resamples as usize,
-        level: session.recipe.judge.level,
-        seed: session.seed.child("judge").child(label),
-    }
-}
-
-/// The paired difference on the honest rows, by which the export is decided.
-fn honest_pair(
-    session: &Session<'_>,
-    drafts: &[Draft],
-    choose: &'static dyn Metric,
-    composition: usize,
-    single: usize,
-) -> Result<Option<Interval>> {
-    let rows = &session.honest.rows;
-    let mut pair = Vec::new();
-    for i in [composition, single] {
-        let honest =
-            drafts[i].honest.as_ref().ok_or_else(|| Error::internal("a chosen candidate is not honest"))?;
-        pair.push((drafts[i].name.as_str(), session.filled(honest)?.0));
-    }
-    let models: Vec<(&str, &Predictions)> = pair.iter().map(|(n, p)| (*n, p)).collect();
-    let scores = metrics::judge(
-        &[choose],
-        &session.truth(rows),
-        &models,
-        Some(1),
-        session.groups(rows).as_deref(),
-        session.weights(rows).as_deref(),
-        &settings(session, "honest"),
-    )?;
-    Ok(scores.first().and_then(|m| m.scores.first()).and_then(difference))
-}
-
-fn difference(score: &metrics::Score) -> Option<Interval> {
-    let d = score.against_reference.as_ref()?;
-    Some(Interval { value: d.value, low: d.low?, high: d.high? })
-}
-
 fn scored(
     session: &Session<'_>,
     reported: &[&dyn Metric],
     truth: &Target,
-    drafts: &[Draft],
-    filled: &[(Predictions, usize)],
+    models: &[(String, Predictions)],
+    rows: &[usize],
     single: usize,
 ) -> Result<Vec<Vec<Score>>> {
-    let models: Vec<(&str, &Predictions)> =
-        drafts.iter().zip(filled).map(|(d, (p, _))| (d.name.as_str(), p)).collect();
-    let rows = &session.split.judge;
+    let models: Vec<(&str, &Predictions)> = models.iter().map(|(n, p)| (n.as_str(), p)).collect();
     let all: Vec<ModelScores> = metrics::judge(
         reported,
         truth,
@@ -224,141 +219,31 @@ fn scored(
         .collect())
 }
 
-fn verdict(
-    session: &Session<'_>,
-    choose: &dyn Metric,
-    drafts: &[Draft],
-    candidates: &[Candidate],
-    (single, composition, exported): (usize, Option<usize>, usize),
-    honest_difference: Option<Interval>,
-    wins: impl Fn(&Interval) -> bool,
-) -> Verdict {
-    let judged = candidates.iter().map(|c| c.scores[0].value).collect::<Vec<_>>();
-    let difference = composition.and_then(|c| candidates[c].scores[0].against_best_single);
-    let gain = difference.as_ref().is_some_and(&wins);
-    let rows = session.split.judge.len();
-    let name = |i: usize| drafts[i].name.as_str();
-    let metric = choose.name();
-    let sentence = match (composition, &difference) {
-        (Some(c), Some(d)) => {
-            let lead = if gain {
-                format!("Gain: \"{}\" beats the best single member \"{}\"", name(c), name(single))
-            } else if d.value == 0.0 || !worse(choose, d) {
-                format!(
-                    "No gain: \"{}\" does not beat the best single member \"{}\" beyond its interval",
-                    name(c),
-                    name(single)
-                )
-            } else {
-                format!("No gain: \"{}\" is worse than the best single member \"{}\"", name(c), name(single))
-            };
-            format!(
-                "{lead}: {metric} {} against {}, difference {:+.4} [{:+.4}, {:+.4}] on {rows} judged rows.",
-                short(judged[c]),
-                short(judged[single]),
-                d.value,
-                d.low,
-                d.high
-            )
-        }
-        (Some(c), None) => format!(
-            "No verdict, since there are no intervals: {metric} of \"{}\" is {}, of the best single member \"{}\" {}, on \
-             {rows} judged rows.",
-            name(c),
-            short(judged[c]),
-            name(single),
-            short(judged[single])
-        ),
-        (None, _) => format!(
-            "Nothing was composed that could be chosen: the best single member is \"{}\" with {metric} {} on {rows} judged rows.",
-            name(single),
-            short(judged[single])
-        ),
-    };
-    let mut notes: Vec<String> = Vec::new();
-    for draft in drafts {
-        for note in &draft.notes {
-            if !notes.contains(note) {
-                notes.push(note.clone());
-            }
-        }
-    }
-    for candidate in candidates.iter().filter(|c| c.silent > 0) {
-        notes.push(format!(
-            "\"{}\" said nothing about {} of the judged rows; there it is scored by the {} of the fitting rows",
-            candidate.name,
-            candidate.silent,
-            if session.task.classes().is_some() { "class shares" } else { "mean" }
-        ));
-    }
-    if let Some(c) = composition.filter(|c| exported != *c && gain && drafts[*c].model.is_some()) {
-        notes.push(format!(
-            "\"{}\" was exported and not \"{}\": the honest predictions, which alone decide, did not show the gain",
-            name(exported),
-            name(c)
-        ));
-    }
-    if composition == Some(exported) && !gain {
-        notes.push(format!(
-            "\"{}\" was exported because it gained on the honest predictions, which alone decide; the judged rows do not \
-             confirm it",
-            name(exported)
-        ));
-    }
-    if drafts[exported].model.is_none() {
-        notes.push(format!("no model is exported: \"{}\" is a table of predictions", name(exported)));
-    }
-    if let Some(c) = composition.filter(|c| drafts[*c].model.is_none()) {
-        notes.push(format!(
-            "\"{}\" cannot be exported: it needs a member that is a table of predictions",
-            name(c)
-        ));
-    }
-    Verdict {
-        sentence,
-        gain,
-        metric: metric.to_owned(),
-        best_composition: composition.map(|c| name(c).to_owned()),
-        best_single: name(single).to_owned(),
-        exported: name(exported).to_owned(),
-        difference,
-        honest_difference,
-        notes,
-    }
-}
-
-fn worse(choose: &dyn Metric, d: &Interval) -> bool {
-    if choose.greater_is_better() { d.high < 0.0 } else { d.low > 0.0 }
-}
-
-fn short(value: f64) -> String {
-    format!("{value:.4}")
-}
-
 type Pictures = (Vec<Vec<u64>>, BTreeMap<String, Vec<Bin>>);
 
 fn pictures(
     truth: &Target,
-    drafts: &[Draft],
-    filled: &[(Predictions, usize)],
+    models: &[(String, Predictions)],
     exported: usize,
     single: usize,
 ) -> Result<Pictures> {
     if matches!(truth, Target::Values(_)) {
         return Ok((Vec::new(), BTreeMap::new()));
     }
-    let exported_output = filled[exported].0.matrix();
-    let counts = Confusion::new(&metrics::Sample::new(truth, exported_output.view(), None))?.counts;
-    let confusion = counts.iter().map(|row| row.iter().map(|c| *c as u64).collect()).collect();
+    let mut confusion = Vec::new();
     let mut reliability = BTreeMap::new();
-    for i in [exported, single] {
-        let output = filled[i].0.matrix();
-        let bins = Reliability::new(&metrics::Sample::new(truth, output.view(), None))?.bins;
+    for i in [single, exported] {
+        let (name, said) = models.get(i).ok_or_else(|| Error::internal("what was chosen is no candidate"))?;
+        let output = said.matrix();
+        let sample = metrics::Sample::new(truth, output.view(), None);
+        let counts = Confusion::new(&sample)?.counts;
+        confusion = counts.iter().map(|row| row.iter().map(|c| *c as u64).collect()).collect();
+        let bins = Reliability::new(&sample)?.bins;
         let bins = bins
             .iter()
             .filter_map(|b| Some(Bin { rows: b.rows, confidence: b.confidence?, accuracy: b.accuracy? }))
             .collect();
-        reliability.insert(drafts[i].name.clone(), bins);
+        reliability.insert(name.clone(), bins);
     }
     Ok((confusion, reliability))
 }

@@ -8,6 +8,7 @@ use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::Round;
 use super::candidate::{Draft, Made};
 use super::session::Session;
 use crate::codec::{read_json, write_json};
@@ -24,6 +25,65 @@ struct Kept<T> {
     kept: T,
 }
 
+/// Scores of a candidate that reads several modalities, for every subset of them: the mean over the rounds, by rows.
+pub(crate) fn subsets(rounds: &[&Round<'_>], draft: usize) -> Result<Vec<Subset>> {
+    let mut all: Vec<Subset> = Vec::new();
+    for round in rounds {
+        let Some(draft) = round.drafts.get(draft) else { continue };
+        for mut subset in round.session.subsets(draft)? {
+            subset.scores.values_mut().for_each(|s| *s *= subset.rows as f64);
+            match all.iter_mut().find(|k| k.on == subset.on) {
+                None => all.push(subset),
+                Some(known) => {
+                    known.rows += subset.rows;
+                    // A score that a round cannot give has no mean.
+                    known.scores.retain(|metric, _| subset.scores.contains_key(metric));
+                    known
+                        .scores
+                        .iter_mut()
+                        .for_each(|(metric, s)| *s += subset.scores.get(metric).copied().unwrap_or(0.0));
+                }
+            }
+        }
+    }
+    for subset in &mut all {
+        subset.scores.values_mut().for_each(|s| *s /= subset.rows.max(1) as f64);
+    }
+    Ok(all)
+}
+
+/// How much the modalities and columns of a candidate matter: the mean over the rounds. Nothing, with the reason, where
+/// that cannot be measured on the judged rows.
+pub(crate) fn importances(rounds: &[&Round<'_>], draft: usize) -> Result<(Vec<Importance>, Option<String>)> {
+    let mut all: Vec<Importance> = Vec::new();
+    for round in rounds {
+        let Some(draft) = round.drafts.get(draft) else { continue };
+        let found = match round.session.measured(draft) {
+            Ok(found) => found,
+            Err(e @ Error::Data(_)) => {
+                return Ok((Vec::new(), Some(format!("importances cannot be measured: {e}"))));
+            }
+            Err(e) => return Err(e),
+        };
+        for one in found {
+            match all.iter_mut().find(|k| k.name == one.name && k.modality == one.modality) {
+                None => all.push(Importance { error: one.error.powi(2), ..one }),
+                Some(known) => {
+                    known.mean += one.mean;
+                    known.error += one.error.powi(2);
+                }
+            }
+        }
+    }
+    let count = rounds.len().max(1) as f64;
+    for one in &mut all {
+        one.mean /= count;
+        one.error = one.error.sqrt() / count;
+    }
+    all.sort_by(|a, b| b.mean.total_cmp(&a.mean));
+    Ok((all, None))
+}
+
 impl Session<'_> {
     fn metrics(&self) -> Result<Vec<&'static dyn Metric>> {
         let choose = metrics::get(&self.recipe.judge.choose)?;
@@ -31,8 +91,7 @@ impl Session<'_> {
         Ok(std::iter::once(choose).chain(accuracy.filter(|a| a.name() != choose.name())).collect())
     }
 
-    /// Scores of a candidate that reads several modalities, for every subset of them.
-    pub fn subsets(&self, draft: &Draft) -> Result<Vec<Subset>> {
+    fn subsets(&self, draft: &Draft) -> Result<Vec<Subset>> {
         let Some(Made { model, hash }) = &draft.model else { return Ok(Vec::new()) };
         let modalities = Part::modalities_of(model.schema());
         if modalities.len() < 2 {
@@ -67,16 +126,6 @@ impl Session<'_> {
             write_json(&dir.join("subsets.json"), &Kept { kept })
         })?;
         Ok(read_json::<Kept<Vec<Subset>>>(&step.path.join("subsets.json"))?.kept)
-    }
-
-    /// How much the exported model's modalities and columns matter; nothing, with the reason, where that cannot be
-    /// measured on the judged rows.
-    pub fn importances(&self, draft: &Draft) -> Result<(Vec<Importance>, Option<String>)> {
-        match self.measured(draft) {
-            Ok(found) => Ok((found, None)),
-            Err(e @ Error::Data(_)) => Ok((Vec::new(), Some(format!("importances cannot be measured: {e}")))),
-            Err(e) => Err(e),
-        }
     }
 
     fn measured(&self, draft: &Draft) -> Result<Vec<Importance>> {

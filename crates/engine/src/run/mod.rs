@@ -1,6 +1,7 @@
 //! A run: members are fitted, composed, judged, and the best is kept as a model directory.
 
 mod candidate;
+mod choice;
 mod composed;
 mod export;
 mod fitted;
@@ -10,12 +11,13 @@ mod looked;
 mod provenance;
 mod session;
 mod table;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use consilience_core::data::{Dataset, HonestSpec, RowFilter, Split, open, split};
+use consilience_core::data::{Dataset, HonestSpec, Nested, RowFilter, Split, nested, open, split};
 use consilience_core::files::confine;
 use consilience_core::members::Preprocess;
 use consilience_core::model::Stop;
@@ -47,6 +49,8 @@ pub struct Request<'a> {
     pub runs: PathBuf,
     /// Do every step again.
     pub fresh: bool,
+    /// A long fit keeps what it has reached this often, for when it is killed: at most so much is lost, and an epoch.
+    pub keep_every: Duration,
     /// The command that the report shows.
     pub command: String,
     /// Set from outside to stop.
@@ -69,8 +73,10 @@ pub struct Finished {
 pub struct Opened {
     /// The data.
     pub data: Dataset,
-    /// Their parts.
+    /// Their parts; of a nested design all rows, none for judging.
     pub split: Split,
+    /// The parts of each outer fold of a nested design; else empty.
+    pub outer: Vec<Split>,
 }
 
 /// Opens the data of a recipe and parts the rows.
@@ -78,26 +84,21 @@ pub struct Opened {
 /// # Errors
 /// [`Error::Data`] for data that cannot be read or parted; [`Error::Argument`] for a split that cannot be.
 pub fn open_data(recipe: &Recipe, root: &Path) -> Result<Opened> {
-    if let Some(folds) = recipe.split.folds {
-        return Err(Error::argument("nested folds, each judged in its turn, cannot be run yet")
-            .at("split: folds")
-            .expected("one part for judging")
-            .got(format!("folds: {folds}"))
-            .remedy(format!(
-                "use split: {{holdout: {:.2}}} with honest: {{folds: {folds}}}, and run it with several seeds",
-                1.0 / f64::from(folds.max(2))
-            )));
-    }
     let data = open(&recipe.data, root, Some(recipe.task), recipe.split.column.as_deref())?;
     let seed = Seed::new(recipe.seed);
-    let mut split = split(&recipe.split, &recipe.honest, &data, seed.child("split"))?;
+    let seed = seed.child("split");
+    let Nested { whole: mut split, outer } = if recipe.split.folds.is_some() {
+        nested(&recipe.split, &recipe.honest, &data, seed)?
+    } else {
+        Nested { whole: split(&recipe.split, &recipe.honest, &data, seed)?, outer: Vec::new() }
+    };
     if matches!(recipe.honest, HonestSpec::Folds { .. }) && !split.choose.is_empty() {
         split.notes.push(format!(
             "the {} rows for choosing are not used: honest predictions come from folds of the rows for fitting",
             split.choose.len()
         ));
     }
-    Ok(Opened { data, split })
+    Ok(Opened { data, split, outer })
 }
 
 /// Runs a recipe.
@@ -110,33 +111,59 @@ pub fn run(request: &Request<'_>) -> Result<Finished> {
     let recipe = request.recipe;
     let store = Store::open(&request.runs, request.fresh)?;
     request.watch.begin("data");
-    let Opened { data, split } = open_data(recipe, &request.root)?;
+    let Opened { data, split, outer } = open_data(recipe, &request.root)?;
     request.watch.end("data", start.elapsed().as_secs_f64(), true);
-    let target = data.target.clone().ok_or_else(|| {
+    let target = data.target.as_ref().ok_or_else(|| {
         Error::data("the data have no target").at("data").remedy("give one column role: target")
     })?;
-    if split.judge.is_empty() {
+    if split.judge.is_empty() && outer.is_empty() {
         return Err(Error::data("there are no rows to judge on").at("split").remedy("set holdout: .2"));
     }
-    let session = Session {
+    let whole = Session {
         recipe,
-        root: request.root.clone(),
-        base: request.base.clone(),
-        store,
+        root: &request.root,
+        base: &request.base,
+        store: &store,
         task: target.task(),
         honest: honest_rows(&recipe.honest, &split)?,
         target,
-        data,
-        split,
+        data: &data,
+        split: &split,
         seed: Seed::new(recipe.seed),
-        loaders: catalog::loaders(),
+        loaders: &catalog::loaders(),
         stop: request.stop,
         watch: request.watch,
+        prefix: String::new(),
+        keep_every: request.keep_every,
     };
-    judged::check(&session)?;
-    let drafts = drafts(&session)?;
-    let judged = judged::judge(&session, &drafts)?;
-    export::finish(&session, request, drafts, judged, start)
+    let mut sessions = Vec::new();
+    for (fold, split) in outer.iter().enumerate() {
+        sessions.push(whole.with_split(split, format!("outer fold {}/{}: ", fold + 1, outer.len()))?);
+    }
+    (if sessions.is_empty() { std::slice::from_ref(&whole) } else { &sessions })
+        .iter()
+        .try_for_each(judged::check)?;
+    let mut rounds = Vec::new();
+    for session in &sessions {
+        rounds.push(Round::new(session)?);
+    }
+    let last = Round::new(&whole)?;
+    let rounds: Vec<&Round<'_>> = if rounds.is_empty() { vec![&last] } else { rounds.iter().collect() };
+    let judged = judged::judge(&last, &rounds)?;
+    export::finish(request, &last, &rounds, judged, start)
+}
+
+/// Everything fitted and composed on one split of the rows. A run is one round that is judged and exported; a nested run is
+/// a round for each outer fold, which is judged, and one on all rows, which is exported.
+pub(crate) struct Round<'a> {
+    pub session: &'a Session<'a>,
+    pub drafts: Vec<Draft>,
+}
+
+impl<'a> Round<'a> {
+    fn new(session: &'a Session<'a>) -> Result<Self> {
+        Ok(Self { session, drafts: drafts(session)? })
+    }
 }
 
 /// Every member and composition, in the recipe's order.
@@ -243,7 +270,7 @@ impl Session<'_> {
     pub(crate) fn fitting_rows(&self, name: &str, filter: Option<&str>) -> Result<Vec<usize>> {
         match filter {
             Some(text) => RowFilter::parse(text)
-                .and_then(|f| f.keep(&self.data, &self.split.fit))
+                .and_then(|f| f.keep(self.data, &self.split.fit))
                 .map_err(|e| e.at(name)),
             None => Ok(self.split.fit.clone()),
         }
@@ -251,7 +278,7 @@ impl Session<'_> {
 
     /// A path of the recipe: in the data folder, else beside the recipe.
     fn find(&self, path: &str) -> Result<PathBuf> {
-        confine(&self.root, path).or_else(|first| confine(&self.base, path).map_err(|_| first))
+        confine(self.root, path).or_else(|first| confine(self.base, path).map_err(|_| first))
     }
 
     /// The rows whose cells have the values given.

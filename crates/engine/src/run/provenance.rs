@@ -78,7 +78,7 @@ pub(crate) fn provenance(session: &Session<'_>, name: &str, learned: &Learned) -
         "fitting_rows": learned.digests.len(),
         "fitting_rows_known": learned.complete,
         "fitting_row_digests": hex,
-        "digested": digested(&session.data, &session.task),
+        "digested": digested(session.data, &session.task),
     })
 }
 

@@ -1,9 +1,9 @@
 //! What all steps of a run share: the opened data, the parts of the rows, the store, the seeds.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use consilience_core::array::Matrix;
 use consilience_core::data::{Dataset, HonestSpec, Split};
@@ -67,18 +67,29 @@ pub(crate) struct HonestRows {
 /// See the module.
 pub(crate) struct Session<'a> {
     pub recipe: &'a Recipe,
-    pub root: PathBuf,
-    pub base: PathBuf,
-    pub store: Store,
-    pub data: Dataset,
-    pub target: Target,
+    pub root: &'a Path,
+    pub base: &'a Path,
+    pub store: &'a Store,
+    pub data: &'a Dataset,
+    pub target: &'a Target,
     pub task: Task,
-    pub split: Split,
+    pub split: &'a Split,
     pub honest: HonestRows,
     pub seed: Seed,
-    pub loaders: Loaders,
+    pub loaders: &'a Loaders,
     pub stop: &'a Stop,
     pub watch: &'a dyn Watch,
+    /// Stands before the names of steps where they are told; never part of a hash.
+    pub prefix: String,
+    pub keep_every: Duration,
+}
+
+impl<'a> Session<'a> {
+    /// The same with other parts of the rows.
+    pub fn with_split(&self, split: &'a Split, prefix: String) -> Result<Self> {
+        let honest = honest_rows(&self.recipe.honest, split)?;
+        Ok(Self { split, honest, prefix, task: self.task.clone(), ..*self })
+    }
 }
 
 impl Session<'_> {
@@ -117,8 +128,9 @@ impl Session<'_> {
             weight: weight.as_deref(),
             group: group.as_deref(),
         };
-        let progress = Named { name, watch: self.watch };
-        let context = Context { root: Some(&self.root), ..Context::new(seed, &progress, self.stop) };
+        let told = self.told(name);
+        let progress = Named { name: &told, watch: self.watch };
+        let context = Context { root: Some(self.root), ..Context::new(seed, &progress, self.stop) };
         work(&data, &context)
     }
 
@@ -136,7 +148,7 @@ impl Session<'_> {
 
     /// What methods are built from.
     pub fn ground(&self) -> Ground<'_> {
-        Ground { recipe: self.recipe, root: &self.root, schema: self.data.source.schema() }
+        Ground { recipe: self.recipe, root: self.root, schema: self.data.source.schema() }
     }
 
     /// Does or finds a step, telling the watch.
@@ -148,15 +160,22 @@ impl Session<'_> {
         work: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Step> {
         self.stop.check()?;
-        self.watch.begin(name);
-        let step = self.store.step(name, kind, key, work).map_err(|e| e.at(name))?;
-        self.watch.end(name, step.seconds, step.fresh);
+        let name = self.told(name);
+        self.watch.begin(&name);
+        let step = self.store.step(&name, kind, key, work).map_err(|e| e.at(&name))?;
+        self.watch.end(&name, step.seconds, step.fresh);
         Ok(step)
+    }
+
+    /// How a step is called where it is told.
+    fn told(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     /// Predictions of a model for rows, in blocks; with the seconds that the model took.
     pub fn predict(&self, name: &str, model: &dyn Model, rows: &[usize]) -> Result<(Predictions, f64)> {
         let columns = model.schema().names();
+        let told = self.told(name);
         let mut parts = Vec::new();
         let mut seconds = 0.0;
         for (i, block) in rows.chunks(BLOCK).enumerate() {
@@ -165,7 +184,7 @@ impl Session<'_> {
             let start = Instant::now();
             parts.push(model.predict(&batch)?);
             seconds += start.elapsed().as_secs_f64();
-            self.watch.progress(name, (i * BLOCK + block.len()) as u64, rows.len() as u64, "predicting");
+            self.watch.progress(&told, (i * BLOCK + block.len()) as u64, rows.len() as u64, "predicting");
         }
         if parts.is_empty() {
             let empty = Matrix::zeros((0, self.task.width()));

@@ -10,5 +10,6 @@ mod run_domains;
 mod run_files;
 mod run_given;
 mod run_modes;
+mod run_nested;
 mod run_verdicts;
 mod schema;

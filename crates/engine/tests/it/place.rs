@@ -139,16 +139,27 @@ impl Place {
     }
 
     pub fn request(&self, text: &str, runs: &str, fresh: bool, watch: &Seen) -> Result<Finished> {
+        self.watched(text, runs, fresh, &Stop::default(), watch)
+    }
+
+    pub fn watched(
+        &self,
+        text: &str,
+        runs: &str,
+        fresh: bool,
+        stop: &Stop,
+        watch: &dyn Watch,
+    ) -> Result<Finished> {
         let recipe = self.recipe(text);
-        let stop = Stop::default();
         run(&Request {
             recipe: &recipe,
             root: self.path().to_path_buf(),
             base: self.path().to_path_buf(),
             runs: self.path().join(runs),
             fresh,
+            keep_every: std::time::Duration::ZERO,
             command: "csl run t.yaml".to_owned(),
-            stop: &stop,
+            stop,
             watch,
         })
     }

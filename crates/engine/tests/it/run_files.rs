@@ -1,6 +1,5 @@
 //! What a run leaves: every file, the same bytes, a model that says what was reported.
 
-use consilience_core::data::outer_folds;
 use consilience_core::model::Stop;
 use consilience_engine::predict;
 
@@ -128,20 +127,9 @@ fn the_resolved_recipe_is_the_same_run() {
 #[test]
 fn a_stopped_run_goes_on_where_it_was() {
     let place = Place::new();
-    let recipe = place.recipe(&text());
     let stop = Stop::default();
-    let watch = StopAfter { stop: stop.clone(), left: std::sync::Mutex::new(4) };
-    let error = consilience_engine::run::run(&consilience_engine::run::Request {
-        recipe: &recipe,
-        root: place.path().to_path_buf(),
-        base: place.path().to_path_buf(),
-        runs: place.path().join("runs"),
-        fresh: false,
-        command: String::new(),
-        stop: &stop,
-        watch: &watch,
-    })
-    .unwrap_err();
+    let watch = StopAfter { stop: stop.clone(), left: std::sync::Mutex::new(4), progress: false };
+    let error = place.watched(&text(), "runs", false, &stop, &watch).unwrap_err();
     assert_eq!(error.exit_code(), 130);
     let before = place.steps();
     assert!(before >= 3, "{before}");
@@ -155,15 +143,54 @@ fn a_stopped_run_goes_on_where_it_was() {
     assert!(files(&done.dir.join("model")) == whole);
 }
 
+#[test]
+fn a_stopped_fit_goes_on_at_its_epoch() {
+    let place = Place::new();
+    let text = recipe(
+        "validation",
+        "deep: {fit: mlp, on: [table], hidden: [6], epochs: 30, batch: 50, patience: 30}",
+        "",
+    );
+    let stop = Stop::default();
+    // 160 rows are learned from, in four batches: the twelfth epoch is cut short.
+    let watch = StopAfter { stop: stop.clone(), left: std::sync::Mutex::new(46), progress: true };
+    let error = place.watched(&text, "runs", false, &stop, &watch).unwrap_err();
+    assert_eq!(error.exit_code(), 130);
+    let store = files(&place.path().join("runs/.store"));
+    let kept: Vec<&String> = store.keys().filter(|n| n.contains(".kept/network-")).collect();
+    assert_eq!((kept.len(), store.len()), (1, 1), "{:?}", store.keys());
+    let told = Told::default();
+    let done = place.watched(&text, "runs", false, &Stop::default(), &told).unwrap();
+    let first = *told.0.lock().unwrap().first().unwrap();
+    assert_eq!(first, 11 * 4 + 1);
+    assert!(!files(&place.path().join("runs/.store")).keys().any(|n| n.contains(".kept")));
+    let whole = place.request(&text, "calm", false, &Seen::default()).unwrap();
+    assert!(files(&done.dir.join("model")) == files(&whole.dir.join("model")));
+}
+
+/// Notes how far each fit has come.
+#[derive(Default)]
+struct Told(std::sync::Mutex<Vec<u64>>);
+
+impl consilience_engine::run::Watch for Told {
+    fn begin(&self, _: &str) {}
+    fn progress(&self, _: &str, done: u64, _: u64, note: &str) {
+        if note.starts_with("epoch") {
+            self.0.lock().unwrap().push(done);
+        }
+    }
+    fn end(&self, _: &str, _: f64, _: bool) {}
+}
+
+/// Stops after so many steps of a run, or of a fit.
 struct StopAfter {
     stop: Stop,
     left: std::sync::Mutex<u32>,
+    progress: bool,
 }
 
-impl consilience_engine::run::Watch for StopAfter {
-    fn begin(&self, _: &str) {}
-    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
-    fn end(&self, _: &str, _: f64, _: bool) {
+impl StopAfter {
+    fn count(&self) {
         let mut left = self.left.lock().unwrap();
         *left = left.saturating_sub(1);
         if *left == 0 {
@@ -172,19 +199,18 @@ impl consilience_engine::run::Watch for StopAfter {
     }
 }
 
-#[test]
-fn nested_folds_are_refused_with_what_to_use_instead() {
-    let place = Place::new();
-    let text = recipe("{folds: 3}", HALVES, "").replace("{column: part}", "{folds: 5}");
-    let (code, error) = place.refused(&text);
-    assert_eq!(code, 2);
-    assert!(error.contains("split: folds") && error.contains("holdout: 0.20"), "{error}");
-    assert_eq!(place.steps(), 0);
-    // The splits themselves can be made.
-    let recipe = place.recipe(&text);
-    let data = consilience_core::data::open(&recipe.data, place.path(), Some(recipe.task), None).unwrap();
-    let seed = consilience_core::seed::Seed::new(1);
-    assert_eq!(outer_folds(&recipe.split, &recipe.honest, &data, seed).unwrap().len(), 5);
+impl consilience_engine::run::Watch for StopAfter {
+    fn begin(&self, _: &str) {}
+    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {
+        if self.progress {
+            self.count();
+        }
+    }
+    fn end(&self, _: &str, _: f64, _: bool) {
+        if !self.progress {
+            self.count();
+        }
+    }
 }
 
 #[test]

@@ -11,14 +11,16 @@ use crate::layers::{Pass, convolution, dense};
 use crate::params::Declared;
 
 /// Convolution blocks on `[channels, height, width]`, each a convolution that keeps the size, a rectifier and the
-/// largest of each 2 x 2 block; then one dense layer with a rectifier and dropout.
+/// largest of each 2 x 2 block; then one dense layer with a rectifier and dropout. Sequences `[steps, width]` are read
+/// along the steps alone: the values of a step are the channels, kernels reach over steps, and of each two steps the
+/// largest is taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CnnEncoder {
     /// The channels that each block gives, from the input on.
     #[schemars(length(min = 1))]
     pub channels: Vec<usize>,
-    /// The height and width of the kernels in pixels; odd.
+    /// The height and width of the kernels in pixels, or their length in steps; odd.
     #[schemars(range(min = 1, max = 15))]
     pub kernel: usize,
     /// The width of the dense layer: the number of features.
@@ -33,11 +35,20 @@ impl Default for CnnEncoder {
 }
 
 impl CnnEncoder {
-    /// The shape after the first `blocks` blocks.
+    /// The shape after the first `blocks` blocks: channels, height and width; steps lie along the width.
     fn shape(&self, field: &Field, blocks: usize) -> [usize; 3] {
-        let [c, h, w] = <[usize; 3]>::try_from(field.shape.as_slice()).unwrap_or_default();
+        let (c, h, w) = match *field.shape.as_slice() {
+            [c, h, w] => (c, h >> blocks, w),
+            [steps, width] => (width, 1, steps),
+            _ => (0, 0, 0),
+        };
         let channels = if blocks == 0 { c } else { self.channels.get(blocks - 1).copied().unwrap_or(c) };
-        [channels, h >> blocks, w >> blocks]
+        [channels, h, w >> blocks]
+    }
+
+    /// The height and width of the kernels.
+    fn window(&self, field: &Field) -> [usize; 2] {
+        if field.shape.len() == 2 { [1, self.kernel] } else { [self.kernel, self.kernel] }
     }
 
     fn blocks(&self) -> impl Iterator<Item = (String, usize)> {
@@ -58,18 +69,16 @@ impl Encode for CnnEncoder {
         if self.features == 0 {
             return Err(Error::argument("features must be at least 1").got(0));
         }
-        if field.shape.len() != 3 {
-            return Err(wrong_shape(field, "cnn encoder", "[channels, height, width]"));
+        let rank = field.shape.len();
+        if rank != 3 && rank != 2 {
+            return Err(wrong_shape(field, "cnn encoder", "[channels, height, width] or [steps, width]"));
         }
-        // A block halves height and width; more than 31 of them leave nothing of any image.
+        // A block halves height and width, or the steps; more than 31 of them leave nothing of anything.
         let blocks = self.channels.len();
-        if blocks > 31 || self.shape(field, blocks).contains(&0) {
-            let error = wrong_shape(
-                field,
-                "cnn encoder",
-                &format!("a height and width that {blocks} blocks can halve"),
-            );
-            return Err(error.remedy("use fewer channels entries, or larger images"));
+        if blocks > 31 || field.shape.contains(&0) || self.shape(field, blocks).contains(&0) {
+            let what = if rank == 3 { "a height and width" } else { "a number of steps" };
+            let error = wrong_shape(field, "cnn encoder", &format!("{what} that {blocks} blocks can halve"));
+            return Err(error.remedy("use fewer channels entries, or larger images or longer sequences"));
         }
         Ok(())
     }
@@ -78,7 +87,8 @@ impl Encode for CnnEncoder {
         let mut all = Vec::new();
         for (name, i) in self.blocks() {
             let (inputs, outputs) = (self.shape(field, i)[0], self.shape(field, i + 1)[0]);
-            all.extend(convolution::declare(&format!("{layer}.{name}"), inputs, outputs, self.kernel));
+            let window = self.window(field);
+            all.extend(convolution::declare(&format!("{layer}.{name}"), inputs, outputs, window));
         }
         let flat = self.shape(field, self.channels.len()).iter().product();
         all.extend(dense::declare(&format!("{layer}.dense"), flat, self.features));
@@ -92,7 +102,11 @@ impl Encode for CnnEncoder {
     fn forward(&self, pass: &Pass<'_>, layer: &str, field: &Field, x: Tensor<2>) -> Result<Tensor<2>> {
         let rows = x.dims()[0];
         let [c, h, w] = self.shape(field, 0);
-        let mut x: Tensor<4> = x.reshape([rows, c, h, w]);
+        let mut x: Tensor<4> = match field.shape.as_slice() {
+            // The values of a step become channels.
+            [_, _] => x.reshape([rows, w, c]).swap_dims(1, 2).reshape([rows, c, h, w]),
+            _ => x.reshape([rows, c, h, w]),
+        };
         for (name, _) in self.blocks() {
             x = convolution::forward(pass, &format!("{layer}.{name}"), x)?;
         }

@@ -99,13 +99,14 @@ mod tests {
 
     #[test]
     fn every_encoder_gives_its_width_and_refuses_other_shapes() {
-        let cases: [(Encoder, &[usize], &[usize]); 4] = [
+        let cases: [(Encoder, &[usize], &[usize]); 5] = [
             (Encoder::Mlp(MlpEncoder { hidden: vec![5, 3] }), &[2, 4], &[0]),
             (
                 Encoder::Cnn(CnnEncoder { channels: vec![3, 2], kernel: 3, features: 5 }),
                 &[2, 7, 9],
                 &[2, 3, 9],
             ),
+            (Encoder::Cnn(CnnEncoder { channels: vec![3, 2], kernel: 3, features: 5 }), &[7, 2], &[3, 2]),
             (Encoder::Gru(GruEncoder { hidden: 4 }), &[1, 3, 6], &[2, 3, 6]),
             (Encoder::Gru(GruEncoder { hidden: 4 }), &[6, 3], &[6]),
         ];
@@ -129,6 +130,32 @@ mod tests {
             Encoder::Cnn(CnnEncoder::default())
         );
         assert!(Encoder::usual(&Field::vector("i", vec![])).is_err());
+    }
+
+    #[test]
+    fn a_convolution_over_steps_is_the_plain_sum() {
+        let encoder = CnnEncoder { channels: vec![1], kernel: 3, features: 1 };
+        let field = Field::vector("x", vec![4, 2]);
+        let params = Params::init(&encoder.declare("enc", &field), Seed::new(1));
+        let steps = [[1.0f32, -2.0], [0.5, 3.0], [2.0, 1.0], [-1.0, 0.25]];
+        let bound = params.bind(false);
+        let numbers = |name: &str| params.iter().find(|(n, _)| *n == name).unwrap().1.values.clone();
+        let (w, b) = (numbers("enc.conv1.weight"), numbers("enc.conv1.bias"));
+        assert_eq!(w.len(), 2 * 3);
+        // Step t sees t - 1, t and t + 1, zeros outside; channel by channel.
+        let at = |t: usize| -> f32 {
+            let seen = (0..3).flat_map(|j| (0..2).map(move |c| (c, j)));
+            b[0] + seen
+                .filter_map(|(c, j)| Some(w[c * 3 + j] * steps.get((t + j).checked_sub(1)?)?[c]))
+                .sum::<f32>()
+        };
+        let pooled = [at(0).max(at(1)).max(0.0), at(2).max(at(3)).max(0.0)];
+        let (v, d) = (numbers("enc.dense.weight"), numbers("enc.dense.bias"));
+        let expected = (v[0] * pooled[0] + v[1] * pooled[1] + d[0]).max(0.0);
+        let x = backend::constant(steps.concat(), [1, 8]);
+        let y = encoder.forward(&Pass::predicting(&bound), "enc", &field, x).unwrap();
+        let got = backend::read(y).unwrap()[0];
+        assert!((got - expected).abs() < 1e-6, "{got} instead of {expected}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::architecture::Architecture;
 use crate::encode::{CnnEncoder, Encoder};
 use crate::train::Training;
 
-/// Convolution blocks, a dense layer and a linear head, on one modality `[channels, height, width]`.
+/// Convolution blocks, a dense layer and a linear head, on one modality `[channels, height, width]` or `[steps, width]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Cnn {
@@ -25,7 +25,7 @@ pub struct Cnn {
 
 impl Method for Cnn {
     const NAME: &'static str = "cnn";
-    const ABOUT: &'static str = "convolutions on one modality (images, log-mel spectrograms)";
+    const ABOUT: &'static str = "convolutions on one modality (images, log-mel spectrograms, sequences)";
 
     fn validate(&self) -> Result<()> {
         self.training.validate()

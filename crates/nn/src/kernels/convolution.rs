@@ -1,4 +1,4 @@
-//! Convolution, bias, rectifier and the largest of each 2 x 2 block as one operator.
+//! Convolution, bias, rectifier and the largest of each 2 x 2 block as one operator, over images or over steps.
 //!
 //! Samples are taken in blocks of a size that depends on the shapes alone. Each block is laid out as a matrix of patches
 //! and multiplied by the weights; blocks run in parallel, and what they add up is added in the order of the blocks, so
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::backend::{self, Host, Operator, Tensor};
+use crate::backend::{self, Host, Operator, Saved, Tensor};
 
 /// Patches in a block, about: a few hundred columns keep a product in the second cache and off the thread pool.
 const COLUMNS: usize = 512;
@@ -19,8 +19,11 @@ const SHUT: u8 = 4;
 /// `max over 2 x 2 of max(w * x + b, 0)`: `x [n, c, h, w]`, `weight [o, c, k, k]` with an odd `k`, `bias [o]`, to
 /// `[n, o, h / 2, w / 2]`. The convolution (a cross-correlation) has stride one and `k / 2` zeros on every side; an odd
 /// last row or column is left out of the blocks of 2 x 2. Of equal largest values the first takes the gradient.
+///
+/// Over steps, `x [n, c, 1, w]` and `weight [o, c, 1, k]` give `[n, o, 1, w / 2]`: there is nothing to halve in a height
+/// of 1, and blocks are of 1 x 2.
 pub fn convolution_block(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
-    backend::operate(Arc::new(ConvolutionBlock), x, weight, bias)
+    backend::operate(Arc::new(ConvolutionBlock), [x.into(), weight.into(), bias.into()])
 }
 
 #[derive(Debug)]
@@ -34,7 +37,8 @@ struct Sizes {
     height: usize,
     width: usize,
     outputs: usize,
-    kernel: usize,
+    /// Height and width of the kernel.
+    kernel: [usize; 2],
 }
 
 impl Sizes {
@@ -47,8 +51,18 @@ impl Sizes {
             height: at(&x, 2),
             width: at(&x, 3),
             outputs: at(&w, 0),
-            kernel: at(&w, 2),
+            kernel: [at(&w, 2), at(&w, 3)],
         }
+    }
+
+    /// The height of a block of which the largest is taken; its width is 2.
+    fn tall(&self) -> usize {
+        if self.height == 1 { 1 } else { 2 }
+    }
+
+    /// The height and width of a pooled sample.
+    fn halved(&self) -> [usize; 2] {
+        [self.height / self.tall(), self.width / 2]
     }
 
     /// Numbers of one channel of one sample.
@@ -63,12 +77,12 @@ impl Sizes {
 
     /// Numbers of one patch.
     fn patch(&self) -> usize {
-        self.inputs * self.kernel * self.kernel
+        self.inputs * self.kernel[0] * self.kernel[1]
     }
 
     /// Numbers of one channel of one pooled sample.
     fn pooled(&self) -> usize {
-        (self.height / 2) * (self.width / 2)
+        self.halved().iter().product()
     }
 
     /// Samples in a block.
@@ -78,13 +92,13 @@ impl Sizes {
 
     /// For each row of the matrix of patches: its channel, and how its pixels are shifted down and right.
     fn taps(self) -> impl Iterator<Item = (usize, usize, usize)> {
-        (0..self.inputs)
-            .flat_map(move |c| (0..self.kernel).flat_map(move |i| (0..self.kernel).map(move |j| (c, i, j))))
+        let [tall, wide] = self.kernel;
+        (0..self.inputs).flat_map(move |c| (0..tall).flat_map(move |i| (0..wide).map(move |j| (c, i, j))))
     }
 
     /// The part of `0..length` that a shift by `tap - kernel / 2` keeps inside, and where it begins after the shift.
-    fn inside(&self, tap: usize, length: usize) -> (usize, usize, usize) {
-        let half = self.kernel / 2;
+    fn inside(tap: usize, kernel: usize, length: usize) -> (usize, usize, usize) {
+        let half = kernel / 2;
         let start = half.saturating_sub(tap).min(length);
         let end = (length + half).saturating_sub(tap).min(length).max(start);
         (start, end, (start + tap).saturating_sub(half))
@@ -94,8 +108,8 @@ impl Sizes {
     fn runs(self, samples: usize, mut each: impl FnMut(usize, usize, usize)) {
         let columns = samples * self.plane();
         for (row, (c, i, j)) in self.taps().enumerate() {
-            let (top, bottom, down) = self.inside(i, self.height);
-            let (left, right, across) = self.inside(j, self.width);
+            let (top, bottom, down) = Self::inside(i, self.kernel[0], self.height);
+            let (left, right, across) = Self::inside(j, self.kernel[1], self.width);
             for s in 0..samples {
                 for y in top..bottom {
                     let column = row * columns + s * self.plane() + y * self.width + left;
@@ -127,7 +141,8 @@ impl Sizes {
 }
 
 impl Operator for ConvolutionBlock {
-    fn forward(&self, [x, weight, bias]: [&Host; 3], save: bool) -> (Host, Vec<u8>) {
+    fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
+        let [x, weight, bias] = inputs else { return Default::default() };
         let sizes = Sizes::new(x, weight);
         let (block, pooled) = (sizes.block(), sizes.pooled());
         let weight = weight.matrix(sizes.outputs, sizes.patch());
@@ -146,21 +161,25 @@ impl Operator for ConvolutionBlock {
                 let product = weight.product(&sizes.patches(x));
                 pool(sizes, product.numbers(), bias.numbers(), out, marks);
             });
-        (Host::new(out, [sizes.samples, sizes.outputs, sizes.height / 2, sizes.width / 2]), saved)
+        let [height, width] = sizes.halved();
+        let out = Host::new(out, [sizes.samples, sizes.outputs, height, width]);
+        (out, Saved { hosts: Vec::new(), marks: saved })
     }
 
     fn backward(
         &self,
-        [x, weight, _]: [&Host; 3],
-        saved: &[u8],
+        inputs: &[Host],
+        saved: &Saved,
         gradient: &Host,
-        wanted: [bool; 3],
-    ) -> [Option<Host>; 3] {
+        wanted: &[bool],
+    ) -> Vec<Option<Host>> {
+        let ([x, weight, _], [dx_wanted, dw_wanted, db_wanted]) = (inputs, wanted) else { return Vec::new() };
+        let saved = &saved.marks;
         let sizes = Sizes::new(x, weight);
         let (block, each) = (sizes.block(), sizes.outputs * sizes.pooled());
         let flat = weight.matrix(sizes.outputs, sizes.patch());
-        let mut dx = vec![0.0f32; if wanted[0] { x.numbers().len() } else { 0 }];
-        let parts: Vec<&mut [f32]> = match wanted[0] {
+        let mut dx = vec![0.0f32; if *dx_wanted { x.numbers().len() } else { 0 }];
+        let parts: Vec<&mut [f32]> = match *dx_wanted {
             true => dx.chunks_mut(block * sizes.sample()).collect(),
             false => (0..sizes.samples.div_ceil(block)).map(|_| &mut [][..]).collect(),
         };
@@ -175,7 +194,7 @@ impl Operator for ConvolutionBlock {
                 let (dy, db) = unpool(sizes, gradient, marks);
                 let dy = Host::new(dy, [sizes.outputs, samples * sizes.plane()]);
                 let dw = dy.product(&sizes.patches(x).transposed());
-                if wanted[0] {
+                if *dx_wanted {
                     sizes.gather(flat.transposed().product(&dy).numbers(), dx);
                 }
                 (dw, db)
@@ -187,10 +206,10 @@ impl Operator for ConvolutionBlock {
             dw.iter_mut().zip(w.numbers()).for_each(|(a, b)| *a += b);
             db.iter_mut().zip(b).for_each(|(a, b)| *a += b);
         }
-        [
-            wanted[0].then(|| Host::new(dx, x.shape())),
-            wanted[1].then(|| Host::new(dw, weight.shape())),
-            wanted[2].then(|| Host::new(db, [sizes.outputs])),
+        vec![
+            dx_wanted.then(|| Host::new(dx, x.shape())),
+            dw_wanted.then(|| Host::new(dw, weight.shape())),
+            db_wanted.then(|| Host::new(db, [sizes.outputs])),
         ]
     }
 }
@@ -204,9 +223,10 @@ fn pool(sizes: Sizes, y: &[f32], bias: &[f32], out: &mut [f32], marks: &mut [u8]
         for s in 0..samples {
             let from = &y[(o * samples + s) * plane..][..plane];
             let start = (s * sizes.outputs + o) * sizes.pooled();
-            let rows = from.chunks_exact(2 * width).zip(out[start..].chunks_exact_mut(half));
-            for (p, (pair, out)) in rows.take(sizes.height / 2).enumerate() {
-                let (upper, lower) = pair.split_at(width);
+            let rows = from.chunks_exact(sizes.tall() * width).zip(out[start..].chunks_exact_mut(half));
+            for (p, (pair, out)) in rows.take(sizes.halved()[0]).enumerate() {
+                // A single row is its own lower one: what is equal counts as the upper.
+                let (upper, lower) = if sizes.tall() == 1 { (pair, pair) } else { pair.split_at(width) };
                 let four = upper.chunks_exact(2).zip(lower.chunks_exact(2));
                 if marks.is_empty() {
                     for (out, (u, l)) in out.iter_mut().zip(four) {
@@ -241,7 +261,8 @@ fn unpool(sizes: Sizes, gradient: &[f32], marks: &[u8]) -> (Vec<f32>, Vec<f32>) 
             let to = &mut dy[(o * samples + s) * plane..][..plane];
             let start = (s * sizes.outputs + o) * sizes.pooled();
             let rows = gradient[start..].chunks_exact(half).zip(marks[start..].chunks_exact(half));
-            for ((gradient, marks), to) in rows.zip(to.chunks_exact_mut(2 * width)).take(sizes.height / 2) {
+            let to = to.chunks_exact_mut(sizes.tall() * width);
+            for ((gradient, marks), to) in rows.zip(to).take(sizes.halved()[0]) {
                 for (q, (g, mark)) in gradient.iter().zip(marks).enumerate() {
                     if *mark < SHUT {
                         let mark = usize::from(*mark);
@@ -261,13 +282,13 @@ mod tests {
 
     /// The plain sums that the operator stands for, in f64.
     fn plain(sizes: Sizes, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
-        let (h, w, k, half) = (sizes.height, sizes.width, sizes.kernel, sizes.kernel / 2);
+        let (h, w, [tall, wide]) = (sizes.height, sizes.width, sizes.kernel);
         let at = |s: usize, o: usize, y: usize, q: usize| {
             let mut sum = bias[o];
             for (c, i, j) in sizes.taps() {
-                let (p, r) = ((y + i).wrapping_sub(half), (q + j).wrapping_sub(half));
+                let (p, r) = ((y + i).wrapping_sub(tall / 2), (q + j).wrapping_sub(wide / 2));
                 if p < h && r < w {
-                    sum += weight[((o * sizes.inputs + c) * k + i) * k + j]
+                    sum += weight[((o * sizes.inputs + c) * tall + i) * wide + j]
                         * x[((s * sizes.inputs + c) * h + p) * w + r];
                 }
             }
@@ -276,6 +297,9 @@ mod tests {
         let mut out = Vec::new();
         for s in 0..sizes.samples {
             for o in 0..sizes.outputs {
+                if h == 1 {
+                    out.extend((0..w / 2).map(|q| at(s, o, 0, 2 * q).max(at(s, o, 0, 2 * q + 1))));
+                }
                 for y in 0..h / 2 {
                     for q in 0..w / 2 {
                         let four =
@@ -305,9 +329,10 @@ mod tests {
         outputs: usize,
         kernel: usize,
     ) -> (Sizes, [Host; 3]) {
+        let kernel = if height == 1 { [1, kernel] } else { [kernel, kernel] };
         let sizes = Sizes { samples, inputs, height, width, outputs, kernel };
         let x = Host::new(numbers(samples * sizes.sample(), 1), [samples, inputs, height, width]);
-        let weight = Host::new(numbers(outputs * sizes.patch(), 2), [outputs, inputs, kernel, kernel]);
+        let weight = Host::new(numbers(outputs * sizes.patch(), 2), [outputs, inputs, kernel[0], kernel[1]]);
         (sizes, [x, weight, Host::new(numbers(outputs, 3), [outputs])])
     }
 
@@ -323,15 +348,17 @@ mod tests {
             (40, 3, 6, 4, 2, 5),
             (2, 1, 3, 9, 4, 7),
             (2, 4, 30, 28, 5, 3),
+            (3, 2, 1, 9, 4, 3),
+            (40, 3, 1, 30, 2, 5),
         ];
         for (n, c, h, w, o, k) in shapes {
             let (sizes, [x, weight, bias]) = case(n, c, h, w, o, k);
             let expected = plain(sizes, &wide(x.numbers()), &wide(weight.numbers()), &wide(bias.numbers()));
-            let (saving, marks) = ConvolutionBlock.forward([&x, &weight, &bias], true);
-            let (plain_pass, none) = ConvolutionBlock.forward([&x, &weight, &bias], false);
-            assert_eq!(saving.shape(), [n, o, h / 2, w / 2]);
+            let (saving, marks) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], true);
+            let (plain_pass, none) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], false);
+            assert_eq!(saving.shape(), [n, o, if h == 1 { 1 } else { h / 2 }, w / 2]);
             assert_eq!(saving.numbers(), plain_pass.numbers());
-            assert_eq!((marks.len(), none.len()), (expected.len(), 0));
+            assert_eq!((marks.marks.len(), none.marks.len()), (expected.len(), 0));
             for (a, e) in saving.numbers().iter().zip(&expected) {
                 assert!((f64::from(*a) - e).abs() < 1e-5 * (1.0 + e.abs()), "{a} instead of {e}");
             }
@@ -340,12 +367,12 @@ mod tests {
 
     #[test]
     fn the_backward_pass_is_the_finite_difference() {
-        for (n, c, h, w, o, k) in [(3, 2, 5, 7, 3, 3), (9, 1, 4, 4, 2, 5)] {
+        for (n, c, h, w, o, k) in [(3, 2, 5, 7, 3, 3), (9, 1, 4, 4, 2, 5), (5, 2, 1, 9, 3, 3)] {
             let (sizes, [x, weight, bias]) = case(n, c, h, w, o, k);
-            let (out, marks) = ConvolutionBlock.forward([&x, &weight, &bias], true);
+            let (out, marks) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], true);
             let pull = numbers(out.numbers().len(), 4);
             let gradient = Host::new(pull.clone(), out.shape());
-            let got = ConvolutionBlock.backward([&x, &weight, &bias], &marks, &gradient, [true; 3]);
+            let got = ConvolutionBlock.backward(&[x.clone(), weight.clone(), bias.clone()], &marks, &gradient, &[true; 3]);
             let inputs = [wide(x.numbers()), wide(weight.numbers()), wide(bias.numbers())];
             // In f64 a step of 1e-6 leaves an error near 1e-9 unless it crosses a kink, of which there are few.
             let mut kinks = 0;
@@ -369,14 +396,14 @@ mod tests {
     #[test]
     fn only_wanted_gradients_are_made_and_what_is_not_a_number_stays() {
         let (_, [x, weight, bias]) = case(2, 1, 4, 4, 2, 3);
-        let (out, marks) = ConvolutionBlock.forward([&x, &weight, &bias], true);
-        let got = ConvolutionBlock.backward([&x, &weight, &bias], &marks, &out, [false, true, false]);
-        assert!(matches!(got, [None, Some(_), None]));
+        let (out, marks) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], true);
+        let got = ConvolutionBlock.backward(&[x.clone(), weight.clone(), bias.clone()], &marks, &out, &[false, true, false]);
+        assert!(matches!(got.as_slice(), [None, Some(_), None]));
         let mut bad = x.numbers().to_vec();
         bad[0] = f32::NAN;
         let bad = Host::new(bad, x.shape());
         for save in [true, false] {
-            let (out, _) = ConvolutionBlock.forward([&bad, &weight, &bias], save);
+            let (out, _) = ConvolutionBlock.forward(&[bad.clone(), weight.clone(), bias.clone()], save);
             assert!(out.numbers()[0].is_nan());
             assert!(out.numbers()[3].is_finite());
         }

@@ -1,6 +1,26 @@
-//! Operators of our own, where those of the backend are far from what the processor can do. They compute on plain
-//! slices; matrix products go through [`Host::product`](crate::backend::Host::product).
+//! Kernels of our own, where the backend's operators are far from what the machine can do. Each is an operator with its
+//! backward pass; [`crate::backend::operate`] records it.
 
+mod activation;
+mod batch_norm;
+mod conv2d;
 mod convolution;
+mod elementary;
+mod lstm;
+mod pool;
+mod product;
+#[cfg(test)]
+mod reference;
+mod scratch;
+mod sequence;
+mod simd;
+mod softmax;
 
+pub use activation::{Activation, activate};
+pub use batch_norm::{Moments, batch_norm};
+pub use conv2d::{Moves, conv2d};
 pub use convolution::convolution_block;
+pub use lstm::lstm;
+pub use pool::{Windows, max_pool, mean_pool};
+pub use sequence::Steps;
+pub use softmax::{cross_entropy, softmax};

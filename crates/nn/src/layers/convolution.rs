@@ -1,4 +1,4 @@
-//! A convolution block: cross-correlation, bias, rectifier, and the largest of each 2 x 2 block.
+//! A convolution block over images or steps: cross-correlation, bias, rectifier, and the largest of each block.
 
 use consilience_core::Result;
 
@@ -7,16 +7,17 @@ use crate::backend::Tensor;
 use crate::kernels::convolution_block;
 use crate::params::Declared;
 
-/// `weight [outputs, inputs, kernel, kernel]` and `bias [outputs]`.
-pub fn declare(layer: &str, inputs: usize, outputs: usize, kernel: usize) -> [Declared; 2] {
-    let fan_in = inputs * kernel * kernel;
+/// `weight [outputs, inputs, height, width]`, the last two those of the kernel, and `bias [outputs]`.
+pub fn declare(layer: &str, inputs: usize, outputs: usize, [height, width]: [usize; 2]) -> [Declared; 2] {
+    let fan_in = inputs * height * width;
     [
-        Declared::new(format!("{layer}.weight"), vec![outputs, inputs, kernel, kernel], fan_in),
+        Declared::new(format!("{layer}.weight"), vec![outputs, inputs, height, width], fan_in),
         Declared::new(format!("{layer}.bias"), vec![outputs], fan_in),
     ]
 }
 
-/// `x [rows, inputs, h, w]` to `[rows, outputs, h / 2, w / 2]`; an odd kernel with half of it as padding on each side.
+/// `x [rows, inputs, h, w]` to `[rows, outputs, h / 2, w / 2]`; an odd kernel with half of it as padding on each side. A
+/// height of 1 stays 1.
 ///
 /// # Errors
 /// As [`Pass::param`] and [`Pass::see`].

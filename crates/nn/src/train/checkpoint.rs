@@ -1,6 +1,8 @@
 //! Where a fit stands after an epoch, kept in a file so that it can go on from there.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use consilience_core::files::Hasher;
 use consilience_core::model::{Array, LogRow, Parts};
@@ -59,14 +61,29 @@ impl Standing {
 #[derive(Debug)]
 pub struct Checkpoint {
     file: PathBuf,
+    every: Duration,
+    last: Cell<Instant>,
 }
 
 impl Checkpoint {
     /// The file of the fit that `parts` tell from all others of the step: everything that its result depends on.
-    pub fn new<'a>(folder: &Path, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub fn new<'a>(folder: &Path, every: Duration, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let hash = parts.into_iter().fold(Hasher::new().part(VERSION), Hasher::part).finish();
         let short: String = hash.chars().take(32).collect();
-        Self { file: folder.join(format!("network-{short}.safetensors")) }
+        let file = folder.join(format!("network-{short}.safetensors"));
+        Self { file, every, last: Cell::new(Instant::now()) }
+    }
+
+    /// Keeps a standing, unless the last one is recent: writing would cost more than doing it again.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::write`].
+    pub fn keep(&self, at: &Standing, optimizer: &dyn Step) -> Result<()> {
+        if self.last.get().elapsed() >= self.every {
+            self.write(at, optimizer)?;
+            self.last.set(Instant::now());
+        }
+        Ok(())
     }
 
     /// Keeps a standing: after a crash the file holds the old one or the new one.
@@ -178,7 +195,9 @@ mod tests {
         let makers: [fn() -> Box<dyn Step>; 2] =
             [|| Box::new(Adam::new(0.1)), || Box::new(Sgd::new(0.9, 0.1))];
         for (i, make) in makers.into_iter().enumerate() {
-            let file = Checkpoint::new(folder.path(), [&[i as u8][..]]);
+            let file = Checkpoint::new(folder.path(), Duration::from_secs(3600), [&[i as u8][..]]);
+            let seldom = Standing::start(Params::init(&declared, Seed::new(2)));
+            file.keep(&seldom, make().as_ref()).unwrap();
             let (mut optimizer, mut at) = (make(), Standing::start(Params::init(&declared, Seed::new(1))));
             assert!(file.read(&declared, make().as_mut()).unwrap().is_none());
             optimizer.step(&mut at.params, &gradients(0.2), 0.01);

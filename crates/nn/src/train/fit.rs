@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use consilience_core::model::{Context, Fitted, Labelled, LogRow, Target};
+use consilience_core::model::{Context, Fitted, Keep, Labelled, LogRow, Target};
 use consilience_core::registry::Method;
 use consilience_core::{Error, Result};
 use rand::seq::SliceRandom;
@@ -31,8 +31,8 @@ const CHUNK: usize = 256;
 /// The result depends on the seed only, not on threads. With mixup the losses of the learning curve on the fitting rows
 /// are those of the mixed rows; held-out rows are never mixed.
 ///
-/// With `context.checkpoint` the fit keeps where it stands after every epoch in a file there, and goes on from it when it
-/// is run again: with the same bytes at the end. Files of other fits in the folder are left alone. The file stays when
+/// With `context.checkpoint` the fit keeps where it stands between epochs in a file there, and goes on from it when it is
+/// run again: with the same bytes at the end. Files of other fits in the folder are left alone. The file stays when
 /// the fit is done; whoever gave the folder removes it.
 ///
 /// # Errors
@@ -77,7 +77,7 @@ pub fn fit(
     let goal = Goal::new(data.target, data.weight, scale);
     let checkpoint = match context.checkpoint {
         None => None,
-        Some(folder) => {
+        Some(Keep { folder, every }) => {
             let settings = json!({
                 "architecture": architecture, "task": task, "training": training, "epochs": context.epochs,
                 "batch": augment.batch.is_some(), "mixup": augment.mixup, "seed": context.seed.number(),
@@ -87,7 +87,7 @@ pub fn fit(
             let rows: [Vec<u8>; 3] = [data.rows, &fit_rows, &held_rows].map(numbers);
             let (truth, start) = (goal.bytes(), params.bytes());
             let rows = rows.iter().map(Vec::as_slice);
-            Some(Checkpoint::new(folder, [&settings[..], &truth, &start].into_iter().chain(rows)))
+            Some(Checkpoint::new(folder, every, [&settings[..], &truth, &start].into_iter().chain(rows)))
         }
     };
     let mut run = Run {
@@ -186,7 +186,7 @@ impl Run<'_> {
                 at.best = Some(Best { loss, epoch, params: at.params.clone() });
             }
             if let Some(checkpoint) = checkpoint {
-                checkpoint.write(at, self.optimizer.as_ref())?;
+                checkpoint.keep(at, self.optimizer.as_ref())?;
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use consilience_core::Result;
 use consilience_core::augment::Mixup;
-use consilience_core::model::{Context, Fitted, Progress, Stop};
+use consilience_core::model::{Context, Fitted, Keep, Progress, Stop};
 use consilience_core::seed::Seed;
 use consilience_nn::Augmentation;
 use serde_json::{Value, json};
@@ -28,12 +28,17 @@ impl Progress for Until {
     }
 }
 
+/// After every epoch.
+fn often(folder: &Path) -> Keep<'_> {
+    Keep { folder, every: std::time::Duration::ZERO }
+}
+
 /// Fits two modalities with mixup, and gives the steps that were done.
 fn fit(settings: &Value, seed: u64, folder: Option<&Path>, last: u64) -> (Result<Fitted>, Vec<u64>) {
     let made = stripes(80, 8, 1);
     let until = Until { stop: Stop::default(), last, told: Mutex::default() };
     let mut context = Context::new(Seed::new(seed), &until, &until.stop);
-    context.checkpoint = folder;
+    context.checkpoint = folder.map(often);
     let augment = Augmentation { batch: None, mixup: Some(Mixup::default()) };
     let fitted = made.fit_augmented(method("concat", settings.clone()).as_ref(), augment, &context);
     let told = until.told.lock().unwrap().clone();
@@ -83,7 +88,7 @@ fn early_stopping_is_not_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let stop = Stop::default();
     let mut context = Context::new(Seed::new(1), &consilience_core::model::Quiet, &stop);
-    context.checkpoint = Some(folder.path());
+    context.checkpoint = Some(often(folder.path()));
     let first = made.fit_in(mlp().as_ref(), &context).unwrap();
     assert!(first.log.len() < 30, "it never stopped early");
     same(&made.fit_in(mlp().as_ref(), &context).unwrap(), &first);
@@ -96,7 +101,7 @@ fn a_damaged_checkpoint_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let stop = Stop::default();
     let mut context = Context::new(Seed::new(1), &consilience_core::model::Quiet, &stop);
-    context.checkpoint = Some(folder.path());
+    context.checkpoint = Some(often(folder.path()));
     made.fit_in(mlp().as_ref(), &context).unwrap();
     let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     let bytes = std::fs::read(&file).unwrap();

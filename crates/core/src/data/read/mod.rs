@@ -7,6 +7,7 @@ mod npy;
 mod npz;
 mod numbers;
 mod parquet;
+mod sequence;
 mod text;
 mod wav;
 
@@ -20,6 +21,7 @@ pub use npz::read_npz;
 pub(crate) use npz::{npz_names, read_npz_named};
 pub use numbers::{NdArray, Numbers};
 pub(crate) use parquet::{is_parquet, read_parquet};
+pub(crate) use sequence::{StepFile, decode_steps};
 pub(crate) use text::decode_text;
 pub(crate) use wav::decode_wav;
 
@@ -30,7 +32,7 @@ use crate::error::{Error, Result};
 /// The largest array that is read into memory, in bytes.
 pub(crate) const MAX_ARRAY_BYTES: u64 = 1 << 36;
 
-/// The largest single image, sound or text file, in bytes.
+/// The largest single image, sound, text or sequence file, in bytes.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// No compression in use here expands more than this (deflate's bound is 1032 to 1).

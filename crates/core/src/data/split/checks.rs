@@ -11,10 +11,14 @@ fn parts(split: &Split) -> [(Part, &[usize]); 3] {
     [(Part::Fit, &split.fit), (Part::Choose, &split.choose), (Part::Judge, &split.judge)]
 }
 
-/// Every part that is needed has rows.
-pub(super) fn no_part_is_empty(split: &Split, honest: &HonestSpec) -> Result<()> {
+/// Every part that is needed has rows; `unjudged` says that no rows are to be judged here.
+pub(super) fn no_part_is_empty(split: &Split, honest: &HonestSpec, unjudged: bool) -> Result<()> {
     for (part, rows) in parts(split) {
-        let needed = part != Part::Choose || matches!(honest, HonestSpec::Validation(_));
+        let needed = match part {
+            Part::Fit => true,
+            Part::Choose => matches!(honest, HonestSpec::Validation(_)),
+            Part::Judge => !unjudged,
+        };
         if needed && rows.is_empty() {
             let error = Error::data(format!("no rows are for {}", part.name())).at("split");
             return Err(if part == Part::Choose {

@@ -100,11 +100,21 @@ pub fn split(spec: &SplitSpec, honest: &HonestSpec, data: &Dataset, seed: Seed) 
     Ok(out)
 }
 
-/// The splits of a nested design: `folds` of them, each judging another fold of all rows.
+/// The splits of a nested design.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Nested {
+    /// All rows, none for judging: what the exported model is made of.
+    pub whole: Split,
+    /// One for each outer fold, which it judges; every row is judged in exactly one of them.
+    pub outer: Vec<Split>,
+}
+
+/// The splits of a nested design: `split: {folds: k}` deals all rows into `k` outer folds, and each is judged by what was
+/// fitted, composed and chosen on the others.
 ///
 /// # Errors
 /// As [`split`]; [`Error::Argument`] if `folds` stands beside another way to split.
-pub fn outer_folds(spec: &SplitSpec, honest: &HonestSpec, data: &Dataset, seed: Seed) -> Result<Vec<Split>> {
+pub fn nested(spec: &SplitSpec, honest: &HonestSpec, data: &Dataset, seed: Seed) -> Result<Nested> {
     let Some(count) = spec.folds else {
         return Err(Error::argument("nested folds need their number").expected("split: {folds: 5}"));
     };
@@ -116,17 +126,20 @@ pub fn outer_folds(spec: &SplitSpec, honest: &HonestSpec, data: &Dataset, seed: 
     let all: Vec<usize> = (0..rows.count).collect();
     let seed = seed.child("outer");
     let mut notes = Vec::new();
-    let fold_of = folds::folds(&rows, &all, count, seed, &mut notes)?;
-    (0..count)
-        .map(|fold| {
-            let mut out = Split { notes: notes.clone(), ..Split::default() };
-            for (row, f) in all.iter().zip(&fold_of) {
-                if *f == fold { out.judge.push(*row) } else { out.fit.push(*row) }
-            }
-            complete(spec, honest, &rows, seed.item(u64::from(fold)), &mut out)?;
-            Ok(out)
-        })
-        .collect()
+    let fold_of = folds::folds(&rows, &all, count, seed, &mut notes).map_err(|e| e.at("split: folds"))?;
+    let mut outer = Vec::new();
+    for fold in 0..count {
+        let mut out = Split { notes: notes.clone(), ..Split::default() };
+        for (row, f) in all.iter().zip(&fold_of) {
+            if *f == fold { out.judge.push(*row) } else { out.fit.push(*row) }
+        }
+        complete(spec, honest, &rows, seed.item(u64::from(fold)), &mut out)
+            .map_err(|e| e.at(format!("outer fold {}/{count}", fold + 1)))?;
+        outer.push(out);
+    }
+    let mut whole = Split { fit: all, ..Split::default() };
+    complete(spec, honest, &rows, seed.child("whole"), &mut whole)?;
+    Ok(Nested { whole, outer })
 }
 
 /// Draws the rows for choosing, deals the folds, checks.
@@ -145,7 +158,7 @@ fn complete(spec: &SplitSpec, honest: &HonestSpec, rows: &Rows, seed: Seed, out:
         return Err(Error::argument("the column already names rows for choosing")
             .expected("either validation, or values of the column for choosing"));
     }
-    checks::no_part_is_empty(out, honest)?;
+    checks::no_part_is_empty(out, honest, spec.folds.is_some() && out.judge.is_empty())?;
     checks::no_group_is_torn(out, rows)?;
     if let HonestSpec::Folds { folds: count } = honest {
         let mut notes = Vec::new();

@@ -94,7 +94,7 @@ fn groups_stay_together_and_balance_as_the_peer_does() {
     let nested = SplitSpec { folds: Some(5), ..SplitSpec::default() };
     let mut ours: Vec<f64> = (0..10)
         .map(|seed| {
-            let folds = outer_folds(&nested, &FIVE, &data, Seed::new(seed)).unwrap();
+            let folds = super::nested(&nested, &FIVE, &data, Seed::new(seed)).unwrap().outer;
             let mut worst = 0.0f64;
             for class in 0..3 {
                 let fair = labels.iter().filter(|l| **l == class).count() as f64 / 5.0;
@@ -187,7 +187,8 @@ fn nested_folds_judge_every_row_once() {
     let labels: Vec<u32> = (0..40).map(|i| i % 2).collect();
     let d = data(&labels, &[]);
     let spec = SplitSpec { folds: Some(4), validation: Some(0.2), ..SplitSpec::default() };
-    let all = outer_folds(&spec, &VALIDATION, &d, Seed::new(5)).unwrap();
+    let Nested { whole, outer: all } = nested(&spec, &VALIDATION, &d, Seed::new(5)).unwrap();
+    assert_eq!((whole.fit.len(), whole.choose.len(), whole.judge.len()), (32, 8, 0));
     let mut judged: Vec<usize> = all.iter().flat_map(|s| s.judge.clone()).collect();
     judged.sort_unstable();
     assert_eq!(judged, (0..40).collect::<Vec<_>>());
@@ -195,7 +196,7 @@ fn nested_folds_judge_every_row_once() {
     assert!(all.iter().all(|s| s.choose.len() == 6));
     assert!(split(&spec, &VALIDATION, &d, Seed::new(5)).is_err());
     let both = SplitSpec { holdout: Some(0.1), ..spec };
-    assert_eq!(outer_folds(&both, &VALIDATION, &d, Seed::new(5)).unwrap_err().exit_code(), 2);
+    assert_eq!(nested(&both, &VALIDATION, &d, Seed::new(5)).unwrap_err().exit_code(), 2);
 }
 
 #[test]

@@ -1,17 +1,22 @@
 //! A first recipe for data that nobody has described yet.
 
+mod columns;
+
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use consilience_core::data::{ColumnSpec, DataSpec, Role, TaskKind, open};
-use consilience_core::model::Task;
+use consilience_core::data::{ColumnSpec, DataSpec, Dataset, Role, TaskKind, open};
+use consilience_core::model::{Column, Kind, Target, Task};
 use consilience_core::{Error, Result};
 
 use crate::catalog;
-use crate::recipe::{Facts, init};
+use crate::recipe::{Facts, Sounds, init};
+use columns::Guessed;
 
 /// From this many distinct values on, a target of numbers is taken for a value and not for classes.
 const MANY_VALUES: usize = 20;
+/// So many sounds are looked at for their rate and length, evenly over the rows.
+const SOUNDS: usize = 200;
 
 /// Writes a recipe for a csv or parquet file, or a folder with one folder a class. `home` is the folder where the recipe
 /// will stand: its root is written as seen from there.
@@ -36,38 +41,97 @@ pub fn recipe_for(data: &Path, target: Option<&str>, home: &Path) -> Result<Stri
     } else {
         spec.table = Some(name.to_owned());
     }
-    let mut roles = BTreeMap::new();
     if let Some(target) = target {
-        spec.columns
-            .insert(target.to_owned(), ColumnSpec { role: Some(Role::Target), ..ColumnSpec::default() });
-        roles.insert(target.to_owned(), Role::Target);
-    } else if !folder {
-        let open = open(&spec, parent, None, None)?;
-        let columns: Vec<String> = open.roles.cells.keys().cloned().collect();
-        return Err(Error::argument("which column is to be predicted?")
-            .expected(format!("--target and one of {}", columns.join(", "))));
+        let column = ColumnSpec { role: Some(Role::Target), ..ColumnSpec::default() };
+        spec.columns.insert(target.to_owned(), column);
     }
-    let kind = match target {
-        Some(target) => {
-            let opened = open(&spec, parent, None, None)?;
-            kind_of(opened.roles.cells.get(target).map(|c| c.as_slice()).unwrap_or_default())
+    let (opened, guessed) = match target {
+        Some(target) => table(&mut spec, parent, target)?,
+        None if folder => (open(&spec, parent, Some(TaskKind::Classify), None)?, Guessed::default()),
+        None => {
+            let open = open(&spec, parent, None, None)?;
+            let columns: Vec<String> = open.roles.cells.keys().cloned().collect();
+            return Err(Error::argument("which column is to be predicted?")
+                .expected(format!("--target and one of {}", columns.join(", "))));
         }
-        None => TaskKind::Classify,
     };
-    let opened = open(&spec, parent, Some(kind), None)?;
-    let task = opened.target.as_ref().map_or(Task::Regress, consilience_core::model::Target::task);
+    let task = opened.target.as_ref().map_or(Task::Regress, Target::task);
     let stem = Path::new(name).file_stem().and_then(|s| s.to_str()).unwrap_or("first");
+    let roles: BTreeMap<String, Role> =
+        spec.columns.iter().filter_map(|(n, c)| c.role.map(|r| (n.clone(), r))).collect();
     let facts = Facts {
         name: stem,
         data: &spec,
         schema: opened.source.schema(),
         task: &task,
         rows: opened.source.rows(),
+        smallest_class: smallest_class(&opened),
         target,
         roles: &roles,
+        reasons: &guessed.reasons,
+        sounds: &sounds(&opened)?,
         notes: &opened.notes,
     };
     Ok(init(&facts, &catalog::methods()))
+}
+
+/// Opens a table with what is guessed of its columns, which goes into `spec`.
+fn table(spec: &mut DataSpec, root: &Path, target: &str) -> Result<(Dataset, Guessed)> {
+    let cells = open(spec, root, None, None)?.roles.cells;
+    let truth = cells.get(target).map(|c| c.as_slice()).unwrap_or_default();
+    let kind = kind_of(truth);
+    let classes = (kind == TaskKind::Classify).then_some(truth);
+    let mut guessed = columns::guess(&cells, target, classes, root);
+    let with = |guessed: &Guessed| {
+        let mut spec = spec.clone();
+        spec.columns.extend(guessed.columns.clone());
+        spec
+    };
+    let mut opened = open(&with(&guessed), root, Some(kind), None);
+    // Files that their endings promise and that are something else: these columns are left out, with the reason.
+    if matches!(opened, Err(Error::Data(_))) {
+        for name in guessed.modalities() {
+            let mut alone = spec.clone();
+            alone.only = true;
+            alone.columns.extend(guessed.columns.get(&name).map(|c| (name.clone(), c.clone())));
+            if let Err(e) = open(&alone, root, None, None) {
+                guessed.give_up(&name, &e.to_string());
+            }
+        }
+        opened = open(&with(&guessed), root, Some(kind), None);
+    }
+    let opened = opened?;
+    *spec = with(&guessed);
+    Ok((opened, guessed))
+}
+
+/// How many rows the class with the fewest has.
+fn smallest_class(opened: &Dataset) -> Option<usize> {
+    let (classes, codes) = opened.target.as_ref()?.codes().ok()?;
+    let mut counts = vec![0usize; classes.count()];
+    for code in codes {
+        if let Some(count) = counts.get_mut(*code as usize) {
+            *count += 1;
+        }
+    }
+    counts.into_iter().min()
+}
+
+/// The rate and the longest sound of each column of sounds.
+fn sounds(opened: &Dataset) -> Result<BTreeMap<String, Sounds>> {
+    let rows = opened.source.rows();
+    let some: Vec<usize> = (0..rows).step_by(rows.div_ceil(SOUNDS).max(1)).collect();
+    let mut out = BTreeMap::new();
+    for field in opened.source.schema().fields.iter().filter(|f| f.kind == Kind::Audio) {
+        let batch = opened.source.read(&some, &[field.name.as_str()])?;
+        let Column::Audio(audios) = batch.column(&field.name)? else { continue };
+        let all = || (0..audios.len()).filter_map(|r| audios.get(r));
+        let longest = all().map(|(_, samples)| samples.len()).max();
+        if let (Some((rate, _)), Some(longest)) = (all().next(), longest) {
+            out.insert(field.name.clone(), Sounds { rate, longest });
+        }
+    }
+    Ok(out)
 }
 
 /// The path of one folder as seen from another, which need not be there yet.

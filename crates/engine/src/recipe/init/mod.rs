@@ -1,17 +1,20 @@
 //! A first recipe for data that were opened: its guesses stand in it with their reasons.
 
-use std::collections::BTreeMap;
+mod members;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use consilience_core::data::{DataSpec, Role};
 use consilience_core::model::{Field, Kind, Schema, Task};
 use serde_json::Value;
 
 use super::columns::TABLE;
-use super::methods::{MethodInfo, Methods, find};
+use super::methods::{Methods, find};
 use super::names;
 use super::scalar::{write_key, write_text};
 use super::tree::Node;
 use super::yaml;
+use members::{Proposal, chain, propose, settings};
 
 /// More table columns than this are left to be guessed again when the recipe runs.
 const MAX_COLUMNS: usize = 60;
@@ -19,6 +22,17 @@ const MAX_COLUMNS: usize = 60;
 const MAX_CLASSES: usize = 50;
 /// From this many rows on, one validation part is cheaper than folds and as good.
 const MANY_ROWS: usize = 50_000;
+/// Folds, where every class has enough rows for them.
+const FOLDS: usize = 5;
+
+/// Sounds of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sounds {
+    /// Samples a second.
+    pub rate: u32,
+    /// The samples of the longest.
+    pub longest: usize,
+}
 
 /// What is known of the data for which a recipe is written.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +47,16 @@ pub struct Facts<'a> {
     pub task: &'a Task,
     /// How many rows there are.
     pub rows: usize,
+    /// How many of them the class with the fewest has, where there are classes.
+    pub smallest_class: Option<usize>,
     /// The target's column; `None` where folders name the classes.
     pub target: Option<&'a str>,
     /// The other columns with a role.
     pub roles: &'a BTreeMap<String, Role>,
+    /// Why columns are what they are described as, where that was guessed.
+    pub reasons: &'a BTreeMap<String, String>,
+    /// What is known of the sounds of a column.
+    pub sounds: &'a BTreeMap<String, Sounds>,
     /// What was noticed about the data; written at the top.
     pub notes: &'a [String],
 }
@@ -54,13 +74,6 @@ impl Facts<'_> {
     fn classifies(&self) -> bool {
         self.task.classes().is_some()
     }
-}
-
-/// A member that the recipe proposes.
-struct Proposal {
-    name: String,
-    line: String,
-    about: String,
 }
 
 /// A recipe as commented YAML. It names only methods that are known, and loads without errors.
@@ -97,6 +110,22 @@ pub fn init(facts: &Facts<'_>, methods: &Methods) -> String {
         out += "members: {}\n";
     } else {
         comment(&mut out, "", "Members that err differently help each other most.");
+        if members.iter().any(|m| m.line.contains(", epochs: ")) {
+            let why = "Networks get more epochs than usual, for the rows are few; each stops when rows that are held out of \
+                       its own for fitting say so.";
+            comment(&mut out, "", why);
+        }
+        if members.iter().any(|m| m.line.contains(", clip: 1")) {
+            comment(
+                &mut out,
+                "",
+                "Recurrent layers take larger steps than usual with long gradients shortened (clip), and stop later: they \
+                 often learn nothing at first.",
+            );
+        }
+        for (column, why) in unusual(facts, &members) {
+            comment(&mut out, "", &format!("{column}: {why}."));
+        }
         out += "members:\n";
         let width = members.iter().map(|m| m.line.chars().count()).max().unwrap_or(0).min(80);
         for m in &members {
@@ -107,6 +136,15 @@ pub fn init(facts: &Facts<'_>, methods: &Methods) -> String {
     synthesis(facts, methods, &members, &mut out);
     judge(facts, methods, &mut out);
     out
+}
+
+/// Why columns are read by other steps than the default ones, for those that are.
+fn unusual(facts: &Facts<'_>, members: &[Proposal]) -> BTreeSet<(String, String)> {
+    let written = |column: &str| members.iter().any(|m| m.line.contains(&format!("features: {{{column}: ")));
+    let methods = ["cnn", "gru", "logistic"];
+    let all =
+        facts.fields().flat_map(|f| methods.iter().filter_map(|m| Some((&f.name, chain(facts, f, m)?))));
+    all.filter(|(name, _)| written(&write_text(name))).map(|(name, c)| (name.clone(), c.why)).collect()
 }
 
 fn one_line(text: &str) -> String {
@@ -171,15 +209,21 @@ fn data(facts: &Facts<'_>, out: &mut String) {
         } else if let Some(role) = facts.roles.get(name) {
             column.role = Some(*role);
         }
-        lines.push((name.clone(), flow(&column), String::new()));
+        let why = match facts.reasons.get(name) {
+            _ if column.role == Some(Role::Target) => classes(facts.task),
+            Some(why) => why.clone(),
+            None => String::new(),
+        };
+        lines.push((name.clone(), flow(&column), why));
     }
     let guessed: Vec<&Field> = facts.fields().filter(|f| !spec.columns.contains_key(&f.name)).collect();
     let written = if guessed.len() > MAX_COLUMNS { Vec::new() } else { guessed.clone() };
     for field in &written {
-        lines.push((field.name.clone(), format!("{{type: {}}}", field.kind.name()), reason(field)));
+        lines.push((field.name.clone(), format!("{{type: {}}}", field.kind.name()), reason(facts, field)));
     }
     for (name, role) in facts.roles.iter().filter(|(n, _)| !spec.columns.contains_key(*n)) {
-        lines.push((name.clone(), format!("{{role: {}}}", flow(role)), String::new()));
+        let why = facts.reasons.get(name).cloned().unwrap_or_default();
+        lines.push((name.clone(), format!("{{role: {}}}", flow(role)), why));
     }
     if let Some(target) = facts.target.filter(|t| !spec.columns.contains_key(*t)) {
         lines.push((target.to_owned(), "{role: target}".to_owned(), classes(facts.task)));
@@ -220,8 +264,14 @@ fn data(facts: &Facts<'_>, out: &mut String) {
     *out += "\n";
 }
 
-fn reason(field: &Field) -> String {
+fn reason(facts: &Facts<'_>, field: &Field) -> String {
+    if let Some(why) = facts.reasons.get(&field.name) {
+        return why.clone();
+    }
     match field.kind {
+        Kind::Sequence if field.longest > 0 => {
+            format!("up to {} steps of {} numbers", field.longest, field.shape.iter().product::<usize>())
+        }
         Kind::Number => "every value is a number; category if they are codes".to_owned(),
         Kind::Category if field.levels.is_empty() => "not every value is a number".to_owned(),
         Kind::Category => format!("{} levels; text if it is prose", field.levels.len()),
@@ -285,95 +335,23 @@ fn split(facts: &Facts<'_>, out: &mut String) {
         );
         *out += "honest: validation\n";
     } else {
+        // Every class needs a row in each fold of the rows for fitting, of which a fifth is gone.
+        let folds = facts.smallest_class.map_or(FOLDS, |rows| (rows * 4 / 5).clamp(2, FOLDS));
+        let fewer = match facts.smallest_class {
+            Some(rows) if folds < FOLDS => format!(" One class has {rows} rows, so there are {folds} folds."),
+            _ => String::new(),
+        };
         comment(
             out,
             "",
             &format!(
                 "With {} rows, fusers learn from out-of-fold predictions: every row is predicted by models that have \
-                 not seen it.",
+                 not seen it.{fewer}",
                 facts.rows
             ),
         );
-        *out += "honest: {folds: 5}\n";
+        *out += &format!("honest: {{folds: {folds}}}\n");
     }
-}
-
-fn first_known<'a>(list: &'a [MethodInfo], names: &[&str]) -> Option<&'a MethodInfo> {
-    names.iter().find_map(|n| find(list, n))
-}
-
-/// Members for every kind of column that some known method reads.
-fn propose(facts: &Facts<'_>, methods: &Methods) -> Vec<Proposal> {
-    let tabular = facts.fields().any(|f| f.kind.is_tabular());
-    let modalities: Vec<&Field> = facts.fields().filter(|f| !f.kind.is_tabular()).collect();
-    let several = usize::from(tabular) + modalities.len() > 1;
-    let on_numbers: &[&str] = if facts.classifies() {
-        &["logistic", "naive_bayes", "knn", "random_forest", "gradient_boosting", "mlp"]
-    } else {
-        &["linear", "knn", "random_forest", "gradient_boosting", "mlp"]
-    };
-    let mut out: Vec<Proposal> = Vec::new();
-    let mut add = |method: &MethodInfo, column: &str, steps: Option<&MethodInfo>| {
-        let plain = if several { format!("{}_{}", column, method.name) } else { method.name.clone() };
-        let mut name = names::fit(&plain);
-        let taken = |n: &str, all: &[Proposal]| all.iter().any(|p| p.name.eq_ignore_ascii_case(n));
-        let stem = name.clone();
-        for number in 2.. {
-            if !taken(&name, &out) {
-                break;
-            }
-            name = names::fit(&format!("{number}_{stem}"));
-        }
-        let column = write_text(column);
-        let features =
-            steps.map_or(String::new(), |s| format!(", features: {{{column}: [{}]}}", write_text(&s.name)));
-        let line =
-            format!("{}: {{fit: {}, on: [{column}]{features}}}", write_key(&name), write_text(&method.name));
-        let about = match steps {
-            Some(s) => format!("{} Features: {}", method.about, s.about),
-            None => method.about.clone(),
-        };
-        out.push(Proposal { name, line, about });
-    };
-    if tabular {
-        on_numbers.iter().filter_map(|n| find(&methods.learners, n)).for_each(|m| add(m, TABLE, None));
-    }
-    for field in modalities {
-        let learners = &methods.learners;
-        match field.kind {
-            Kind::Image => {
-                if let Some(m) = first_known(learners, &["cnn", "mlp"]) {
-                    add(m, &field.name, None);
-                }
-            }
-            Kind::Audio => {
-                let steps = first_known(&methods.features, &["log_mel"]);
-                if let (Some(m), Some(_)) = (first_known(learners, &["cnn", "mlp"]), steps) {
-                    add(m, &field.name, steps);
-                }
-            }
-            Kind::Text => {
-                let steps = first_known(&methods.features, &["tfidf"]);
-                let readers: &[&str] = if facts.classifies() { &["logistic"] } else { &["linear"] };
-                if let (Some(m), Some(_)) = (first_known(learners, readers), steps) {
-                    add(m, &field.name, steps);
-                }
-            }
-            Kind::Sequence => {
-                if let Some(m) = first_known(learners, &["gru"]) {
-                    add(m, &field.name, None);
-                }
-            }
-            Kind::Vector => {
-                let readers = on_numbers.iter().filter_map(|n| find(learners, n));
-                readers
-                    .take(if several { 2 } else { on_numbers.len() })
-                    .for_each(|m| add(m, &field.name, None));
-            }
-            Kind::Number | Kind::Category => {}
-        }
-    }
-    out
 }
 
 fn synthesis(facts: &Facts<'_>, methods: &Methods, members: &[Proposal], out: &mut String) {
@@ -394,9 +372,24 @@ fn synthesis(facts: &Facts<'_>, methods: &Methods, members: &[Proposal], out: &m
     on.extend(facts.fields().filter(|f| !f.kind.is_tabular()).map(|f| f.name.as_str()));
     if on.len() > 1 {
         let on: Vec<String> = on.iter().map(|c| write_text(c)).collect();
+        // Fusions read sequences by recurrent layers, and the rest as a cnn does.
+        let chains: Vec<_> =
+            facts.fields().filter_map(|f| Some((write_text(&f.name), chain(facts, f, "gru")?))).collect();
+        let known = chains.iter().all(|(_, c)| c.is_known(methods));
+        let written: Vec<String> = chains.iter().map(|(n, c)| format!("{n}: {}", flow(&c.steps))).collect();
+        let features = match written.as_slice() {
+            [] => String::new(),
+            some => format!(", features: {{{}}}", some.join(", ")),
+        };
         for name in ["concat", "late"] {
-            if let Some(m) = find(&methods.fusions, name) {
-                let line = format!("{}: {{fusion: {name}, on: [{}]}}", free(name), on.join(", "));
+            if let Some(m) = find(&methods.fusions, name).filter(|_| known) {
+                let recurrent = facts.fields().any(|f| f.kind == Kind::Sequence);
+                let settings = settings(facts, m, recurrent);
+                let line = format!(
+                    "{}: {{fusion: {name}, on: [{}]{settings}{features}}}",
+                    free(name),
+                    on.join(", ")
+                );
                 lines.push((line, m.about.clone()));
             }
         }

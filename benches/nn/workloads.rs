@@ -1,0 +1,255 @@
+//! One training step or prediction of the networks of `pytorch.py`, in milliseconds: `workloads NAME [SECONDS]`.
+//!
+//! Prints a line of JSON: median, least, count and the peak of resident memory.
+
+use std::time::Instant;
+
+use consilience_core::seed::Seed;
+use consilience_nn::backend::{self, Tensor};
+use consilience_nn::kernels::{
+    Activation, Moves, Steps, Windows, activate, batch_norm, conv2d, convolution_block, cross_entropy, lstm,
+    max_pool, mean_pool, softmax,
+};
+use consilience_nn::params::{Bound, Declared, Params};
+use consilience_nn::train::{Adam, Sgd, Step};
+use rand::RngExt;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let name = arguments.first().map_or("mlp", String::as_str);
+    let seconds: f64 = arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(4.0);
+    match name {
+        "mlp" => train(name, seconds, mlp(), Box::new(Adam::new(0.0)), 1e-3, 128, 784, 10, mlp_forward),
+        "cnn" => train(name, seconds, cnn(), Box::new(Sgd::new(0.0, 0.0)), 1e-2, 128, 784, 10, cnn_forward),
+        "lstm" => train(name, seconds, recurrent(), Box::new(Adam::new(0.0)), 1e-3, 32, 6400, 10, lstm_forward),
+        "r18train" => {
+            let resnet = Resnet { training: true };
+            let forward = |p: &Bound, x: Tensor<2>| resnet.forward(p, x.reshape([16, 3, 64, 64]));
+            train(name, seconds, resnet.declare(), Box::new(Sgd::new(0.0, 0.0)), 1e-2, 16, 3 * 64 * 64, 1000, forward);
+        }
+        "r18infer" => {
+            let resnet = Resnet { training: false };
+            let bound = Params::init(&resnet.declare(), Seed::new(1)).bind(false);
+            let x: Tensor<4> = backend::constant(normal(8 * 3 * 224 * 224), [8, 3, 224, 224]);
+            measure(name, seconds, || drop(backend::read(resnet.forward(&bound, x.clone()))));
+        }
+        "softmax" | "gelu" => {
+            let x: Tensor<2> = backend::constant(normal(4096 * 1024), [4096, 1024]);
+            let soft = name == "softmax";
+            measure(name, seconds, || {
+                let y = if soft { softmax(x.clone()) } else { activate(Activation::Gelu, x.clone()) };
+                drop(y);
+            });
+        }
+        other => eprintln!("there is no workload {other}"),
+    }
+}
+
+fn normal(count: usize) -> Vec<f32> {
+    let mut rng = Seed::new(7).rng();
+    // Near enough to normal for a clock.
+    (0..count).map(|_| (0..4).map(|_| rng.random::<f32>() - 0.5).sum::<f32>() * 1.7).collect()
+}
+
+fn peak() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|k| k.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
+
+fn measure(name: &str, seconds: f64, mut work: impl FnMut()) {
+    (0..3).for_each(|_| work());
+    let (mut times, begin) = (Vec::new(), Instant::now());
+    while times.len() < 3 || (begin.elapsed().as_secs_f64() < seconds && times.len() < 2000) {
+        let start = Instant::now();
+        work();
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    let (median, least, count) = (times[times.len() / 2], times[0], times.len());
+    println!("{{\"wl\": \"{name}\", \"ms\": {median:.4}, \"min\": {least:.4}, \"n\": {count}, \"rss\": {:.0}}}", peak());
+}
+
+#[allow(clippy::too_many_arguments)]
+fn train(
+    name: &str,
+    seconds: f64,
+    declared: Vec<Declared>,
+    mut optimizer: Box<dyn Step>,
+    rate: f64,
+    rows: usize,
+    width: usize,
+    classes: usize,
+    forward: impl Fn(&Bound, Tensor<2>) -> Tensor<2>,
+) {
+    let mut params = Params::init(&declared, Seed::new(1));
+    for (name, param) in params.iter_mut() {
+        if name.ends_with("gamma") {
+            param.values.fill(1.0);
+        }
+    }
+    let x = normal(rows * width);
+    let mut truth = vec![0.0f32; rows * classes];
+    for (r, row) in truth.chunks_mut(classes).enumerate() {
+        row[r % classes.min(10)] = 1.0;
+    }
+    let share = vec![1.0 / rows as f32; rows];
+    measure(name, seconds, || {
+        let bound = params.bind(true);
+        let y = forward(&bound, backend::constant(x.clone(), [rows, width]));
+        let truth = backend::constant(truth.clone(), [rows, classes]);
+        let loss = cross_entropy(y, truth, backend::constant(share.clone(), [rows]));
+        let value = backend::read(loss.clone()).unwrap();
+        assert!(value[0].is_finite());
+        let gradients = bound.gradients(backend::backward(&loss).unwrap()).unwrap();
+        optimizer.step(&mut params, &gradients, rate);
+    });
+}
+
+fn dense(p: &Bound, name: &str, x: Tensor<2>) -> Tensor<2> {
+    let weight: Tensor<2> = p.get(&format!("{name}.weight")).unwrap();
+    let bias: Tensor<1> = p.get(&format!("{name}.bias")).unwrap();
+    x.matmul(weight.transpose()) + bias.unsqueeze()
+}
+
+fn declare_dense(name: &str, inputs: usize, outputs: usize) -> Vec<Declared> {
+    vec![
+        Declared::new(format!("{name}.weight"), vec![outputs, inputs], inputs),
+        Declared::new(format!("{name}.bias"), vec![outputs], inputs),
+    ]
+}
+
+fn mlp() -> Vec<Declared> {
+    [declare_dense("a", 784, 512), declare_dense("b", 512, 256), declare_dense("c", 256, 10)].concat()
+}
+
+fn mlp_forward(p: &Bound, x: Tensor<2>) -> Tensor<2> {
+    let h = backend::relu(dense(p, "a", x));
+    dense(p, "c", backend::relu(dense(p, "b", h)))
+}
+
+fn declare_conv(name: &str, inputs: usize, outputs: usize, kernel: usize, bias: bool) -> Vec<Declared> {
+    let fan = inputs * kernel * kernel;
+    let mut all = vec![Declared::new(format!("{name}.weight"), vec![outputs, inputs, kernel, kernel], fan)];
+    all.extend(bias.then(|| Declared::new(format!("{name}.bias"), vec![outputs], fan)));
+    all
+}
+
+fn cnn() -> Vec<Declared> {
+    [declare_conv("c1", 1, 32, 3, true), declare_conv("c2", 32, 64, 3, true), declare_dense("fc", 64 * 49, 10)].concat()
+}
+
+fn cnn_forward(p: &Bound, x: Tensor<2>) -> Tensor<2> {
+    let rows = x.dims()[0];
+    let block = |x: Tensor<4>, name: &str| {
+        convolution_block(x, p.get(&format!("{name}.weight")).unwrap(), p.get(&format!("{name}.bias")).unwrap())
+    };
+    let x = block(block(x.reshape([rows, 1, 28, 28]), "c1"), "c2");
+    dense(p, "fc", x.reshape([rows, 64 * 49]))
+}
+
+fn recurrent() -> Vec<Declared> {
+    let array = |name: &str, shape: Vec<usize>| Declared::new(name, shape, 128);
+    let mut all = vec![
+        array("w", vec![512, 64]),
+        array("u", vec![512, 128]),
+        array("b", vec![512]),
+        array("c", vec![512]),
+    ];
+    all.extend(declare_dense("fc", 128, 10));
+    all
+}
+
+fn lstm_forward(p: &Bound, x: Tensor<2>) -> Tensor<2> {
+    let rows = x.dims()[0];
+    let get = |name: &str| p.get::<2>(name).unwrap();
+    let bias = |name: &str| p.get::<1>(name).unwrap();
+    let x = x.reshape([rows, 100, 64]);
+    let states = lstm(x, [get("w"), get("u")], [bias("b"), bias("c")], Steps::default());
+    dense(p, "fc", states.narrow(1, 99, 1).reshape([rows, 128]))
+}
+
+/// ResNet-18 in the layout of torchvision. Batch norm is folded into a scale and a shift for predicting.
+struct Resnet {
+    training: bool,
+}
+
+const STAGES: [(usize, usize); 4] = [(64, 1), (128, 2), (256, 2), (512, 2)];
+
+impl Resnet {
+    fn declare(&self) -> Vec<Declared> {
+        let mut all = self.declare_norm("stem", 3, 64, 7);
+        let mut inputs = 64;
+        for (s, (outputs, stride)) in STAGES.into_iter().enumerate() {
+            for b in 0..2 {
+                let name = format!("l{s}.{b}");
+                all.extend(self.declare_norm(&format!("{name}.1"), inputs, outputs, 3));
+                all.extend(self.declare_norm(&format!("{name}.2"), outputs, outputs, 3));
+                if b == 0 && (stride > 1 || inputs != outputs) {
+                    all.extend(self.declare_norm(&format!("{name}.down"), inputs, outputs, 1));
+                }
+                inputs = outputs;
+            }
+        }
+        all.extend(declare_dense("fc", 512, 1000));
+        all
+    }
+
+    fn declare_norm(&self, name: &str, inputs: usize, outputs: usize, kernel: usize) -> Vec<Declared> {
+        let mut all = declare_conv(name, inputs, outputs, kernel, !self.training);
+        if self.training {
+            all.push(Declared::new(format!("{name}.gamma"), vec![outputs], 1));
+            all.push(Declared::new(format!("{name}.beta"), vec![outputs], 1_000_000));
+        }
+        all
+    }
+
+    fn norm(
+        &self,
+        p: &Bound,
+        name: &str,
+        x: Tensor<4>,
+        moves: Moves,
+        residual: Option<Tensor<4>>,
+        rectify: bool,
+    ) -> Tensor<4> {
+        let get = |part: &str| p.get::<1>(&format!("{name}.{part}")).unwrap();
+        let weight = p.get(&format!("{name}.weight")).unwrap();
+        if self.training {
+            let x = conv2d(x, weight, None, moves, false);
+            return batch_norm(x, get("gamma"), get("beta"), residual, 1e-5, rectify).0;
+        }
+        match residual {
+            None => conv2d(x, weight, Some(get("bias")), moves, rectify),
+            Some(r) => backend::relu(conv2d(x, weight, Some(get("bias")), moves, false) + r),
+        }
+    }
+
+    fn forward(&self, p: &Bound, x: Tensor<4>) -> Tensor<2> {
+        let stem = Moves { stride: 2, padding: 3, ..Moves::default() };
+        let x = self.norm(p, "stem", x, stem, None, true);
+        let mut x = max_pool(x, Windows { size: 3, stride: 2, padding: 1 });
+        for (s, (_, stride)) in STAGES.into_iter().enumerate() {
+            for b in 0..2 {
+                let name = format!("l{s}.{b}");
+                let stride = if b == 0 { stride } else { 1 };
+                let first = Moves { stride, padding: 1, ..Moves::default() };
+                let same = Moves { padding: 1, ..Moves::default() };
+                let down = Moves { stride, ..Moves::default() };
+                let h = self.norm(p, &format!("{name}.1"), x.clone(), first, None, true);
+                let skip = if b == 0 && s > 0 {
+                    self.norm(p, &format!("{name}.down"), x, down, None, false)
+                } else {
+                    x
+                };
+                x = self.norm(p, &format!("{name}.2"), h, same, Some(skip), true);
+            }
+        }
+        let [n, c, h, _] = x.dims();
+        let pooled = mean_pool(x, Windows { size: h, stride: h, padding: 0 });
+        dense(p, "fc", pooled.reshape([n, c]))
+    }
+}

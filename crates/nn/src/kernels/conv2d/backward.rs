@@ -1,0 +1,167 @@
+//! The backward pass: the gradients of input, weight and bias.
+//!
+//! Work is cut by the shapes alone, and what is added up is added in a fixed order.
+
+use rayon::prelude::*;
+
+use super::sizes::Sizes;
+use crate::kernels::product::{View, product};
+use crate::kernels::scratch::scratch;
+
+/// Where all patches take no more numbers than this, they are laid out once and shared.
+const SHARED: usize = 4 << 20;
+/// Output channels whose weights one piece of work adds up, where patches are shared.
+const CHANNELS: usize = 64;
+/// Sums of the weight's gradient that are made side by side, where patches are not shared.
+const SUMS: usize = 8;
+
+/// The gradient of the input, `[n, c, h, w]`.
+pub(super) fn input(sizes: Sizes, weight: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0f32; sizes.n * sizes.sample()];
+    let lot = sizes.lot();
+    if out.is_empty() || gradient.is_empty() {
+        return out;
+    }
+    let (patch, outputs, plane) = (sizes.patch(), sizes.outputs(), sizes.plane());
+    out.par_chunks_mut(lot * sizes.sample()).zip(gradient.par_chunks(lot * sizes.given())).for_each(
+        |(out, gradient)| {
+            let samples = gradient.len() / sizes.given();
+            for group in 0..sizes.moves.groups {
+                let weight = &weight[group * outputs * patch..][..outputs * patch];
+                let weight = View::new(weight, outputs, patch).transposed();
+                for rows in sizes.tiles(samples) {
+                    let columns = samples * rows.len() * sizes.ow;
+                    let from = group * outputs * plane + rows.start * sizes.ow;
+                    if samples == 1 {
+                        let dy = View::apart(&gradient[from..], outputs, columns, plane);
+                        if sizes.pointwise() {
+                            let out = &mut out[group * sizes.inputs() * plane + rows.start * sizes.ow..];
+                            product(weight, dy, out, plane, true);
+                        } else {
+                            scratch(patch * columns, |patches| {
+                                product(weight, dy, patches, columns, false);
+                                sizes.gather(patches, 1, group, rows, out);
+                            });
+                        }
+                        continue;
+                    }
+                    scratch(outputs * columns, |dy| {
+                        side_by_side(sizes, gradient, samples, group, dy);
+                        scratch(patch * columns, |patches| {
+                            product(weight, View::new(dy, outputs, columns), patches, columns, false);
+                            sizes.gather(patches, samples, group, rows, out);
+                        });
+                    });
+                }
+            }
+        },
+    );
+    out
+}
+
+/// `[outputs, samples * plane]` from `[samples, o, plane]`.
+fn side_by_side(sizes: Sizes, gradient: &[f32], samples: usize, group: usize, out: &mut [f32]) {
+    let (outputs, plane) = (sizes.outputs(), sizes.plane());
+    for (o, row) in out.chunks_exact_mut(samples * plane).enumerate() {
+        for (s, run) in row.chunks_exact_mut(plane).enumerate() {
+            run.copy_from_slice(&gradient[(s * sizes.o + group * outputs + o) * plane..][..plane]);
+        }
+    }
+}
+
+/// The gradient of the weight, `[o, c / groups, kh, kw]`.
+pub(super) fn weight(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let numbers = sizes.o * sizes.patch();
+    if numbers == 0 || gradient.is_empty() {
+        return vec![0.0; numbers];
+    }
+    if sizes.moves.groups == 1 && sizes.patch() * sizes.n * sizes.plane() <= SHARED {
+        shared(sizes, x, gradient)
+    } else {
+        summed(sizes, x, gradient)
+    }
+}
+
+/// All patches once, then the weights of some output channels in each piece of work.
+fn shared(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let (patch, plane) = (sizes.patch(), sizes.plane());
+    let lot = sizes.lot();
+    let laid: Vec<(Vec<f32>, Vec<f32>)> = x
+        .par_chunks(lot * sizes.sample())
+        .zip(gradient.par_chunks(lot * sizes.given()))
+        .map(|(x, gradient)| {
+            let samples = gradient.len() / sizes.given();
+            let mut patches = vec![0.0; patch * samples * plane];
+            sizes.patches(x, samples, 0, 0..sizes.oh, &mut patches);
+            let mut dy = vec![0.0; if samples > 1 { gradient.len() } else { 0 }];
+            if samples > 1 {
+                side_by_side(sizes, gradient, samples, 0, &mut dy);
+            }
+            (patches, dy)
+        })
+        .collect();
+    let mut out = vec![0.0f32; sizes.o * patch];
+    out.par_chunks_mut(CHANNELS * patch).enumerate().for_each(|(block, out)| {
+        let (first, channels) = (block * CHANNELS, out.len() / patch);
+        for (i, ((patches, dy), gradient)) in laid.iter().zip(gradient.chunks(lot * sizes.given())).enumerate() {
+            let columns = patches.len() / patch;
+            let dy = if dy.is_empty() { gradient } else { dy };
+            let dy = View::new(&dy[first * columns..], channels, columns);
+            product(dy, View::new(patches, patch, columns).transposed(), out, patch, i > 0);
+        }
+    });
+    out
+}
+
+/// Sums over parts of the samples, then the sum of these.
+pub(super) fn summed(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let (patch, outputs, plane) = (sizes.patch(), sizes.outputs(), sizes.plane());
+    let lot = sizes.lot();
+    let part = sizes.n.div_ceil(lot).div_ceil(SUMS) * lot;
+    let sums: Vec<Vec<f32>> = x
+        .par_chunks(part * sizes.sample())
+        .zip(gradient.par_chunks(part * sizes.given()))
+        .map(|(x, gradient)| {
+            let mut sum = vec![0.0f32; sizes.o * patch];
+            for (x, gradient) in x.chunks(lot * sizes.sample()).zip(gradient.chunks(lot * sizes.given())) {
+                let samples = gradient.len() / sizes.given();
+                for group in 0..sizes.moves.groups {
+                    let sum = &mut sum[group * outputs * patch..][..outputs * patch];
+                    for rows in sizes.tiles(samples) {
+                        let columns = samples * rows.len() * sizes.ow;
+                        let from = group * outputs * plane + rows.start * sizes.ow;
+                        scratch(patch * columns, |patches| {
+                            sizes.patches(x, samples, group, rows, patches);
+                            let patches = View::new(patches, patch, columns).transposed();
+                            if samples == 1 {
+                                let dy = View::apart(&gradient[from..], outputs, columns, plane);
+                                product(dy, patches, sum, patch, true);
+                            } else {
+                                scratch(outputs * columns, |dy| {
+                                    side_by_side(sizes, gradient, samples, group, dy);
+                                    product(View::new(dy, outputs, columns), patches, sum, patch, true);
+                                });
+                            }
+                        });
+                    }
+                }
+            }
+            sum
+        })
+        .collect();
+    let mut sums = sums.into_iter();
+    let mut out = sums.next().unwrap_or_default();
+    for sum in sums {
+        out.iter_mut().zip(&sum).for_each(|(a, b)| *a += b);
+    }
+    out
+}
+
+/// The gradient of the bias: the sum over samples and places, for each output.
+pub(super) fn bias(sizes: Sizes, gradient: &[f32]) -> Vec<f32> {
+    let plane = sizes.plane();
+    let sum = |o: usize| -> f32 {
+        (0..sizes.n).map(|s| gradient[(s * sizes.o + o) * plane..][..plane].iter().sum::<f32>()).sum()
+    };
+    (0..sizes.o).into_par_iter().map(sum).collect()
+}

@@ -1,0 +1,183 @@
+//! Convolution in two dimensions: any stride, padding, dilation and number of groups, with bias and rectifier.
+
+mod backward;
+mod forward;
+mod sizes;
+
+use std::sync::Arc;
+
+use super::batch_norm::open;
+use crate::backend::{self, Host, Operator, Saved, Tensor};
+use sizes::Sizes;
+
+pub use sizes::Moves;
+
+/// `y[s, o, p, q] = b[o] + sum_{c, i, j} w[o, c, i, j] x[s, c, p t + i d - z, q t + j d - z]` with stride `t`, dilation `d`
+/// and `z` zeros on every side (a cross-correlation), and with `rectify` the larger of that and zero.
+///
+/// # Shapes
+/// `x [n, c, h, w]`, `weight [o, c / groups, kh, kw]`, `bias [o]`, to `[n, o, (h + 2 z - d (kh - 1) - 1) / t + 1, ..]`.
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    moves: Moves,
+    rectify: bool,
+) -> Tensor<4> {
+    let operator = Arc::new(Conv2d { moves, rectify });
+    match bias {
+        Some(bias) => backend::operate(operator, [x.into(), weight.into(), bias.into()]),
+        None => backend::operate(operator, [x.into(), weight.into()]),
+    }
+}
+
+#[derive(Debug)]
+struct Conv2d {
+    moves: Moves,
+    rectify: bool,
+}
+
+impl Operator for Conv2d {
+    fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
+        let [x, weight, bias @ ..] = inputs else { return Default::default() };
+        let sizes = Sizes::new(&x.shape(), &weight.shape(), self.moves);
+        let bias = bias.first().map(Host::numbers);
+        let out = forward::forward(sizes, x.numbers(), weight.numbers(), bias, self.rectify);
+        let out = Host::new(out, [sizes.n, sizes.o, sizes.oh, sizes.ow]);
+        let hosts = if save && self.rectify { vec![out.clone()] } else { Vec::new() };
+        (out, Saved { hosts, marks: Vec::new() })
+    }
+
+    fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, wanted: &[bool]) -> Vec<Option<Host>> {
+        let [x, weight, ..] = inputs else { return Vec::new() };
+        let sizes = Sizes::new(&x.shape(), &weight.shape(), self.moves);
+        let masked = saved.hosts.first().map(|out| open(out.numbers(), gradient.numbers()));
+        let gradient = masked.as_deref().unwrap_or(gradient.numbers());
+        let want = |i: usize| wanted.get(i).copied().unwrap_or(false);
+        vec![
+            want(0).then(|| Host::new(backward::input(sizes, weight.numbers(), gradient), x.shape())),
+            want(1).then(|| Host::new(backward::weight(sizes, x.numbers(), gradient), weight.shape())),
+            want(2).then(|| Host::new(backward::bias(sizes, gradient), [sizes.o])),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::reference::{differences, numbers, wide};
+
+    /// The plain sums in f64.
+    fn plain(s: &Sizes, x: &[f64], weight: &[f64], bias: &[f64], rectify: bool) -> Vec<f64> {
+        let Moves { stride, padding, dilation, .. } = s.moves;
+        let mut out = Vec::new();
+        for n in 0..s.n {
+            for o in 0..s.o {
+                for p in 0..s.oh {
+                    for q in 0..s.ow {
+                        let mut sum = bias.get(o).copied().unwrap_or(0.0);
+                        for c in 0..s.inputs() {
+                            for i in 0..s.kh {
+                                for j in 0..s.kw {
+                                    let y = (p * stride + i * dilation).wrapping_sub(padding);
+                                    let z = (q * stride + j * dilation).wrapping_sub(padding);
+                                    if y < s.h && z < s.w {
+                                        let channel = (o / s.outputs()) * s.inputs() + c;
+                                        sum += weight[((o * s.inputs() + c) * s.kh + i) * s.kw + j]
+                                            * x[((n * s.c + channel) * s.h + y) * s.w + z];
+                                    }
+                                }
+                            }
+                        }
+                        out.push(if rectify { sum.max(0.0) } else { sum });
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// Samples, inputs, height, width, outputs, kernel, moves: every branch of the kernels.
+    fn cases() -> Vec<([usize; 7], Moves)> {
+        let moves = Moves::default();
+        let same = Moves { padding: 1, ..moves };
+        vec![
+            ([3, 2, 5, 7, 4, 3, 3], same),
+            ([1, 1, 2, 2, 1, 1, 1], moves),
+            ([2, 3, 40, 30, 5, 3, 3], same),
+            ([9, 4, 4, 4, 6, 1, 1], moves),
+            ([1, 4, 30, 30, 6, 1, 1], moves),
+            ([2, 3, 11, 9, 4, 7, 5], Moves { stride: 2, padding: 3, ..moves }),
+            ([5, 4, 6, 6, 8, 1, 1], Moves { stride: 2, ..moves }),
+            ([3, 4, 9, 8, 6, 3, 3], Moves { padding: 2, dilation: 2, groups: 2, ..moves }),
+            ([4, 6, 5, 5, 6, 3, 3], Moves { groups: 6, ..same }),
+            ([2, 1, 3, 3, 2, 3, 3], moves),
+        ]
+    }
+
+    fn case([n, c, h, w, o, kh, kw]: [usize; 7], moves: Moves) -> (Sizes, Vec<Host>) {
+        let x = Host::new(numbers(n * c * h * w, 1), [n, c, h, w]);
+        let inputs = c / moves.groups;
+        let weight = Host::new(numbers(o * inputs * kh * kw, 2), [o, inputs, kh, kw]);
+        let sizes = Sizes::new(&x.shape(), &weight.shape(), moves);
+        (sizes, vec![x, weight, Host::new(numbers(o, 3), [o])])
+    }
+
+    #[test]
+    fn the_forward_pass_is_the_plain_sum() {
+        for (shape, moves) in cases() {
+            for rectify in [false, true] {
+                let (sizes, inputs) = case(shape, moves);
+                let all: Vec<Vec<f64>> = inputs.iter().map(|i| wide(i.numbers())).collect();
+                let operator = Conv2d { moves, rectify };
+                let (out, _) = operator.forward(&inputs, false);
+                assert_eq!(out.shape(), [sizes.n, sizes.o, sizes.oh, sizes.ow]);
+                let expected = plain(&sizes, &all[0], &all[1], &all[2], rectify);
+                for (a, e) in out.numbers().iter().zip(&expected) {
+                    // Sums of a few dozen products, in f32.
+                    assert!((f64::from(*a) - e).abs() < 1e-5 * (1.0 + e.abs()), "{shape:?} {moves:?}: {a} {e}");
+                }
+                let (bare, _) = operator.forward(&inputs[..2], false);
+                let expected = plain(&sizes, &all[0], &all[1], &[], rectify);
+                let close = |(a, e): (&f32, &f64)| (f64::from(*a) - e).abs() < 1e-5 * (1.0 + e.abs());
+                assert!(bare.numbers().iter().zip(&expected).all(close), "{shape:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_backward_pass_is_the_finite_difference() {
+        for (shape, moves) in cases() {
+            for rectify in [false, true] {
+                let (sizes, inputs) = case(shape, moves);
+                let operator = Conv2d { moves, rectify };
+                let apart = differences(&operator, &inputs, |x| plain(&sizes, &x[0], &x[1], &x[2], rectify));
+                // A step over the kink of the rectifier gives another slope there.
+                assert!(apart <= usize::from(rectify), "{shape:?} {moves:?}: {apart} gradients differ");
+            }
+        }
+    }
+
+    #[test]
+    fn large_weights_share_their_patches_and_small_ones_are_summed_to_the_same() {
+        let (sizes, inputs) = case([12, 8, 6, 6, 130, 3, 3], Moves { padding: 1, ..Moves::default() });
+        let gradient = numbers(12 * 130 * 36, 5);
+        let one = backward::weight(sizes, inputs[0].numbers(), &gradient);
+        let two = backward::summed(sizes, inputs[0].numbers(), &gradient);
+        assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-4 * (1.0 + a.abs())));
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_and_only_wanted_gradients_are_made() {
+        let (_, mut inputs) = case([2, 1, 4, 4, 2, 3, 3], Moves { padding: 1, ..Moves::default() });
+        let operator = Conv2d { moves: Moves { padding: 1, ..Moves::default() }, rectify: true };
+        let (out, saved) = operator.forward(&inputs, true);
+        let got = operator.backward(&inputs, &saved, &out, &[false, true, false]);
+        assert!(matches!(got.as_slice(), [None, Some(_), None]));
+        let mut bad = inputs[0].numbers().to_vec();
+        bad[0] = f32::NAN;
+        inputs[0] = Host::new(bad, inputs[0].shape());
+        let (out, _) = operator.forward(&inputs, false);
+        assert!(out.numbers()[0].is_nan() && out.numbers()[15].is_finite());
+    }
+}
