@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::catalog;
 use crate::recipe::{Checked, Findings, Member, Synthesis, check_against, check_names};
 use crate::refusals::refusals;
-use crate::run::{Ground, open_data, unavailable};
+use crate::run::{Ground, Opened, open_data, unavailable};
 
 /// Numbers that a core handles in a second of training, roughly; only for the estimate of time.
 const NUMBERS_A_SECOND: f64 = 4e9;
@@ -90,11 +90,12 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// Opens the data and checks everything that can be checked without fitting.
+/// Opens the data and checks everything that can be checked without fitting. What was opened comes with the plan, so that
+/// a run need not open it again.
 ///
 /// # Errors
 /// [`Refused`] with every finding, or the first error of the data.
-pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused> {
+pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened), Refused> {
     let recipe = &checked.recipe;
     let opened = open_data(recipe, root).map_err(|error| unknown_columns(checked, root, error))?;
     let target = opened.data.target.as_ref().ok_or_else(|| {
@@ -182,7 +183,7 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
         },
         unavailable: shares.get(&f.name).copied().unwrap_or(0.0),
     });
-    Ok(Plan {
+    let plan = Plan {
         rows: opened.data.source.rows(),
         parts: [first.fit.len(), first.choose.len(), first.judge.len()],
         outer_folds: opened.outer.len(),
@@ -196,7 +197,8 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<Plan, Refused
         disk_mb: disk.div_ceil(1 << 20),
         time: duration(work / NUMBERS_A_SECOND / threads),
         notes: opened.data.notes.iter().chain(&first.notes).cloned().collect(),
-    })
+    };
+    Ok((plan, opened))
 }
 
 /// What a member is loaded from: in the data folder, else beside the recipe.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use consilience_engine::plan::{Plan, plan as make};
+use consilience_engine::run::Opened;
 
 use super::recipes::{Ready, read};
 use crate::arguments::Places;
@@ -13,7 +14,7 @@ use crate::show;
 /// Checks a recipe, with its data.
 pub fn check(recipe: &Path, places: &Places, json: bool) -> Result<ExitCode, Fault> {
     let ready = read(recipe, places, json)?;
-    let plan = planned(&ready)?;
+    let (plan, _) = planned(&ready)?;
     if json {
         show::out(&format!("{:#}\n", serde_json::json!({"ok": true, "notes": plan.notes})));
     } else {
@@ -34,7 +35,7 @@ pub fn check(recipe: &Path, places: &Places, json: bool) -> Result<ExitCode, Fau
 /// Shows what a run would do.
 pub fn plan(recipe: &Path, places: &Places, json: bool) -> Result<ExitCode, Fault> {
     let ready = read(recipe, places, json)?;
-    let plan = planned(&ready)?;
+    let (plan, _) = planned(&ready)?;
     if json {
         let text = serde_json::to_string_pretty(&plan)
             .map_err(|e| consilience_core::Error::internal(e.to_string()))?;
@@ -45,8 +46,8 @@ pub fn plan(recipe: &Path, places: &Places, json: bool) -> Result<ExitCode, Faul
     Ok(ExitCode::SUCCESS)
 }
 
-/// Everything that can be said before any work.
-pub(super) fn planned(ready: &Ready) -> Result<Plan, Fault> {
+/// Everything that can be said before any work, with the data that were opened for it.
+pub(super) fn planned(ready: &Ready) -> Result<(Plan, Opened), Fault> {
     make(&ready.checked, &ready.root, &ready.base).map_err(|e| match e {
         consilience_engine::plan::Refused::Error(e) => Fault::from(e),
         consilience_engine::plan::Refused::Findings(f) => Fault::Findings(f),

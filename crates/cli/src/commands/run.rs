@@ -2,10 +2,10 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use consilience_core::model::Stop;
-use consilience_engine::run::{Request, Silent, run as execute};
+use consilience_engine::run::{Request, Silent, Watch, run as execute};
 
 use super::check::planned;
 use super::recipes::{Ready, read};
@@ -45,19 +45,24 @@ pub fn go(
     command: String,
 ) -> Result<ExitCode, Fault> {
     // Nothing is written before everything that can be checked is.
-    planned(ready)?;
+    let start = Instant::now();
+    let (_, opened) = planned(ready)?;
     let bars = Bars::new(json);
     let silent = Silent;
+    let watch: &dyn Watch = if json { &silent } else { &bars };
+    watch.begin("data");
+    watch.end("data", start.elapsed().as_secs_f64(), true);
     let request = Request {
         recipe: &ready.checked.recipe,
         root: ready.root.clone(),
+        opened: Some(&opened),
         base: ready.base.clone(),
         runs: places.runs.clone(),
         fresh,
         keep_every: KEEP_EVERY,
         command,
         stop,
-        watch: if json { &silent } else { &bars },
+        watch,
     };
     let finished = execute(&request)?;
     if json {

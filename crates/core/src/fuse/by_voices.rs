@@ -27,8 +27,8 @@ use crate::model::{
 
 /// The key under which it is loaded.
 pub(super) const KIND: &str = "by_voices";
-/// Up to this many members every set of them gets a fit.
-const ALL_SETS: usize = 6;
+/// Up to this many members every set of them gets a fit, of methods that are quickly fitted.
+pub(super) const EVERY_SET: usize = 6;
 /// At most this many sets, the most frequent ones, are taken from the honest rows.
 const MOST_HEARD: usize = 64;
 /// Sets that no honest row shows are fitted if their fits together read no more predictions than this.
@@ -40,7 +40,7 @@ pub(super) type FitSet<'a> = dyn Fn(&Honest, &[usize], &[bool], &Context<'_>) ->
 
 /// Adds to `whole`, a fit to all members, the fits for fewer of them: for all sets that [`Honest::expected`] names if
 /// it names 64 at most, and for the single members with them. Otherwise for single members, for the 64 sets that most
-/// honest rows show, and for every set if there are up to six members, for all members but one if there are more.
+/// honest rows show, and for every set if there are up to `every` members, for all members but one if there are more.
 ///
 /// A set is passed over if the rows about which it speaks lack a class, or are fewer than the features of a stack on
 /// them.
@@ -52,12 +52,13 @@ pub(super) fn by_voices(
     honest: &Honest,
     inputs: Option<Inputs<'_>>,
     context: &Context<'_>,
+    every: usize,
     fit: &FitSet<'_>,
 ) -> Result<Box<dyn Fused>> {
     let rows = voiced_rows(honest)?;
     let task = honest.target().task();
     let mut fits = BTreeMap::new();
-    let sets = sets(honest, rows.len());
+    let sets = sets(honest, rows.len(), every);
     if sets.is_empty() {
         return Ok(whole);
     }
@@ -72,7 +73,7 @@ pub(super) fn by_voices(
         }
     }
     // Where every set has its fit, nobody will ask which is the best within another.
-    if honest.count() > ALL_SETS || fits.len() + 2 < 1 << honest.count() {
+    if honest.count() > every || fits.len() + 2 < 1 << honest.count() {
         for (voices, answer) in &mut fits {
             context.stop.check()?;
             let own = rows_of(honest, &rows, voices);
@@ -90,7 +91,7 @@ fn rows_of(honest: &Honest, rows: &[usize], voices: &[bool]) -> Vec<usize> {
 }
 
 /// The sets that get a fit, the whole not among them.
-fn sets(honest: &Honest, rows: usize) -> BTreeSet<Voices> {
+fn sets(honest: &Honest, rows: usize, every: usize) -> BTreeSet<Voices> {
     let count = honest.count();
     let singles = || (0..count).map(|m| (0..count).map(|i| i == m).collect::<Voices>());
     let fewer = |set: &Voices| set.contains(&true) && set.contains(&false);
@@ -107,7 +108,7 @@ fn sets(honest: &Honest, rows: usize) -> BTreeSet<Voices> {
             // The more frequent first; equals in the order of the map.
             heard.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
             out = singles().chain(heard.into_iter().take(MOST_HEARD).map(|(s, _)| s)).collect();
-            let more: Vec<Voices> = if count <= ALL_SETS {
+            let more: Vec<Voices> = if count <= every {
                 (1..1u32 << count).map(|bits| (0..count).map(|m| bits >> m & 1 == 1).collect()).collect()
             } else {
                 singles().map(|s| s.into_iter().map(|v| !v).collect()).collect()
@@ -432,7 +433,10 @@ mod tests {
                 let best = best.fold(f64::INFINITY, f64::min);
                 // What a fit to 2000 rows may lose on others.
                 assert!(here <= best + 0.005, "{method} {voices:?}: {here} and {best}");
-                // What the method makes of these members alone.
+                // What the method makes of these members alone; of five a gate has no fits for two and three.
+                if method == "gate" && [2, 3].contains(&bits.count_ones()) {
+                    continue;
+                }
                 let own = fit(method, &data.clone().only(&voices));
                 let own = loss(&fuse(own.as_ref(), &said(&fresh.clone().only(&voices)), &rows), &fresh);
                 assert!((here - own).abs() < 1e-6, "{method} {voices:?}: {here} and {own}");
@@ -490,10 +494,10 @@ mod tests {
         let data = unequal(60, 4);
         let set = |text: &str| text.chars().map(|c| c == '1').collect::<Voices>();
         // Five members: all 31 sets but the whole.
-        assert_eq!(sets(&data, 60).len(), 30);
+        assert_eq!(sets(&data, 60, 6).len(), 30);
         let expecting = |all: &[&str]| data.clone().expecting(all.iter().map(|s| set(s)).collect()).unwrap();
-        assert!(sets(&expecting(&["11111"]), 60).is_empty());
-        let some = sets(&expecting(&["11111", "11000", "00000"]), 60);
+        assert!(sets(&expecting(&["11111"]), 60, 6).is_empty());
+        let some = sets(&expecting(&["11111", "11000", "00000"]), 60, 6);
         assert_eq!(some.len(), 6, "{some:?}");
         assert!(some.contains(&set("11000")) && some.contains(&set("00010")));
         assert!(data.clone().expecting(BTreeSet::from([vec![true]])).is_err());
@@ -507,10 +511,10 @@ mod tests {
         }
         let seven = Honest::new(seven, data.target().clone(), vec![0; 60], None, None).unwrap();
         assert_eq!(seven.heard()[&set("1111100")], 20);
-        let some = sets(&seven, 60);
+        let some = sets(&seven, 60, 6);
         assert_eq!(some.len(), 7 + 7 + 1, "{some:?}");
         // Where they would be too long a work, only what must be.
-        assert_eq!(sets(&seven, MOST_READ).len(), 7 + 2);
+        assert_eq!(sets(&seven, MOST_READ, 6).len(), 7 + 2);
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::solve::Lbfgs;
 
 /// The key under which a gate is loaded.
 pub(super) const KIND: &str = "gate";
+/// Up to this many members every set of them gets a gate; it is the slowest of the fusers.
+const EVERY_SET: usize = 4;
 /// Rows in a block of parallel work.
 const BLOCK: usize = 1024;
 
@@ -91,14 +93,21 @@ impl Fuser for Gate {
             return Err(Error::internal("a gate is fitted with the inputs of the honest rows"));
         };
         let whole = self.gate(honest, &vec![true; honest.count()], inputs, context)?;
-        by_voices(Box::new(whole), honest, Some(inputs), context, &|honest, rows, voices, context| {
-            if voices.iter().filter(|v| **v).count() == 1 {
-                return Ok(Box::new(Pool::among(task.clone(), voices, &[1.0], Content::Prediction)?));
-            }
-            let own: Vec<usize> = rows.iter().map(|r| inputs.rows[*r]).collect();
-            let inputs = Inputs { source: inputs.source, rows: &own };
-            Ok(Box::new(self.gate(&honest.take(rows).only(voices), voices, inputs, context)?))
-        })
+        by_voices(
+            Box::new(whole),
+            honest,
+            Some(inputs),
+            context,
+            EVERY_SET,
+            &|honest, rows, voices, context| {
+                if voices.iter().filter(|v| **v).count() == 1 {
+                    return Ok(Box::new(Pool::among(task.clone(), voices, &[1.0], Content::Prediction)?));
+                }
+                let own: Vec<usize> = rows.iter().map(|r| inputs.rows[*r]).collect();
+                let inputs = Inputs { source: inputs.source, rows: &own };
+                Ok(Box::new(self.gate(&honest.take(rows).only(voices), voices, inputs, context)?))
+            },
+        )
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::by_voices::by_voices;
+use super::by_voices::{EVERY_SET, by_voices};
 use super::evidence::{Evidence, voiced_rows};
 use super::greedy_scores::{ColumnScores, RowMeasure, RowScores, Score, Scores};
 use super::pool::{Content, Pool};
@@ -94,7 +94,7 @@ impl Fuser for Greedy {
         let task = honest.target().task();
         self.check(&task, honest.count())?;
         let whole = Pool::new(task.clone(), &self.weights(honest, context)?, Content::Prediction)?;
-        by_voices(Box::new(whole), honest, None, context, &|honest, rows, voices, context| {
+        by_voices(Box::new(whole), honest, None, context, EVERY_SET, &|honest, rows, voices, context| {
             let weights = self.weights(&honest.take(rows).only(voices), context)?;
             Ok(Box::new(Pool::among(task.clone(), voices, &weights, Content::Prediction)?))
         })

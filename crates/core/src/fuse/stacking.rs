@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::aligned::{Aligned, view};
-use super::by_voices::by_voices;
+use super::by_voices::{EVERY_SET, by_voices};
 use super::evidence::{row_weights, voiced_rows};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
@@ -69,7 +69,7 @@ impl Fuser for Stacking {
     fn fit(&self, honest: &Honest, _: Option<Inputs<'_>>, context: &Context<'_>) -> Result<Box<dyn Fused>> {
         self.check(&honest.target().task(), honest.count())?;
         let whole = self.stack(honest, &vec![true; honest.count()], context)?;
-        by_voices(Box::new(whole), honest, None, context, &|honest, rows, voices, context| {
+        by_voices(Box::new(whole), honest, None, context, EVERY_SET, &|honest, rows, voices, context| {
             Ok(Box::new(self.stack(&honest.take(rows), voices, context)?))
         })
     }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::by_voices::by_voices;
+use super::by_voices::{EVERY_SET, by_voices};
 use super::evidence::Evidence;
 use super::pool::{Content, Pool};
 use super::simplex::{Local, Minimum, Smooth, minimize};
@@ -55,7 +55,7 @@ impl Fuser for Weighted {
         let task = honest.target().task();
         let best = best_weights(&Evidence::new(honest)?, context.seed, context.stop)?;
         let whole = Pool::new(task.clone(), &best.weights, Content::Prediction)?;
-        by_voices(Box::new(whole), honest, None, context, &|honest, rows, voices, context| {
+        by_voices(Box::new(whole), honest, None, context, EVERY_SET, &|honest, rows, voices, context| {
             let evidence = Evidence::new(&honest.take(rows).only(voices))?;
             let best = best_weights(&evidence, context.seed, context.stop)?;
             Ok(Box::new(Pool::among(task.clone(), voices, &best.weights, Content::Prediction)?))

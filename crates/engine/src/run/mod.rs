@@ -44,6 +44,8 @@ pub struct Request<'a> {
     pub recipe: &'a Recipe,
     /// The data folder.
     pub root: PathBuf,
+    /// The data, if they were opened already; otherwise they are opened here.
+    pub opened: Option<&'a Opened>,
     /// The folder of the recipe: where paths of loaded members and tables of predictions start, if not in the data.
     pub base: PathBuf,
     /// The folder of the runs and their store.
@@ -111,9 +113,16 @@ pub fn run(request: &Request<'_>) -> Result<Finished> {
     let start = Instant::now();
     let recipe = request.recipe;
     let store = Store::open(&request.runs, request.fresh)?;
-    request.watch.begin("data");
-    let Opened { data, split, outer } = open_data(recipe, &request.root)?;
-    request.watch.end("data", start.elapsed().as_secs_f64(), true);
+    let own;
+    let Opened { data, split, outer } = match request.opened {
+        Some(opened) => opened,
+        None => {
+            request.watch.begin("data");
+            own = open_data(recipe, &request.root)?;
+            request.watch.end("data", start.elapsed().as_secs_f64(), true);
+            &own
+        }
+    };
     let target = data.target.as_ref().ok_or_else(|| {
         Error::data("the data have no target").at("data").remedy("give one column role: target")
     })?;
@@ -126,10 +135,10 @@ pub fn run(request: &Request<'_>) -> Result<Finished> {
         base: &request.base,
         store: &store,
         task: target.task(),
-        honest: honest_rows(&recipe.honest, &split)?,
+        honest: honest_rows(&recipe.honest, split)?,
         target,
-        data: &data,
-        split: &split,
+        data,
+        split,
         seed: Seed::new(recipe.seed),
         loaders: &catalog::loaders(),
         stop: request.stop,

@@ -154,6 +154,7 @@ impl Place {
         run(&Request {
             recipe: &recipe,
             root: self.path().to_path_buf(),
+            opened: None,
             base: self.path().to_path_buf(),
             runs: self.path().join(runs),
             fresh,

@@ -2,6 +2,7 @@
 
 use consilience_core::model::Stop;
 use consilience_engine::predict;
+use consilience_engine::run::{Request, open_data, run};
 
 use crate::place::{HALVES, Place, Seen, candidate, files, has_note, json, predicted, recipe};
 
@@ -250,4 +251,35 @@ fn without_resamples_there_is_no_verdict() {
     assert!(!verdict.gain && verdict.difference.is_none());
     assert_eq!(verdict.exported, verdict.best_single);
     assert!(!has_note(&done, "did not show the gain"));
+}
+
+#[test]
+fn data_that_were_opened_for_the_plan_are_not_opened_again() {
+    let place = Place::new();
+    let text = recipe("validation", HALVES, "vote: {fuse: soft_vote, of: [knows_a, knows_b]}");
+    let whole = place.run(&text);
+    let recipe = place.recipe(&text);
+    let opened = open_data(&recipe, place.path()).unwrap();
+    let table = std::fs::read(place.path().join("rows.csv")).unwrap();
+    std::fs::remove_file(place.path().join("rows.csv")).unwrap();
+    let again = |opened| {
+        run(&Request {
+            recipe: &recipe,
+            root: place.path().to_path_buf(),
+            opened,
+            base: place.path().to_path_buf(),
+            runs: place.path().join("other"),
+            fresh: false,
+            keep_every: std::time::Duration::ZERO,
+            command: "csl run t.yaml".to_owned(),
+            stop: &Stop::default(),
+            watch: &Seen::default(),
+        })
+    };
+    let done = again(Some(&opened)).unwrap();
+    assert_eq!(done.dir.file_name(), whole.dir.file_name());
+    assert!(files(&done.dir.join("model")) == files(&whole.dir.join("model")), "the model differs");
+    assert!(again(None).unwrap_err().to_string().contains("rows.csv"));
+    place.write("rows.csv", table);
+    again(None).unwrap();
 }

@@ -148,6 +148,6 @@ fn groups_stay_whole_and_the_plan_says_what_is_done() {
     assert_eq!(pairs.len(), 20);
     assert_eq!(done.outcome.data.judged_groups, Some(20));
     let checked = load(&text, "t.yaml", &consilience_engine::catalog::methods()).unwrap();
-    let plan = plan(&checked, place.path(), place.path()).unwrap();
+    let (plan, _) = plan(&checked, place.path(), place.path()).unwrap();
     assert_eq!((plan.outer_folds, plan.members[0].fits), (4, 15));
 }
