@@ -118,6 +118,14 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
     if !refused.is_empty() {
         return Err(Refused::Findings(Box::new(checked.findings(refused))));
     }
+    let shares = unavailable(opened.data.source.as_ref())?;
+    if let Some((name, _)) = shares.iter().find(|(_, share)| **share >= 1.0) {
+        return Err(Error::data("no row has a value in the column")
+            .at(format!("column \"{name}\""))
+            .expected("a value in some rows")
+            .remedy("give the column role: ignore, or say what else stands for a value")
+            .into());
+    }
     let mut members = Vec::new();
     let mut work = 0.0;
     let mut disk = 0u64;
@@ -172,7 +180,6 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
         });
     }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get) as f64;
-    let shares = unavailable(opened.data.source.as_ref())?;
     let columns = schema.fields.iter().map(|f| PlanColumn {
         name: f.name.clone(),
         kind: f.kind.name().to_owned(),

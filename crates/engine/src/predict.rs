@@ -164,6 +164,14 @@ impl Opened {
     /// # Errors
     /// [`Error::Argument`] for another ending, [`Error::Write`] if the file cannot be written.
     pub fn write(&self, predictions: &Predictions, out: &Path) -> Result<()> {
+        let same = |a: &Path, b: &Path| {
+            a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
+        };
+        if same(out, &self.place) {
+            return Err(Error::argument("the predictions would replace the data they are made from")
+                .at(out.display())
+                .remedy("name another file with --out"));
+        }
         let ids = match &self.ids {
             Some(texts) => Written::Texts(texts.to_vec()),
             None => Written::Ids(predictions.ids().to_vec()),

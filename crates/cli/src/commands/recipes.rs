@@ -10,6 +10,9 @@ use crate::arguments::Places;
 use crate::fault::Fault;
 use crate::show;
 
+/// No recipe is longer, in bytes.
+const LONGEST: u64 = 8 << 20;
+
 /// A checked recipe with the folder of its data and its own.
 pub struct Ready {
     /// The recipe with its tree.
@@ -24,6 +27,13 @@ pub struct Ready {
 
 /// Reads and checks a recipe; warnings go to standard error.
 pub fn read(path: &Path, places: &Places, json: bool) -> Result<Ready, Fault> {
+    // A pipe or a device could be endless; a longer file is refused when it is parsed.
+    if std::fs::metadata(path).is_ok_and(|m| !m.is_file() || m.len() > LONGEST) {
+        return Err(Error::argument("the recipe is no file of a recipe's size")
+            .at(path.display())
+            .expected(format!("a YAML file of at most {LONGEST} bytes"))
+            .into());
+    }
     let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => {
             Error::argument("there is no such recipe").at(path.display()).remedy("csl init DATA writes one")

@@ -34,7 +34,11 @@ pub fn runs(dir: &Path, prune: bool, json: bool) -> Result<ExitCode, Fault> {
     for entry in std::fs::read_dir(dir).map_err(|e| Error::read(dir, e))?.flatten() {
         let path = entry.path().join("outcome.json");
         if path.is_file() {
-            found.push((entry.file_name().to_string_lossy().into_owned(), read_json(&path)?));
+            let name = entry.file_name().to_string_lossy().into_owned();
+            match read_json(&path) {
+                Ok(outcome) => found.push((name, outcome)),
+                Err(e) => show::warn(&format!("{name} is passed over: {e}")),
+            }
         }
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));

@@ -454,3 +454,45 @@ fn errors_are_json_where_that_is_asked_for() {
     assert_eq!(value["parts"]["place"], "t.csv:6");
     assert!(value["help"].as_str().unwrap().contains("correct it"));
 }
+
+#[test]
+fn a_column_without_any_value() {
+    let mut table = two_classes();
+    for (i, line) in table.iter_mut().enumerate() {
+        line.push_str(if i == 0 { ",empty" } else { "," });
+    }
+    let sandbox = Sandbox::with(&table, SMALL);
+    let says = ["no row has a value", "column \"empty\"", "help: give the column role: ignore"];
+    sandbox.csl(&["check", "r.yaml"]).fails(3, &says);
+    sandbox.no_run();
+    let ignored = SMALL.replace("    y: {role: target}", "    y: {role: target}\n    empty: {role: ignore}");
+    sandbox.write("r.yaml", ignored);
+    sandbox.csl(&["run", "r.yaml"]).fine();
+}
+
+#[test]
+fn data_are_not_replaced_by_what_is_predicted_of_them_and_one_bad_run_does_not_hide_the_others() {
+    let sandbox = Sandbox::with(&two_classes(), SMALL);
+    sandbox.csl(&["run", "r.yaml"]).fine();
+    let model = sandbox.run("runs").join("model");
+    let before = std::fs::read(sandbox.path("t.csv")).unwrap();
+    let arguments = ["predict", model.to_str().unwrap(), "t.csv", "--out", "./t.csv"];
+    sandbox.csl(&arguments).fails(2, &["would replace the data", "help: name another file"]);
+    assert_eq!(std::fs::read(sandbox.path("t.csv")).unwrap(), before);
+    std::fs::create_dir(sandbox.path("runs/broken-1")).unwrap();
+    sandbox.write("runs/broken-1/outcome.json", "{");
+    let ran = sandbox.csl(&["runs"]).fine();
+    assert!(
+        ran.err.contains("broken-1 is passed over") && ran.out.contains("small-"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_recipe_that_never_ends() {
+    let sandbox = Sandbox::with(&two_classes(), SMALL);
+    sandbox.csl(&["check", "/dev/zero"]).fails(2, &["no file of a recipe's size", "/dev/zero"]);
+}

@@ -93,6 +93,11 @@ fn tables_of_predictions_must_be_whole() {
     let fails = |says: &[&str]| {
         sandbox.csl(&["run", "r.yaml"]).fails(3, says);
         sandbox.no_run();
+        // Nothing was fitted before it was looked at.
+        assert!(
+            std::fs::read_dir(sandbox.path("runs/.store")).is_ok_and(|d| d.count() == 0)
+                || !sandbox.path("runs").exists()
+        );
     };
     fails(&["is not there", "at: bayes: p.csv", "help: "]);
     let without = |fold: &str| -> Vec<String> {

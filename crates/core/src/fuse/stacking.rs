@@ -10,6 +10,7 @@ use super::evidence::{row_weights, voiced_rows};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
 use crate::learners;
+use crate::members::agree;
 use crate::model::{
     Batch, Context, FittedLearner, Fused, Fuser, Honest, Inputs, Loaders, Parts, Predictions, Target, Task,
 };
@@ -212,6 +213,9 @@ pub(super) fn load(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Fused>> {
             .remedy("the model directory is damaged; fit the model again"));
     }
     let learner = loaders.learner(&parts.nested("learner")?)?;
+    let count = |of: &[bool]| of.iter().filter(|m| **m).count();
+    let features = count(&layout.used) * Layout::width(&task) + count(&layout.flagged);
+    agree(&learner.predict(Matrix::zeros((1, features)).view())?, &task)?;
     Ok(Box::new(Stacked { task, layout, learner }))
 }
 

@@ -10,6 +10,7 @@ mod transferred;
 pub use composition::Composition;
 pub use prepared::Prepared;
 pub use preprocess::{Preprocess, Steps, TABLE};
+pub(crate) use tabular::agree;
 pub use tabular::{Tabular, TabularModel};
 pub use transferred::{Transferred, transfer};
 

@@ -126,7 +126,7 @@ pub(super) fn load(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Model>> {
 ///
 /// # Errors
 /// [`Error::Model`] if it has another number of outputs.
-pub(super) fn agree(said: &Matrix, task: &Task) -> Result<()> {
+pub(crate) fn agree(said: &Matrix, task: &Task) -> Result<()> {
     if said.ncols() == task.width() {
         return Ok(());
     }

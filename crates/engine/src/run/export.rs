@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::time::Instant;
 
 use consilience_core::data::{Written, write_table};
-use consilience_core::files::{Hasher, sweep_strays, write_atomic};
+use consilience_core::files::{AtomicDir, Hasher, sweep_strays, write_atomic};
 use consilience_core::model::{Predictions, Record, Target, save_parts};
 use consilience_core::{Error, Result};
 use serde_json::{Value, json};
@@ -39,9 +38,11 @@ pub(crate) fn finish(
     let hash = Hasher::new().part(canonical(&as_json)).part(&session.data.content);
     let hash = drafts.iter().fold(hash, |h, d| h.part(&d.made_by)).finish();
     let run = format!("{}-{}", recipe.name, hash.get(..8).unwrap_or(&hash));
-    let dir = request.runs.join(&run);
-    fs::create_dir_all(&dir).map_err(|e| Error::write(&dir, e))?;
-    sweep_strays(&dir)?;
+    let goal = request.runs.join(&run);
+    sweep_strays(&request.runs)?;
+    // The whole run is there, or nothing of it.
+    let making = AtomicDir::begin(&goal)?;
+    let dir = making.path();
 
     let Judged { mut verdict, mut candidates, confusion, reliability, exported, rows, said } = judged;
     for (i, candidate) in candidates.iter_mut().enumerate() {
@@ -52,8 +53,8 @@ pub(crate) fn finish(
     let environment = environment(session);
     write_atomic(&dir.join("recipe.resolved.yaml"), yaml.as_bytes())?;
     write_json(&dir.join("env.json"), &environment)?;
-    write_predictions(rounds, drafts, &rows, &said, &dir)?;
-    write_metrics(&candidates, &dir)?;
+    write_predictions(rounds, drafts, &rows, &said, dir)?;
+    write_metrics(&candidates, dir)?;
 
     let chosen = &drafts[exported];
     if let Some(made) = &chosen.model {
@@ -100,7 +101,8 @@ pub(crate) fn finish(
     };
     write_json(&dir.join("outcome.json"), &outcome)?;
     write_atomic(&dir.join("report.html"), crate::report::html(&outcome)?.as_bytes())?;
-    Ok(Finished { outcome, dir })
+    making.commit()?;
+    Ok(Finished { outcome, dir: goal })
 }
 
 fn environment(session: &Session<'_>) -> BTreeMap<String, String> {

@@ -186,6 +186,10 @@ fn drafts(session: &Session<'_>) -> Result<Vec<Draft>> {
         .map(|(n, _)| n.as_str())
         .chain(recipe.synthesis.iter().map(|(n, _)| n.as_str()))
         .collect();
+    // What was made elsewhere is looked at before anything long is begun.
+    for (name, _) in recipe.members.iter().filter(|(_, m)| !matches!(m, Member::Fit { .. })) {
+        make(session, name, &mut done, 0)?;
+    }
     for name in &names {
         make(session, name, &mut done, 0)?;
     }
