@@ -2,6 +2,9 @@
 //!
 //! Prints a line of JSON: median, least, count and the peak of resident memory.
 
+// A bench prints, and what fails in it is a mistake in it.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 use std::time::Instant;
 
 use consilience_core::seed::Seed;
@@ -24,11 +27,23 @@ fn main() {
     match name {
         "mlp" => train(name, seconds, mlp(), Box::new(Adam::new(0.0)), 1e-3, 128, 784, 10, mlp_forward),
         "cnn" => train(name, seconds, cnn(), Box::new(Sgd::new(0.0, 0.0)), 1e-2, 128, 784, 10, cnn_forward),
-        "lstm" => train(name, seconds, recurrent(), Box::new(Adam::new(0.0)), 1e-3, 32, 6400, 10, lstm_forward),
+        "lstm" => {
+            train(name, seconds, recurrent(), Box::new(Adam::new(0.0)), 1e-3, 32, 6400, 10, lstm_forward)
+        }
         "r18train" => {
             let resnet = Resnet { training: true };
             let forward = |p: &Bound, x: Tensor<2>| resnet.forward(p, x.reshape([16, 3, 64, 64]));
-            train(name, seconds, resnet.declare(), Box::new(Sgd::new(0.0, 0.0)), 1e-2, 16, 3 * 64 * 64, 1000, forward);
+            train(
+                name,
+                seconds,
+                resnet.declare(),
+                Box::new(Sgd::new(0.0, 0.0)),
+                1e-2,
+                16,
+                3 * 64 * 64,
+                1000,
+                forward,
+            );
         }
         "r18infer" => {
             let resnet = Resnet { training: false };
@@ -70,7 +85,10 @@ fn measure(name: &str, seconds: f64, mut work: impl FnMut()) {
     }
     times.sort_by(f64::total_cmp);
     let (median, least, count) = (times[times.len() / 2], times[0], times.len());
-    println!("{{\"wl\": \"{name}\", \"ms\": {median:.4}, \"min\": {least:.4}, \"n\": {count}, \"rss\": {:.0}}}", peak());
+    println!(
+        "{{\"wl\": \"{name}\", \"ms\": {median:.4}, \"min\": {least:.4}, \"n\": {count}, \"rss\": {:.0}}}",
+        peak()
+    );
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -139,13 +157,22 @@ fn declare_conv(name: &str, inputs: usize, outputs: usize, kernel: usize, bias: 
 }
 
 fn cnn() -> Vec<Declared> {
-    [declare_conv("c1", 1, 32, 3, true), declare_conv("c2", 32, 64, 3, true), declare_dense("fc", 64 * 49, 10)].concat()
+    [
+        declare_conv("c1", 1, 32, 3, true),
+        declare_conv("c2", 32, 64, 3, true),
+        declare_dense("fc", 64 * 49, 10),
+    ]
+    .concat()
 }
 
 fn cnn_forward(p: &Bound, x: Tensor<2>) -> Tensor<2> {
     let rows = x.dims()[0];
     let block = |x: Tensor<4>, name: &str| {
-        convolution_block(x, p.get(&format!("{name}.weight")).unwrap(), p.get(&format!("{name}.bias")).unwrap())
+        convolution_block(
+            x,
+            p.get(&format!("{name}.weight")).unwrap(),
+            p.get(&format!("{name}.bias")).unwrap(),
+        )
     };
     let x = block(block(x.reshape([rows, 1, 28, 28]), "c1"), "c2");
     dense(p, "fc", x.reshape([rows, 64 * 49]))
@@ -229,15 +256,15 @@ impl Resnet {
     }
 
     fn forward(&self, p: &Bound, x: Tensor<4>) -> Tensor<2> {
-        let stem = Moves { stride: 2, padding: 3, ..Moves::default() };
+        let stem = Moves { stride: 2, padding: [3, 3], ..Moves::default() };
         let x = self.norm(p, "stem", x, stem, None, true);
         let mut x = max_pool(x, Windows { size: 3, stride: 2, padding: 1 });
         for (s, (_, stride)) in STAGES.into_iter().enumerate() {
             for b in 0..2 {
                 let name = format!("l{s}.{b}");
                 let stride = if b == 0 { stride } else { 1 };
-                let first = Moves { stride, padding: 1, ..Moves::default() };
-                let same = Moves { padding: 1, ..Moves::default() };
+                let first = Moves { stride, padding: [1, 1], ..Moves::default() };
+                let same = Moves { padding: [1, 1], ..Moves::default() };
                 let down = Moves { stride, ..Moves::default() };
                 let h = self.norm(p, &format!("{name}.1"), x.clone(), first, None, true);
                 let skip = if b == 0 && s > 0 {

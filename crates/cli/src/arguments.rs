@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -12,9 +11,9 @@ pub struct Arguments {
     /// Machine-readable output on standard output.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Threads; results never depend on it.
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(NonZeroUsize))]
-    pub threads: Option<NonZeroUsize>,
+    /// Threads, 1 to 1024; results never depend on it.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use consilience_core::model::Stop;
 
-use arguments::Arguments;
+use arguments::{Arguments, Command};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -21,9 +21,13 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let stop = Stop::default();
     let asked = stop.clone();
-    // A second Ctrl-C ends at once; the store is safe at any point.
+    // Only long work is asked to stop; whatever is written is written whole or not at all. A second Ctrl-C ends at once.
+    let asks = matches!(
+        arguments.command,
+        Command::Run { .. } | Command::Demo { .. } | Command::Predict { .. } | Command::Evaluate { .. }
+    );
     let hooked = ctrlc::set_handler(move || {
-        if asked.requested() {
+        if !asks || asked.requested() {
             std::process::exit(130);
         }
         asked.request();
@@ -33,7 +37,7 @@ fn main() -> ExitCode {
     }
     if let Some(threads) = arguments.threads {
         // Results never depend on it.
-        if rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().is_err() {
+        if rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global().is_err() {
             show::warn("the number of threads could not be set");
         }
     }

@@ -21,6 +21,29 @@ pub struct Trouble {
     pub remedy: String,
 }
 
+/// As many characters of each part of an error are shown.
+pub(crate) const SHOWN: usize = 600;
+
+/// A text that may hold what users wrote, for people: what cannot be seen is escaped, so that nothing in it reaches the
+/// terminal, and what is longer than `most` characters is cut.
+pub(crate) fn shown(text: &str, most: usize) -> String {
+    let mut out = String::new();
+    for (i, c) in text.chars().enumerate() {
+        if i == most {
+            out.push('…');
+            break;
+        }
+        match c {
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                out.extend(c.escape_unicode());
+            }
+            c if c.is_control() => out.extend(c.escape_debug()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.place.is_empty() {
@@ -80,17 +103,17 @@ pub enum Error {
 impl Error {
     /// An [`Error::Argument`] about `what`.
     pub fn argument(what: impl Into<String>) -> Self {
-        Self::Argument(Box::new(Trouble { what: what.into(), ..Trouble::default() }))
+        Self::Argument(Box::new(Trouble { what: shown(&what.into(), SHOWN), ..Trouble::default() }))
     }
 
     /// An [`Error::Data`] about `what`.
     pub fn data(what: impl Into<String>) -> Self {
-        Self::Data(Box::new(Trouble { what: what.into(), ..Trouble::default() }))
+        Self::Data(Box::new(Trouble { what: shown(&what.into(), SHOWN), ..Trouble::default() }))
     }
 
     /// An [`Error::Model`] about `what`.
     pub fn model(what: impl Into<String>) -> Self {
-        Self::Model(Box::new(Trouble { what: what.into(), ..Trouble::default() }))
+        Self::Model(Box::new(Trouble { what: shown(&what.into(), SHOWN), ..Trouble::default() }))
     }
 
     /// An [`Error::Internal`].
@@ -112,7 +135,8 @@ impl Error {
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         if let Some(t) = self.trouble_mut() {
-            t.place = if t.place.is_empty() { place.to_string() } else { format!("{place}: {}", t.place) };
+            let place = shown(&place.to_string(), SHOWN);
+            t.place = if t.place.is_empty() { place } else { format!("{place}: {}", t.place) };
         }
         self
     }
@@ -121,7 +145,7 @@ impl Error {
     #[must_use]
     pub fn expected(mut self, expected: impl fmt::Display) -> Self {
         if let Some(t) = self.trouble_mut() {
-            t.expected = expected.to_string();
+            t.expected = shown(&expected.to_string(), SHOWN);
         }
         self
     }
@@ -130,7 +154,7 @@ impl Error {
     #[must_use]
     pub fn got(mut self, got: impl fmt::Display) -> Self {
         if let Some(t) = self.trouble_mut() {
-            t.got = got.to_string();
+            t.got = shown(&got.to_string(), SHOWN);
         }
         self
     }
@@ -217,5 +241,13 @@ mod tests {
         assert_eq!(e.exit_code(), 3);
         assert_eq!(Error::argument("no").to_string(), "no");
         assert_eq!(Error::argument("no").at("in").at("out").to_string(), "out: in: no");
+    }
+
+    #[test]
+    fn what_users_wrote_is_cut_and_nothing_in_it_reaches_the_terminal() {
+        let e = Error::data("\u{1b}[31mred").at("a\nb.csv").got("x".repeat(5_000_000));
+        assert!(e.to_string().starts_with("a\\nb.csv: \\u{1b}[31mred (got xxx"), "{e}");
+        assert!(e.to_string().chars().count() < 700);
+        assert_eq!(shown("größer \u{202e}", 60), "größer \\u{202e}");
     }
 }

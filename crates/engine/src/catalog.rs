@@ -220,8 +220,13 @@ impl Estimator for Networked {
         for field in &self.preprocess.schema().fields {
             schema.field(&field.name)?;
         }
-        // Widths that only fitting tells (levels, vocabularies) are checked then.
-        let fields = self.preprocess.fields()?;
+        // A width that only fitting tells (levels, vocabularies) is one at least; other shapes are checked then.
+        let mut fields = self.preprocess.fields()?;
+        for field in &mut fields {
+            if let [width @ 0] = field.shape.as_mut_slice() {
+                *width = 1;
+            }
+        }
         if fields.iter().any(|f| f.shape.is_empty() || f.shape.contains(&0)) {
             return Ok(());
         }

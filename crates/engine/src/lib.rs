@@ -9,6 +9,7 @@ pub mod outcome;
 pub mod plan;
 pub mod predict;
 pub mod recipe;
+mod refusals;
 pub mod report;
 pub mod run;
 pub mod store;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::catalog;
 use crate::recipe::{Checked, Findings, Member, Synthesis, check_against, check_names};
+use crate::refusals::refusals;
 use crate::run::{Ground, Opened, open_data, unavailable};
 
 /// Numbers that a core handles in a second of training, roughly; only for the estimate of time.
@@ -113,6 +114,10 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
         HonestSpec::Folds { folds } => folds + 1,
     } * u32::try_from(opened.outer.len() + 1).unwrap_or(u32::MAX);
     let ground = Ground { recipe, root, schema };
+    let refused = refusals(checked, &opened, &ground, &task)?;
+    if !refused.is_empty() {
+        return Err(Refused::Findings(Box::new(checked.findings(refused))));
+    }
     let mut members = Vec::new();
     let mut work = 0.0;
     let mut disk = 0u64;
@@ -121,7 +126,6 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
         members.push(match member {
             Member::Fit { method, on, features, .. } => {
                 let build = catalog::member(&ground, method, on, features).map_err(|e| e.at(name))?;
-                build.estimator.check(schema, &task).map_err(|e| e.at(name))?;
                 let outline = build.estimator.outline(schema, &task);
                 let epochs =
                     method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);
@@ -156,7 +160,6 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
             }
             Synthesis::Fusion { method, on, features } => {
                 let build = catalog::fusion(&ground, method, on, features).map_err(|e| e.at(name))?;
-                build.estimator.check(schema, &task).map_err(|e| e.at(name))?;
                 let outline = build.estimator.outline(schema, &task);
                 let epochs =
                     method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);

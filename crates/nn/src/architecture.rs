@@ -13,6 +13,9 @@ use crate::inputs::Inputs;
 use crate::layers::Pass;
 use crate::params::Declared;
 
+/// The most parameters of an encoder: with gradients and moments they take 16 GB.
+const LARGEST: u128 = 1 << 30;
+
 /// A modality with its encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Modality {
@@ -38,7 +41,7 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    /// Checks that every encoder can read its modality.
+    /// Checks that every encoder can read its modality, and that the encoders are no larger than can be trained.
     ///
     /// # Errors
     /// [`Error::Argument`] naming the column.
@@ -50,7 +53,20 @@ impl Architecture {
         if names.len() != self.modalities.len() {
             return Err(Error::argument("a column is given to a network twice"));
         }
-        self.modalities.iter().try_for_each(|m| m.encoder.get().check(&m.field))
+        self.modalities.iter().try_for_each(|m| {
+            m.encoder.get().check(&m.field)?;
+            let shapes = m.encoder.get().declare(&m.layer(), &m.field);
+            let one = |d: &Declared| d.shape.iter().fold(1u128, |n, s| n.saturating_mul(*s as u128));
+            let size = shapes.iter().fold(0u128, |n, d| n.saturating_add(one(d)));
+            if size > LARGEST {
+                return Err(Error::argument("the encoder has too many parameters")
+                    .at(format!("column \"{}\"", m.field.name))
+                    .expected(format!("at most {LARGEST}"))
+                    .got(size)
+                    .remedy("take narrower layers"));
+            }
+            Ok(())
+        })
     }
 
     /// The prepared columns, in order.
@@ -122,6 +138,20 @@ mod tests {
     use crate::encode::{CnnEncoder, MlpEncoder};
     use crate::fusion::ConcatHead;
     use consilience_core::model::Classes;
+
+    #[test]
+    fn an_encoder_that_no_memory_holds_is_refused_before_it_is_made() {
+        for hidden in [vec![1 << 30], vec![100_000, 100_000], vec![usize::MAX, usize::MAX]] {
+            let modality = Modality {
+                field: Field::vector("table", vec![7]),
+                encoder: Encoder::Mlp(MlpEncoder { hidden }),
+            };
+            let one =
+                Architecture { modalities: vec![modality], fusion: Fusion::Concat(ConcatHead { hidden: 6 }) };
+            let error = one.check().unwrap_err().to_string();
+            assert!(error.contains("too many parameters") && error.contains("column \"table\""), "{error}");
+        }
+    }
 
     #[test]
     fn the_outline_counts_what_is_declared() {

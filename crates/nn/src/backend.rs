@@ -66,16 +66,6 @@ pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     activation::relu(x)
 }
 
-/// `1 / (1 + exp(-x))`.
-pub fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    activation::sigmoid(x)
-}
-
-/// The logarithm of the softmax over each row.
-pub fn log_softmax(x: Tensor<2>) -> Tensor<2> {
-    activation::log_softmax(x, 1)
-}
-
 /// Numbers on the host with a shape: what own kernels read and give. Clones and transposes share their buffer.
 #[derive(Clone)]
 pub struct Host(FloatTensor<Flex>);
@@ -147,7 +137,8 @@ pub trait Operator: fmt::Debug + Send + Sync {
     fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved);
 
     /// The gradients of the inputs from that of the output, one entry an input; only those that are `wanted` are used.
-    fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, wanted: &[bool]) -> Vec<Option<Host>>;
+    fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, wanted: &[bool])
+    -> Vec<Option<Host>>;
 }
 
 /// The most inputs that an [`Operator`] has.

@@ -342,11 +342,88 @@ fn every_unknown_column_is_told_at_once() {
 }
 
 #[test]
+fn what_methods_conditions_and_settings_refuse_is_told_at_once_and_before_any_work() {
+    let recipe = SMALL
+        .replace(
+            "  bayes: {fit: naive_bayes, on: [table]}\n",
+            "  bayes: {fit: naive_bayes, on: [table], rows: \"a > 1e9\"}\n  net: {fit: mlp, on: [table], from: linear}\n  \
+             wide: {fit: mlp, on: [table], hidden: [2000000000]}\n  maps: {fit: cnn, on: [table]}\n  \
+             values: {fit: linear, on: [table]}\n",
+        )
+        .replace("of: [linear, bayes]", "of: [linear, bayes], weights: [1, 2, 3]")
+        .replace("report: [accuracy]", "report: [accuracy], resamples: 7");
+    let sandbox = Sandbox::with(&two_classes(), &recipe);
+    for command in ["check", "plan", "run"] {
+        let says = [
+            "no row fits the condition",
+            "r.yaml:14:",
+            "a network can only start from a network",
+            "r.yaml:15:",
+            "too many parameters",
+            "r.yaml:16:",
+            "cnn encoder cannot read rows of this shape",
+            "r.yaml:17:",
+            "predicts values, not classes",
+            "r.yaml:18:",
+            "not one weight for each member",
+            "r.yaml:20:",
+            "too few bootstrap resamples",
+            "r.yaml:21:",
+            "7 errors in r.yaml",
+        ];
+        sandbox.csl(&[command, "r.yaml"]).fails(2, &says);
+        assert!(!sandbox.path("runs").exists(), "{command} wrote before it checked");
+    }
+    let recipe = SMALL
+        .replace(
+            "  bayes: {fit: naive_bayes, on: [table]}\n",
+            "  bayes: {fit: naive_bayes, on: [table]}\n  one: {fit: mlp, on: [table], epochs: 1}\n  \
+             two: {fit: mlp, on: [table], epochs: 1, hidden: [3], from: one, bag: true}\n",
+        )
+        .replace(
+            "judge:",
+            "  soup: {merge: linear, of: [one, two]}\n  salad: {merge: linear, of: [linear, bayes]}\njudge:",
+        )
+        .replace("honest: {folds: 3}", "honest: validation")
+        .replace("{holdout: 0.3}", "{holdout: 0.3, validation: 0.2}");
+    sandbox.write("r.yaml", &recipe);
+    let says = [
+        "another shape than \"one\"",
+        "bag keeps the models of the folds",
+        "r.yaml:16:",
+        "the members differ in shape",
+        "r.yaml:19:",
+        "r.yaml:20:",
+        "4 errors in r.yaml",
+    ];
+    sandbox.csl(&["check", "r.yaml"]).fails(2, &says);
+    for (rows, says) in [("a <", "cannot be understood"), ("zz > 1", "no column")] {
+        sandbox.write("r.yaml", SMALL.replace("naive_bayes,", &format!("naive_bayes, rows: \"{rows}\",")));
+        sandbox.csl(&["check", "r.yaml"]).fails(2, &[says, "r.yaml:14:"]);
+    }
+}
+
+#[test]
+fn a_cell_reaches_the_terminal_cut_and_escaped() {
+    let long = format!("4,0.1,\u{1b}[31m{},p", "x".repeat(100_000));
+    let table = row(two_classes(), 6, &long);
+    let sandbox = Sandbox::with(&table, SMALL);
+    let said = sandbox.csl(&["check", "r.yaml"]).fine().out;
+    assert!(said.contains("\\u{1b}[31mxxx") && said.len() < 2000, "{} bytes", said.len());
+    let declared = SMALL.replace("    y:", "    b: {type: number}\n    y:");
+    refused(&table, &declared, &["at: t.csv:6", "got: \"\\u{1b}[31mxxx"]);
+    let file: Vec<String> = two_classes().iter().map(|l| l.replace(',', ";")).collect();
+    let sandbox = Sandbox::with(&file, SMALL);
+    sandbox.csl(&["check", "r.yaml"]).fails(2, &["no column \"id\"", "set data: {delimiter: ...}"]);
+}
+
+#[test]
 fn arguments_that_cannot_be() {
     let sandbox = Sandbox::with(&two_classes(), SMALL);
     for arguments in [
         vec!["run", "r.yaml", "--threads", "0"],
         vec!["run", "r.yaml", "--threads", "many"],
+        vec!["run", "r.yaml", "--threads", "100000"],
         vec!["run", "r.yaml", "--seed", "-1"],
         vec!["run", "r.yaml", "--require", "luck"],
         vec!["run"],

@@ -1,6 +1,6 @@
 //! Evaluating a model: whether it has learned from the rows that it is scored on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::sandbox::{Ran, SMALL, Sandbox, classes, two_classes};
 
@@ -12,7 +12,7 @@ fn fitted(recipe: &str) -> (Sandbox, PathBuf) {
     (sandbox, model)
 }
 
-fn evaluate(sandbox: &Sandbox, model: &PathBuf, data: &str, more: &[&str]) -> Ran {
+fn evaluate(sandbox: &Sandbox, model: &Path, data: &str, more: &[&str]) -> Ran {
     let mut arguments = vec!["evaluate", model.to_str().unwrap(), data];
     arguments.extend(more);
     sandbox.csl(&arguments)

@@ -15,7 +15,7 @@ use super::roles::{RoleReader, Wanted};
 use super::spec::{DataSpec, Role, SourceSpec, TaskKind};
 use super::stacks::read_stacks;
 use super::stored::Stored;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SHOWN, shown};
 use crate::model::{Schema, Task};
 
 /// Opens data as a recipe describes them; every path is below `root`.
@@ -131,6 +131,7 @@ fn finish(
     let mut said = all.notes.clone();
     said.append(&mut inputs.notes);
     said.extend(notes(&inputs, target.as_ref(), &alone, &digests));
+    said.iter_mut().for_each(|note| *note = shown(note, SHOWN));
     let hashes: Vec<String> = all.hashes.iter().chain(&inputs.hashes).cloned().collect();
     let content = content(spec, &hashes)?;
     let schema = Schema { fields: inputs.fields };

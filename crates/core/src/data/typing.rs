@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::spec::ColumnSpec;
 use super::table::{Cells, Places, TableColumn};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::model::{Column, Kind, Mask};
 use crate::registry::nearest;
 
@@ -83,7 +83,7 @@ pub(crate) fn stray_text(column: &TableColumn, missing: Missing, places: &Places
          (declare type: number to be told of each, or missing: [...])",
         column.name,
         places.of(row),
-        texts.get(row).trim()
+        shown(texts.get(row).trim(), 60)
     ))
 }
 

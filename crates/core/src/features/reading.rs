@@ -194,7 +194,7 @@ pub(super) fn levels<'a>(step: &str, name: &str, column: &'a Column) -> Result<V
 /// If it does not fit.
 pub(super) fn single(name: &str, row: usize, value: f64) -> Result<f32> {
     let single = value as f32;
-    if single.is_finite() { Ok(single) } else { Err(not_finite(name, row).got(value)) }
+    if single.is_finite() { Ok(single) } else { Err(not_finite(name, row).got(format!("{value:e}"))) }
 }
 
 /// Checks that numbers learned from the rows are finite: sums of enormous values are not.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// Joins `relative` to `root` and makes sure that the result, links followed, lies inside `root`.
 ///
 /// # Errors
-/// [`Error::Data`] for an absolute path, a `..` component or a link that leads out; [`Error::Read`] for a file that
+/// [`Error::Data`] for an absolute path, a `..` component, a link that leads out, a pipe or a device; [`Error::Read`] for a file that
 /// is not there.
 pub fn confine(root: &Path, relative: &str) -> Result<PathBuf> {
     let outside = || {
@@ -25,7 +25,17 @@ pub fn confine(root: &Path, relative: &str) -> Result<PathBuf> {
     let root_real = root.canonicalize().map_err(|e| Error::read(root, e))?;
     let joined = root.join(path);
     let real = joined.canonicalize().map_err(|e| Error::read(&joined, e))?;
-    if real.starts_with(&root_real) { Ok(real) } else { Err(outside()) }
+    if !real.starts_with(&root_real) {
+        return Err(outside());
+    }
+    let kind = real.metadata().map_err(|e| Error::read(&joined, e))?;
+    if kind.is_file() || kind.is_dir() {
+        return Ok(real);
+    }
+    Err(Error::data("this is neither a file nor a folder")
+        .at(relative)
+        .expected("a file or a folder: pipes and devices may have no end")
+        .remedy("write what it holds to a file first"))
 }
 
 #[cfg(test)]
@@ -48,6 +58,11 @@ mod tests {
         {
             std::os::unix::fs::symlink(dir.path().join("out"), root.join("link")).unwrap();
             assert!(confine(&root, "link").unwrap_err().to_string().contains("outside"));
+            // A socket stands for everything that is no file.
+            let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+            assert!(
+                confine(&root, "socket").unwrap_err().to_string().contains("neither a file nor a folder")
+            );
         }
         assert_eq!(confine(&root, "absent").unwrap_err().exit_code(), 3);
     }

@@ -6,6 +6,9 @@ use crate::array::Matrix;
 use crate::error::{Error, Result};
 use crate::model::Classes;
 
+/// More classes than any task has; a saved model that claims more is damaged.
+const MOST: usize = 1 << 22;
+
 /// Which of all classes occur, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,7 +69,8 @@ impl Present {
     /// [`Error::Model`] if the positions do not rise or are out of range, or fewer than `least` occur.
     pub(super) fn check(&self, least: usize) -> Result<()> {
         let rising = self.seen.windows(2).all(|w| w[0] < w[1]);
-        let within = self.seen.last().is_none_or(|last| (*last as usize) < self.classes);
+        let within =
+            self.seen.last().is_none_or(|last| (*last as usize) < self.classes) && self.classes <= MOST;
         if rising && within && self.seen.len() >= least {
             return Ok(());
         }

@@ -116,5 +116,22 @@ impl Model for TabularModel {
 pub(super) fn load(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Model>> {
     let prepared = Prepared::load(&parts.nested("features")?, loaders)?;
     let learner = loaders.learner(&parts.nested("learner")?)?;
-    Ok(Box::new(TabularModel { prepared, learner, task: parts.field("task")? }))
+    let task: Task = parts.field("task")?;
+    let width = prepared.matrix(&Batch::new(Vec::new()))?.0.ncols();
+    agree(&learner.predict(Matrix::zeros((1, width)).view())?, &task)?;
+    Ok(Box::new(TabularModel { prepared, learner, task }))
+}
+
+/// Checks that what a loaded learner says of a row is what the task asks for.
+///
+/// # Errors
+/// [`Error::Model`] if it has another number of outputs.
+pub(super) fn agree(said: &Matrix, task: &Task) -> Result<()> {
+    if said.ncols() == task.width() {
+        return Ok(());
+    }
+    Err(Error::model("the learner and the task of a saved member do not agree")
+        .expected(format!("{} outputs", task.width()))
+        .got(said.ncols())
+        .remedy("the model directory is damaged or was made by another version; fit it again"))
 }

@@ -229,6 +229,16 @@ fn members_come_back_from_their_directories() {
 }
 
 #[test]
+fn a_saved_learner_of_other_classes_is_refused_and_takes_no_memory() {
+    for classes in [3u64, 1 << 31, 1 << 62] {
+        let mut parts = fitted(&["table"], "logistic").save().unwrap();
+        parts.config["learner"]["config"]["present"]["classes"] = json!(classes);
+        let error = loaders().model(&parts).err().unwrap();
+        assert!(matches!(error, Error::Model(_)), "{classes}: {error}");
+    }
+}
+
+#[test]
 fn a_transferred_member_comes_back_and_never_sees_target_labels() {
     let (source, target) = (source(), target());
     let (from, to): (Vec<usize>, Vec<usize>) = (0..ROWS).partition(|r| *r < 40);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::prepared::Prepared;
 use super::preprocess::Preprocess;
-use super::tabular::Tabular;
+use super::tabular::{Tabular, agree};
 use crate::array::Matrix;
 use crate::error::Result;
 use crate::model::{
@@ -84,10 +84,14 @@ impl Model for Transferred {
 }
 
 pub(super) fn load(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Model>> {
-    Ok(Box::new(Transferred {
+    let loaded = Transferred {
         prepared: Prepared::load(&parts.nested("features")?, loaders)?,
         adapted: loaders.adapted(&parts.nested("adapted")?)?,
         learner: loaders.learner(&parts.nested("learner")?)?,
         task: parts.field("task")?,
-    }))
+    };
+    let width = loaded.prepared.matrix(&Batch::new(Vec::new()))?.0.ncols();
+    let row = loaded.adapted.target(Matrix::zeros((1, width)).view())?;
+    agree(&loaded.learner.predict(row.view())?, &loaded.task)?;
+    Ok(Box::new(loaded))
 }

@@ -63,19 +63,19 @@ pub(super) fn count(place: &Place, counts: &[f64], weight: Option<&[f64]>) -> f6
     weight.map_or(counts[row], |w| w[row] * counts[row])
 }
 
+/// A number of a ranking, by how often each row counts and the weights of the rows.
+pub(super) type Number = fn(&Ranking, &[f64], Option<&[f64]>) -> Option<f64>;
+
 /// A metric that is a number of each ranking, ready for draws.
 pub(super) struct Ranked {
     rankings: Vec<Ranking>,
     weight: Option<Vec<f64>>,
-    one: fn(&Ranking, &[f64], Option<&[f64]>) -> Option<f64>,
+    one: Number,
 }
 
 impl Ranked {
-    /// `one` gives the number of a ranking, by how often each row counts and the weights of the rows.
-    pub(super) fn start(
-        sample: &Sample<'_>,
-        one: fn(&Ranking, &[f64], Option<&[f64]>) -> Option<f64>,
-    ) -> Result<Box<dyn Prepared>> {
+    /// `one` gives the number of a ranking.
+    pub(super) fn start(sample: &Sample<'_>, one: Number) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(Self { rankings: rankings(sample)?, weight: sample.weights(), one }))
     }
 }

@@ -300,7 +300,14 @@ pub fn check_names(checked: &Checked, table: &[String]) -> Vec<Finding> {
             let finding = Finding::error(format!("there is no column {}", quote(name)), span)
                 .expected(one_of_table(&names))
                 .near(near);
-            findings.push(finding.at(path));
+            // One column, whose name looks like a whole line.
+            let other = matches!(names.as_slice(), [one] if one.contains([';', '\t', '|']));
+            let remedy = if other {
+                "set data: {delimiter: ...}: cells seem to be separated by another sign"
+            } else {
+                ""
+            };
+            findings.push(finding.at(path).remedy(remedy));
         }
     };
     let entries = root.get("data").and_then(|d| d.get("columns")).map(Node::entries).unwrap_or_default();

@@ -18,6 +18,7 @@ use super::fitted::{keep_model, need_model};
 use super::given::digest;
 use super::provenance::Learned;
 use super::session::{Session, in_order};
+use super::voices::voices;
 use crate::catalog;
 use crate::codec::{read_predictions, write_predictions};
 use crate::outcome::{Cost, Role};
@@ -58,13 +59,17 @@ impl Session<'_> {
             honest.push((draft.name.clone(), p));
         }
         let digests: Vec<_> = honest.iter().map(|(_, p)| digest(p)).collect();
-        let honest = self.honest_of(honest)?;
+        let mut honest = self.honest_of(honest)?;
+        let expected = voices(of);
+        if let Some(expected) = &expected {
+            honest = honest.expecting(expected.clone())?;
+        }
         let narrow = Narrow { inner: self.source(), schema: self.columns_of(of) };
         let inputs = fuser.wants_inputs().then_some(Inputs { source: &narrow, rows: &self.honest.rows });
         let key = json!({
             "method": call.name, "version": entry.version, "parameters": call.parameters, "members": digests,
             "folds": self.honest.folds, "data": self.data_key(), "seed": self.recipe.seed, "label": name,
-            "columns": inputs.as_ref().map(|_| narrow.schema.clone()),
+            "columns": inputs.as_ref().map(|_| narrow.schema.clone()), "voices": expected,
         });
         let step = self.step(name, "fuse", &key, |dir| {
             self.with_rows(name, self.seed.child("fuse").child(name), &self.honest.rows, |_, context| {

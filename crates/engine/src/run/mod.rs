@@ -12,6 +12,7 @@ mod provenance;
 mod session;
 mod table;
 mod verdict;
+mod voices;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -66,12 +66,13 @@ impl Encode for GruEncoder {
             return Err(wrong_shape(field, "gru encoder", "[steps, width] or [1, mels, frames]"));
         };
         let rows = x.dims()[0];
-        let x: Tensor<3> =
-            if last { x.reshape([rows, width, count]) } else { x.reshape([rows, count, width]) };
-        let dim = if last { 2 } else { 1 };
-        let steps = (0..count).map(|t| x.clone().narrow(dim, t, 1).reshape([rows, width])).collect();
+        let x: Tensor<3> = if last {
+            x.reshape([rows, width, count]).swap_dims(1, 2)
+        } else {
+            x.reshape([rows, count, width])
+        };
         let name = Self::layer(layer);
-        Ok(pass.drop(&name, recurrence::forward(pass, &name, rows, steps)?))
+        Ok(pass.drop(&name, recurrence::forward(pass, &name, x)?))
     }
 
     fn outline(&self, field: &Field) -> Vec<(String, u64)> {

@@ -130,9 +130,12 @@ mod tests {
         sum * std::f64::consts::FRAC_2_SQRT_PI
     }
 
+    /// A function of one number.
+    type Plain = fn(f64) -> f64;
+
     #[test]
     fn values_and_slopes_are_those_of_f64() {
-        let plain: [(Activation, fn(f64) -> f64); 4] = [
+        let plain: [(Activation, Plain); 4] = [
             (Activation::Relu, |x| x.max(0.0)),
             (Activation::Gelu, |x| 0.5 * x * (1.0 + series(x * std::f64::consts::FRAC_1_SQRT_2))),
             (Activation::Tanh, f64::tanh),

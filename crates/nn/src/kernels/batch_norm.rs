@@ -60,7 +60,8 @@ fn sizes(x: &Host) -> (usize, usize, usize) {
 
 /// The numbers of a channel, run by run.
 fn runs(x: &[f32], channels: usize, plane: usize, channel: usize) -> impl Iterator<Item = &[f32]> {
-    x.chunks_exact((channels * plane).max(1)).map(move |sample| &sample[channel * plane..(channel + 1) * plane])
+    x.chunks_exact((channels * plane).max(1))
+        .map(move |sample| &sample[channel * plane..(channel + 1) * plane])
 }
 
 fn moments(x: &[f32], channels: usize, plane: usize) -> Moments {
@@ -69,7 +70,8 @@ fn moments(x: &[f32], channels: usize, plane: usize) -> Moments {
         .map(|c| {
             wide(|| {
                 // About the first number, so that a large mean does not hide a small variance.
-                let about = runs(x, channels, plane, c).next().and_then(|r| r.first()).copied().unwrap_or(0.0);
+                let about =
+                    runs(x, channels, plane, c).next().and_then(|r| r.first()).copied().unwrap_or(0.0);
                 let (mut first, mut second, mut count) = (0.0f64, 0.0f64, 0usize);
                 for run in runs(x, channels, plane, c) {
                     first += f64::from(sum(run, |v| v - about));
@@ -95,16 +97,18 @@ impl Operator for BatchNorm {
         let sample = (channels * plane).max(1);
         let mut out = vec![0.0f32; x.numbers().len()];
         let residual = residual.first().map(Host::numbers);
-        out.par_chunks_mut(sample).zip(x.numbers().par_chunks(sample)).enumerate().for_each(|(s, (out, x))| {
-            for c in 0..channels {
-                let scale = gamma.numbers()[c] * inverse[c];
-                let shift = beta.numbers()[c] - told.mean[c] * scale;
-                let span = c * plane..(c + 1) * plane;
-                let (out, x) = (&mut out[span.clone()], &x[span.clone()]);
-                let residual = residual.map(|r| &r[s * sample..][span]);
-                wide(|| normalize(out, x, residual, scale, shift, self.rectify));
-            }
-        });
+        out.par_chunks_mut(sample).zip(x.numbers().par_chunks(sample)).enumerate().for_each(
+            |(s, (out, x))| {
+                for (c, (inverse, mean)) in inverse.iter().zip(&told.mean).enumerate() {
+                    let scale = gamma.numbers()[c] * inverse;
+                    let shift = beta.numbers()[c] - mean * scale;
+                    let span = c * plane..(c + 1) * plane;
+                    let (out, x) = (&mut out[span.clone()], &x[span.clone()]);
+                    let residual = residual.map(|r| &r[s * sample..][span]);
+                    wide(|| normalize(out, x, residual, scale, shift, self.rectify));
+                }
+            },
+        );
         let out = Host::new(out, x.shape());
         let mut saved = Saved::default();
         if save {
@@ -116,8 +120,15 @@ impl Operator for BatchNorm {
         (out, saved)
     }
 
-    fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, wanted: &[bool]) -> Vec<Option<Host>> {
-        let ([x, gamma, _, residual @ ..], [mean, inverse, out @ ..]) = (inputs, saved.hosts.as_slice()) else {
+    fn backward(
+        &self,
+        inputs: &[Host],
+        saved: &Saved,
+        gradient: &Host,
+        wanted: &[bool],
+    ) -> Vec<Option<Host>> {
+        let ([x, gamma, _, residual @ ..], [mean, inverse, out @ ..]) = (inputs, saved.hosts.as_slice())
+        else {
             return Vec::new();
         };
         let (_, channels, plane) = sizes(x);
@@ -145,12 +156,12 @@ impl Operator for BatchNorm {
             dx.par_chunks_mut(sample)
                 .zip(x.numbers().par_chunks(sample).zip(gradient.par_chunks(sample)))
                 .for_each(|(dx, (x, g))| {
-                    for c in 0..channels {
+                    for (c, (first, second)) in sums.iter().enumerate() {
                         let span = c * plane..(c + 1) * plane;
                         let (dx, x, g) = (&mut dx[span.clone()], &x[span.clone()], &g[span]);
                         let (mean, inverse) = (mean.numbers()[c], inverse.numbers()[c]);
                         let scale = gamma.numbers()[c] * inverse;
-                        let (all, slope) = (sums[c].0 / count, sums[c].1 / count * inverse);
+                        let (all, slope) = (first / count, second / count * inverse);
                         wide(|| {
                             for ((dx, x), g) in dx.iter_mut().zip(x).zip(g) {
                                 *dx = scale * (g - all - (x - mean) * slope);
@@ -260,6 +271,10 @@ mod tests {
         let told = moments(&x, 1, 4096);
         let mean = f64s(&x).iter().sum::<f64>() / 4096.0;
         let variance = f64s(&x).iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 4096.0;
-        assert!((f64::from(told.variance[0]) / variance - 1.0).abs() < 1e-3, "{} {variance}", told.variance[0]);
+        assert!(
+            (f64::from(told.variance[0]) / variance - 1.0).abs() < 1e-3,
+            "{} {variance}",
+            told.variance[0]
+        );
     }
 }

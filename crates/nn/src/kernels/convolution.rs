@@ -1,17 +1,19 @@
 //! Convolution, bias, rectifier and the largest of each 2 x 2 block as one operator, over images or over steps.
 //!
-//! Samples are taken in blocks of a size that depends on the shapes alone. Each block is laid out as a matrix of patches
-//! and multiplied by the weights; blocks run in parallel, and what they add up is added in the order of the blocks, so
-//! that no bit depends on the number of threads.
+//! A tile of the convolution is pooled while it is in the cache, and is never written to memory.
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::conv2d::{Moves, Sizes};
+use super::product::{View, product};
+use super::scratch::scratch;
+use super::simd::{sum, wide};
 use crate::backend::{self, Host, Operator, Saved, Tensor};
 
-/// Patches in a block, about: a few hundred columns keep a product in the second cache and off the thread pool.
-const COLUMNS: usize = 512;
+/// Sums of the weight's gradient that are made side by side.
+const SUMS: usize = 8;
 
 /// The mark of a block of 2 x 2 whose largest value the rectifier set to zero: nothing flows back.
 const SHUT: u8 = 4;
@@ -29,141 +31,86 @@ pub fn convolution_block(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Te
 #[derive(Debug)]
 struct ConvolutionBlock;
 
-/// The sizes of one call.
+/// The convolution's sizes, and those of what is pooled.
 #[derive(Clone, Copy)]
-struct Sizes {
-    samples: usize,
-    inputs: usize,
-    height: usize,
-    width: usize,
-    outputs: usize,
-    /// Height and width of the kernel.
-    kernel: [usize; 2],
+struct Pooled {
+    sizes: Sizes,
+    /// The height of a block of which the largest is taken; its width is 2.
+    tall: usize,
 }
 
-impl Sizes {
+impl Pooled {
     fn new(x: &Host, weight: &Host) -> Self {
-        let at = |shape: &[usize], i: usize| shape.get(i).copied().unwrap_or(0);
-        let (x, w) = (x.shape(), weight.shape());
-        Self {
-            samples: at(&x, 0),
-            inputs: at(&x, 1),
-            height: at(&x, 2),
-            width: at(&x, 3),
-            outputs: at(&w, 0),
-            kernel: [at(&w, 2), at(&w, 3)],
-        }
+        let (x, weight) = (x.shape(), weight.shape());
+        let half = |i: usize| weight.get(i).map_or(0, |k| k / 2);
+        let moves = Moves { padding: [half(2), half(3)], ..Moves::default() };
+        let sizes = Sizes::new(&x, &weight, moves);
+        Self { sizes, tall: if sizes.oh == 1 { 1 } else { 2 } }
     }
 
-    /// The height of a block of which the largest is taken; its width is 2.
-    fn tall(&self) -> usize {
-        if self.height == 1 { 1 } else { 2 }
-    }
-
-    /// The height and width of a pooled sample.
+    /// Height and width after the pooling.
     fn halved(&self) -> [usize; 2] {
-        [self.height / self.tall(), self.width / 2]
+        [self.sizes.oh / self.tall, self.sizes.ow / 2]
     }
 
-    /// Numbers of one channel of one sample.
-    fn plane(&self) -> usize {
-        self.height * self.width
+    /// Numbers of one sample after the pooling.
+    fn given(&self) -> usize {
+        let [h, w] = self.halved();
+        self.sizes.o * h * w
     }
 
-    /// Numbers of one sample.
-    fn sample(&self) -> usize {
-        self.inputs * self.plane()
+    /// Pieces of work: samples whose sums are made in one piece.
+    fn part(&self) -> usize {
+        let lot = self.sizes.lot();
+        self.sizes.n.div_ceil(lot).div_ceil(SUMS).max(1) * lot
     }
 
-    /// Numbers of one patch.
-    fn patch(&self) -> usize {
-        self.inputs * self.kernel[0] * self.kernel[1]
-    }
-
-    /// Numbers of one channel of one pooled sample.
-    fn pooled(&self) -> usize {
-        self.halved().iter().product()
-    }
-
-    /// Samples in a block.
-    fn block(&self) -> usize {
-        (COLUMNS / self.plane().max(1)).max(1)
-    }
-
-    /// For each row of the matrix of patches: its channel, and how its pixels are shifted down and right.
-    fn taps(self) -> impl Iterator<Item = (usize, usize, usize)> {
-        let [tall, wide] = self.kernel;
-        (0..self.inputs).flat_map(move |c| (0..tall).flat_map(move |i| (0..wide).map(move |j| (c, i, j))))
-    }
-
-    /// The part of `0..length` that a shift by `tap - kernel / 2` keeps inside, and where it begins after the shift.
-    fn inside(tap: usize, kernel: usize, length: usize) -> (usize, usize, usize) {
-        let half = kernel / 2;
-        let start = half.saturating_sub(tap).min(length);
-        let end = (length + half).saturating_sub(tap).min(length).max(start);
-        (start, end, (start + tap).saturating_sub(half))
-    }
-
-    /// Calls `each` with every run of a patch row inside the image: the row's columns, and the pixels of its sample.
-    fn runs(self, samples: usize, mut each: impl FnMut(usize, usize, usize)) {
-        let columns = samples * self.plane();
-        for (row, (c, i, j)) in self.taps().enumerate() {
-            let (top, bottom, down) = Self::inside(i, self.kernel[0], self.height);
-            let (left, right, across) = Self::inside(j, self.kernel[1], self.width);
-            for s in 0..samples {
-                for y in top..bottom {
-                    let column = row * columns + s * self.plane() + y * self.width + left;
-                    let pixel = s * self.sample() + c * self.plane() + (y - top + down) * self.width + across;
-                    each(column, pixel, right - left);
-                }
-            }
-        }
-    }
-
-    /// Patches `[patch, samples * plane]` of a block of samples, zero outside the image.
-    fn patches(self, x: &[f32]) -> Host {
-        let samples = x.len() / self.sample().max(1);
-        let mut out = vec![0.0f32; self.patch() * samples * self.plane()];
-        self.runs(samples, |column, pixel, length| {
-            out[column..column + length].copy_from_slice(&x[pixel..pixel + length]);
-        });
-        Host::new(out, [self.patch(), samples * self.plane()])
-    }
-
-    /// Adds patches back to where they came from: the transpose of [`Sizes::patches`].
-    fn gather(self, patches: &[f32], x: &mut [f32]) {
-        let samples = x.len() / self.sample().max(1);
-        self.runs(samples, |column, pixel, length| {
-            let from = &patches[column..column + length];
-            x[pixel..pixel + length].iter_mut().zip(from).for_each(|(a, b)| *a += b);
-        });
+    /// Where the rows of a channel of a sample begin after the pooling, `first` being the first row of a tile.
+    fn place(&self, sample: usize, channel: usize, first: usize) -> usize {
+        let [h, w] = self.halved();
+        ((sample * self.sizes.o + channel) * h + first / self.tall) * w
     }
 }
 
 impl Operator for ConvolutionBlock {
     fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
         let [x, weight, bias] = inputs else { return Default::default() };
-        let sizes = Sizes::new(x, weight);
-        let (block, pooled) = (sizes.block(), sizes.pooled());
-        let weight = weight.matrix(sizes.outputs, sizes.patch());
-        let each = sizes.outputs * pooled;
-        let mut out = vec![0.0f32; sizes.samples * each];
+        let pooled = Pooled::new(x, weight);
+        let (sizes, given, [h, w]) = (pooled.sizes, pooled.given(), pooled.halved());
+        let mut out = vec![0.0f32; sizes.n * given];
         let mut saved = vec![0u8; if save { out.len() } else { 0 }];
+        let lot = sizes.lot();
         let marks: Vec<&mut [u8]> = match save {
-            true => saved.chunks_mut(block * each).collect(),
-            false => (0..sizes.samples.div_ceil(block)).map(|_| &mut [][..]).collect(),
+            true => saved.chunks_mut((lot * given).max(1)).collect(),
+            false => (0..sizes.n.div_ceil(lot)).map(|_| &mut [][..]).collect(),
         };
+        let (patch, weight) = (sizes.patch(), View::new(weight.numbers(), sizes.o, sizes.patch()));
         x.numbers()
-            .par_chunks(block * sizes.sample())
-            .zip(out.par_chunks_mut(block * each))
+            .par_chunks((lot * sizes.sample()).max(1))
+            .zip(out.par_chunks_mut((lot * given).max(1)))
             .zip(marks)
             .for_each(|((x, out), marks)| {
-                let product = weight.product(&sizes.patches(x));
-                pool(sizes, product.numbers(), bias.numbers(), out, marks);
+                let samples = out.len() / given.max(1);
+                for rows in sizes.tiles(samples, pooled.tall) {
+                    let columns = samples * rows.len() * sizes.ow;
+                    scratch(sizes.o * columns, |made| {
+                        scratch(patch * columns, |patches| {
+                            sizes.patches(x, samples, 0, rows.clone(), patches);
+                            product(weight, View::new(patches, patch, columns), made, columns, false);
+                        });
+                        let run = rows.len() * sizes.ow;
+                        for (i, made) in made.chunks_exact(run).enumerate() {
+                            let (channel, sample) = (i / samples, i % samples);
+                            let b = bias.numbers().get(channel).copied().unwrap_or(0.0);
+                            let start = pooled.place(sample, channel, rows.start);
+                            let length = rows.len() / pooled.tall * w;
+                            let marks = if save { &mut marks[start..start + length] } else { &mut [][..] };
+                            wide(|| pool(pooled, made, b, &mut out[start..start + length], marks));
+                        }
+                    });
+                }
             });
-        let [height, width] = sizes.halved();
-        let out = Host::new(out, [sizes.samples, sizes.outputs, height, width]);
-        (out, Saved { hosts: Vec::new(), marks: saved })
+        (Host::new(out, [sizes.n, sizes.o, h, w]), Saved { hosts: Vec::new(), marks: saved })
     }
 
     fn backward(
@@ -174,129 +121,164 @@ impl Operator for ConvolutionBlock {
         wanted: &[bool],
     ) -> Vec<Option<Host>> {
         let ([x, weight, _], [dx_wanted, dw_wanted, db_wanted]) = (inputs, wanted) else { return Vec::new() };
-        let saved = &saved.marks;
-        let sizes = Sizes::new(x, weight);
-        let (block, each) = (sizes.block(), sizes.outputs * sizes.pooled());
-        let flat = weight.matrix(sizes.outputs, sizes.patch());
+        let pooled = Pooled::new(x, weight);
+        let (sizes, given, part) = (pooled.sizes, pooled.given(), pooled.part());
         let mut dx = vec![0.0f32; if *dx_wanted { x.numbers().len() } else { 0 }];
         let parts: Vec<&mut [f32]> = match *dx_wanted {
-            true => dx.chunks_mut(block * sizes.sample()).collect(),
-            false => (0..sizes.samples.div_ceil(block)).map(|_| &mut [][..]).collect(),
+            true => dx.chunks_mut((part * sizes.sample()).max(1)).collect(),
+            false => (0..sizes.n.div_ceil(part)).map(|_| &mut [][..]).collect(),
         };
-        let sums: Vec<(Host, Vec<f32>)> = x
+        let sums: Vec<(Vec<f32>, Vec<f32>)> = x
             .numbers()
-            .par_chunks(block * sizes.sample())
-            .zip(gradient.numbers().par_chunks(block * each))
-            .zip(saved.par_chunks(block * each))
+            .par_chunks((part * sizes.sample()).max(1))
+            .zip(gradient.numbers().par_chunks((part * given).max(1)))
+            .zip(saved.marks.par_chunks((part * given).max(1)))
             .zip(parts)
             .map(|(((x, gradient), marks), dx)| {
-                let samples = x.len() / sizes.sample().max(1);
-                let (dy, db) = unpool(sizes, gradient, marks);
-                let dy = Host::new(dy, [sizes.outputs, samples * sizes.plane()]);
-                let dw = dy.product(&sizes.patches(x).transposed());
-                if *dx_wanted {
-                    sizes.gather(flat.transposed().product(&dy).numbers(), dx);
+                let mut sums = (vec![0.0f32; sizes.o * sizes.patch()], vec![0.0f32; sizes.o]);
+                let lot = sizes.lot();
+                let mut dx = dx.chunks_mut((lot * sizes.sample()).max(1));
+                let lots = x
+                    .chunks(lot * sizes.sample())
+                    .zip(gradient.chunks(lot * given).zip(marks.chunks(lot * given)));
+                for (x, (gradient, marks)) in lots {
+                    let dx = dx.next().unwrap_or(&mut []);
+                    back(pooled, x, weight.numbers(), gradient, marks, dx, &mut sums);
                 }
-                (dw, db)
+                sums
             })
             .collect();
-        let mut dw = vec![0.0f32; sizes.outputs * sizes.patch()];
-        let mut db = vec![0.0f32; sizes.outputs];
+        let mut dw = vec![0.0f32; sizes.o * sizes.patch()];
+        let mut db = vec![0.0f32; sizes.o];
         for (w, b) in &sums {
-            dw.iter_mut().zip(w.numbers()).for_each(|(a, b)| *a += b);
+            dw.iter_mut().zip(w).for_each(|(a, b)| *a += b);
             db.iter_mut().zip(b).for_each(|(a, b)| *a += b);
         }
         vec![
             dx_wanted.then(|| Host::new(dx, x.shape())),
             dw_wanted.then(|| Host::new(dw, weight.shape())),
-            db_wanted.then(|| Host::new(db, [sizes.outputs])),
+            db_wanted.then(|| Host::new(db, [sizes.o])),
         ]
     }
 }
 
-/// `y [outputs, samples * plane]` to `out [samples, outputs, pooled]`: the largest of each 2 x 2 block, plus bias,
-/// rectified. `marks`, unless empty, takes which of the four it was, or [`SHUT`]. What is not a number stays so.
-fn pool(sizes: Sizes, y: &[f32], bias: &[f32], out: &mut [f32], marks: &mut [u8]) {
-    let (plane, width, half) = (sizes.plane(), sizes.width, sizes.width / 2);
-    let samples = out.len() / (sizes.outputs * sizes.pooled()).max(1);
-    for (o, &b) in bias.iter().enumerate() {
-        for s in 0..samples {
-            let from = &y[(o * samples + s) * plane..][..plane];
-            let start = (s * sizes.outputs + o) * sizes.pooled();
-            let rows = from.chunks_exact(sizes.tall() * width).zip(out[start..].chunks_exact_mut(half));
-            for (p, (pair, out)) in rows.take(sizes.halved()[0]).enumerate() {
-                // A single row is its own lower one: what is equal counts as the upper.
-                let (upper, lower) = if sizes.tall() == 1 { (pair, pair) } else { pair.split_at(width) };
-                let four = upper.chunks_exact(2).zip(lower.chunks_exact(2));
-                if marks.is_empty() {
-                    for (out, (u, l)) in out.iter_mut().zip(four) {
-                        let m = u[0].max(u[1]).max(l[0].max(l[1])) + b;
-                        let sum = u[0] + u[1] + l[0] + l[1];
-                        *out = if sum.is_nan() { f32::NAN } else { m.max(0.0) };
-                    }
-                } else {
-                    let marks = &mut marks[start + p * half..][..half];
-                    for ((out, mark), (u, l)) in out.iter_mut().zip(marks).zip(four) {
-                        let (m1, i1) = if u[1] > u[0] { (u[1], 1) } else { (u[0], 0) };
-                        let (m2, i2) = if l[1] > l[0] { (l[1], 3) } else { (l[0], 2) };
-                        let (m, i) = if m2 > m1 { (m2, i2) } else { (m1, i1) };
-                        let (m, sum) = (m + b, u[0] + u[1] + l[0] + l[1]);
-                        *out = if sum.is_nan() { f32::NAN } else { m.max(0.0) };
-                        *mark = if m > 0.0 { i } else { SHUT };
-                    }
+/// One lot of samples backward: adds to the sums of weight and bias, and to `dx` unless that is empty.
+fn back(
+    pooled: Pooled,
+    x: &[f32],
+    weight: &[f32],
+    gradient: &[f32],
+    marks: &[u8],
+    dx: &mut [f32],
+    (dw, db): &mut (Vec<f32>, Vec<f32>),
+) {
+    let (sizes, w) = (pooled.sizes, pooled.halved()[1]);
+    let (patch, samples) = (sizes.patch(), gradient.len() / pooled.given().max(1));
+    for rows in sizes.tiles(samples, pooled.tall) {
+        let columns = samples * rows.len() * sizes.ow;
+        scratch(sizes.o * columns, |dy| {
+            let run = rows.len() * sizes.ow;
+            for (i, dy) in dy.chunks_exact_mut(run).enumerate() {
+                let (channel, sample) = (i / samples, i % samples);
+                let start = pooled.place(sample, channel, rows.start);
+                let span = start..start + rows.len() / pooled.tall * w;
+                let all = wide(|| {
+                    unpool(pooled, &gradient[span.clone()], &marks[span], dy);
+                    sum(dy, |v| v)
+                });
+                if let Some(b) = db.get_mut(channel) {
+                    *b += all;
                 }
+            }
+            let dy = View::new(dy, sizes.o, columns);
+            scratch(patch * columns, |patches| {
+                sizes.patches(x, samples, 0, rows.clone(), patches);
+                product(dy, View::new(patches, patch, columns).transposed(), dw, patch, true);
+                if !dx.is_empty() {
+                    product(View::new(weight, sizes.o, patch).transposed(), dy, patches, columns, false);
+                    sizes.gather(patches, samples, 0, rows, dx);
+                }
+            });
+        });
+    }
+}
+
+/// Rows of a channel of a sample to the largest of each block, plus bias, rectified. `marks`, unless empty, takes which
+/// of the four it was, or [`SHUT`]. What is not a number stays so.
+#[inline(always)]
+fn pool(pooled: Pooled, made: &[f32], b: f32, out: &mut [f32], marks: &mut [u8]) {
+    let (width, half) = (pooled.sizes.ow, pooled.halved()[1]);
+    let rows = made.chunks_exact(pooled.tall * width).zip(out.chunks_exact_mut(half.max(1)));
+    for (p, (pair, out)) in rows.enumerate() {
+        // A single row is its own lower one: what is equal counts as the upper.
+        let (upper, lower) = if pooled.tall == 1 { (pair, pair) } else { pair.split_at(width) };
+        let ((upper, _), (lower, _)) = (upper.as_chunks::<2>(), lower.as_chunks::<2>());
+        let four = upper.iter().zip(lower);
+        if marks.is_empty() {
+            for (out, (u, l)) in out.iter_mut().zip(four) {
+                let more = |a: f32, b: f32| if b > a { b } else { a };
+                let m = more(more(u[0], u[1]), more(l[0], l[1])) + b;
+                let kept = if m > 0.0 { m } else { 0.0 };
+                let all = u[0] + u[1] + l[0] + l[1];
+                *out = if all.is_nan() { f32::NAN } else { kept };
+            }
+        } else {
+            let marks = &mut marks[p * half..][..half];
+            for ((out, mark), (u, l)) in out.iter_mut().zip(marks).zip(four) {
+                let (m1, i1) = if u[1] > u[0] { (u[1], 1) } else { (u[0], 0) };
+                let (m2, i2) = if l[1] > l[0] { (l[1], 3) } else { (l[0], 2) };
+                let (m, i) = if m2 > m1 { (m2, i2) } else { (m1, i1) };
+                let (m, all) = (m + b, u[0] + u[1] + l[0] + l[1]);
+                let kept = if m > 0.0 { m } else { 0.0 };
+                *out = if all.is_nan() { f32::NAN } else { kept };
+                *mark = if m > 0.0 { i } else { SHUT };
             }
         }
     }
 }
 
-/// The gradient of what [`pool`] read, `[outputs, samples * plane]`, and its sum for each output (that of the bias).
-fn unpool(sizes: Sizes, gradient: &[f32], marks: &[u8]) -> (Vec<f32>, Vec<f32>) {
-    let (plane, width, half) = (sizes.plane(), sizes.width, sizes.width / 2);
-    let samples = gradient.len() / (sizes.outputs * sizes.pooled()).max(1);
-    let mut dy = vec![0.0f32; sizes.outputs * samples * plane];
-    let mut db = vec![0.0f32; sizes.outputs];
-    for (o, db) in db.iter_mut().enumerate() {
-        for s in 0..samples {
-            let to = &mut dy[(o * samples + s) * plane..][..plane];
-            let start = (s * sizes.outputs + o) * sizes.pooled();
-            let rows = gradient[start..].chunks_exact(half).zip(marks[start..].chunks_exact(half));
-            let to = to.chunks_exact_mut(sizes.tall() * width);
-            for ((gradient, marks), to) in rows.zip(to).take(sizes.halved()[0]) {
-                for (q, (g, mark)) in gradient.iter().zip(marks).enumerate() {
-                    if *mark < SHUT {
-                        let mark = usize::from(*mark);
-                        to[(mark / 2) * width + 2 * q + mark % 2] = *g;
-                        *db += g;
-                    }
-                }
+/// The gradient of what [`pool`] read.
+#[inline(always)]
+fn unpool(pooled: Pooled, gradient: &[f32], marks: &[u8], out: &mut [f32]) {
+    let (width, half) = (pooled.sizes.ow, pooled.halved()[1]);
+    let rows = gradient.chunks_exact(half.max(1)).zip(marks.chunks_exact(half.max(1)));
+    for ((gradient, marks), out) in rows.zip(out.chunks_exact_mut(pooled.tall * width)) {
+        for (row, out) in out.chunks_exact_mut(width).enumerate() {
+            let first = 2 * row as u8;
+            let (pairs, rest) = out.as_chunks_mut::<2>();
+            rest.fill(0.0);
+            for ((pair, g), mark) in pairs.iter_mut().zip(gradient).zip(marks) {
+                pair[0] = if *mark == first { *g } else { 0.0 };
+                pair[1] = if *mark == first + 1 { *g } else { 0.0 };
             }
         }
     }
-    (dy, db)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::reference::{numbers, wide as f64s};
 
     /// The plain sums that the operator stands for, in f64.
     fn plain(sizes: Sizes, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
-        let (h, w, [tall, wide]) = (sizes.height, sizes.width, sizes.kernel);
+        let (h, w, tall, wide) = (sizes.h, sizes.w, sizes.kh, sizes.kw);
         let at = |s: usize, o: usize, y: usize, q: usize| {
             let mut sum = bias[o];
-            for (c, i, j) in sizes.taps() {
+            let taps =
+                (0..sizes.c).flat_map(|c| (0..tall).flat_map(move |i| (0..wide).map(move |j| (c, i, j))));
+            for (c, i, j) in taps {
                 let (p, r) = ((y + i).wrapping_sub(tall / 2), (q + j).wrapping_sub(wide / 2));
                 if p < h && r < w {
-                    sum += weight[((o * sizes.inputs + c) * tall + i) * wide + j]
-                        * x[((s * sizes.inputs + c) * h + p) * w + r];
+                    sum += weight[((o * sizes.c + c) * tall + i) * wide + j]
+                        * x[((s * sizes.c + c) * h + p) * w + r];
                 }
             }
             sum.max(0.0)
         };
         let mut out = Vec::new();
-        for s in 0..sizes.samples {
-            for o in 0..sizes.outputs {
+        for s in 0..sizes.n {
+            for o in 0..sizes.o {
                 if h == 1 {
                     out.extend((0..w / 2).map(|q| at(s, o, 0, 2 * q).max(at(s, o, 0, 2 * q + 1))));
                 }
@@ -312,15 +294,6 @@ mod tests {
         out
     }
 
-    fn numbers(count: usize, salt: u32) -> Vec<f32> {
-        let mut state = salt.wrapping_mul(2_654_435_769).wrapping_add(1);
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..count).map(|_| next()).collect()
-    }
-
     fn case(
         samples: usize,
         inputs: usize,
@@ -330,14 +303,11 @@ mod tests {
         kernel: usize,
     ) -> (Sizes, [Host; 3]) {
         let kernel = if height == 1 { [1, kernel] } else { [kernel, kernel] };
-        let sizes = Sizes { samples, inputs, height, width, outputs, kernel };
-        let x = Host::new(numbers(samples * sizes.sample(), 1), [samples, inputs, height, width]);
-        let weight = Host::new(numbers(outputs * sizes.patch(), 2), [outputs, inputs, kernel[0], kernel[1]]);
+        let x = Host::new(numbers(samples * inputs * height * width, 1), [samples, inputs, height, width]);
+        let weights = outputs * inputs * kernel[0] * kernel[1];
+        let weight = Host::new(numbers(weights, 2), [outputs, inputs, kernel[0], kernel[1]]);
+        let sizes = Pooled::new(&x, &weight).sizes;
         (sizes, [x, weight, Host::new(numbers(outputs, 3), [outputs])])
-    }
-
-    fn wide(v: &[f32]) -> Vec<f64> {
-        v.iter().map(|v| f64::from(*v)).collect()
     }
 
     #[test]
@@ -353,9 +323,10 @@ mod tests {
         ];
         for (n, c, h, w, o, k) in shapes {
             let (sizes, [x, weight, bias]) = case(n, c, h, w, o, k);
-            let expected = plain(sizes, &wide(x.numbers()), &wide(weight.numbers()), &wide(bias.numbers()));
+            let expected = plain(sizes, &f64s(x.numbers()), &f64s(weight.numbers()), &f64s(bias.numbers()));
             let (saving, marks) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], true);
-            let (plain_pass, none) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], false);
+            let (plain_pass, none) =
+                ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], false);
             assert_eq!(saving.shape(), [n, o, if h == 1 { 1 } else { h / 2 }, w / 2]);
             assert_eq!(saving.numbers(), plain_pass.numbers());
             assert_eq!((marks.marks.len(), none.marks.len()), (expected.len(), 0));
@@ -372,8 +343,13 @@ mod tests {
             let (out, marks) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], true);
             let pull = numbers(out.numbers().len(), 4);
             let gradient = Host::new(pull.clone(), out.shape());
-            let got = ConvolutionBlock.backward(&[x.clone(), weight.clone(), bias.clone()], &marks, &gradient, &[true; 3]);
-            let inputs = [wide(x.numbers()), wide(weight.numbers()), wide(bias.numbers())];
+            let got = ConvolutionBlock.backward(
+                &[x.clone(), weight.clone(), bias.clone()],
+                &marks,
+                &gradient,
+                &[true; 3],
+            );
+            let inputs = [f64s(x.numbers()), f64s(weight.numbers()), f64s(bias.numbers())];
             // In f64 a step of 1e-6 leaves an error near 1e-9 unless it crosses a kink, of which there are few.
             let mut kinks = 0;
             for (which, got) in got.into_iter().enumerate() {
@@ -397,7 +373,12 @@ mod tests {
     fn only_wanted_gradients_are_made_and_what_is_not_a_number_stays() {
         let (_, [x, weight, bias]) = case(2, 1, 4, 4, 2, 3);
         let (out, marks) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], true);
-        let got = ConvolutionBlock.backward(&[x.clone(), weight.clone(), bias.clone()], &marks, &out, &[false, true, false]);
+        let got = ConvolutionBlock.backward(
+            &[x.clone(), weight.clone(), bias.clone()],
+            &marks,
+            &out,
+            &[false, true, false],
+        );
         assert!(matches!(got.as_slice(), [None, Some(_), None]));
         let mut bad = x.numbers().to_vec();
         bad[0] = f32::NAN;

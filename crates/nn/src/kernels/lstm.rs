@@ -36,7 +36,14 @@ struct Lstm {
 
 /// A block of rows forward: `gates [rows, steps, 4 hidden]` holds what comes from the inputs and takes the gates;
 /// `states` and `memories [rows, steps, hidden]` take what stands after each step.
-fn run(s: &Sequences<'_>, first: usize, u_t: &[f32], gates: &mut [f32], states: &mut [f32], memories: &mut [f32]) {
+fn run(
+    s: &Sequences<'_>,
+    first: usize,
+    u_t: &[f32],
+    gates: &mut [f32],
+    states: &mut [f32],
+    memories: &mut [f32],
+) {
     let (h, width) = (s.hidden, s.width());
     let rows = states.len() / (s.steps * h).max(1);
     let zeros = vec![0.0f32; h];
@@ -116,7 +123,13 @@ fn back(s: &Sequences<'_>, first: usize, u: &[f32], dy: &[f32], gates: &mut [f32
                     continue;
                 }
                 let old = before.map_or(&zeros[..], |b| &memories[(r * s.steps + b) * h..][..h]);
-                backward_row(gates, old, &memories[here..here + h], d_state, &mut d_memories[r * h..(r + 1) * h]);
+                backward_row(
+                    gates,
+                    old,
+                    &memories[here..here + h],
+                    d_state,
+                    &mut d_memories[r * h..(r + 1) * h],
+                );
             }
         });
         if before.is_none() {
@@ -153,7 +166,9 @@ fn backward_row(gates: &mut [f32], before: &[f32], memory: &[f32], d_state: &[f3
 impl Operator for Lstm {
     fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
         let [x, w, u, b, c] = inputs else { return Default::default() };
-        let Some(s) = Sequences::new(&x.shape(), &u.shape(), GATES, &self.steps) else { return Default::default() };
+        let Some(s) = Sequences::new(&x.shape(), &u.shape(), GATES, &self.steps) else {
+            return Default::default();
+        };
         let (h, width) = (s.hidden, s.width());
         let (w_t, u_t) = (transposed(w.numbers(), width, s.inputs), transposed(u.numbers(), width, h));
         let bias: Vec<f32> = b.numbers().iter().zip(c.numbers()).map(|(b, c)| b + c).collect();
@@ -178,19 +193,22 @@ impl Operator for Lstm {
         (out, saved)
     }
 
-    fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, wanted: &[bool]) -> Vec<Option<Host>> {
-        let ([x, w, u, b, c], [states, gates, memories]) = (inputs, saved.hosts.as_slice()) else { return Vec::new() };
+    fn backward(
+        &self,
+        inputs: &[Host],
+        saved: &Saved,
+        gradient: &Host,
+        wanted: &[bool],
+    ) -> Vec<Option<Host>> {
+        let ([x, w, u, b, c], [states, gates, memories]) = (inputs, saved.hosts.as_slice()) else {
+            return Vec::new();
+        };
         let Some(s) = Sequences::new(&x.shape(), &u.shape(), GATES, &self.steps) else { return Vec::new() };
         let want = |i: usize| wanted.get(i).copied().unwrap_or(false);
-        let lot = s.block() * s.steps;
-        let of = |numbers: &'_ [f32], block: usize, width: usize| {
-            let end = ((block + 1) * lot * width).min(numbers.len());
-            block * lot * width..end
-        };
         let made = s.gradients(x.numbers(), states.numbers(), w.numbers(), want(0), |block| {
-            let mut input = gates.numbers()[of(gates.numbers(), block, s.width())].to_vec();
-            let memories = &memories.numbers()[of(memories.numbers(), block, s.hidden)];
-            let dy = &gradient.numbers()[of(gradient.numbers(), block, s.hidden)];
+            let mut input = s.of(gates.numbers(), block, s.width()).to_vec();
+            let memories = s.of(memories.numbers(), block, s.hidden);
+            let dy = s.of(gradient.numbers(), block, s.hidden);
             back(&s, block * s.block(), u.numbers(), dy, &mut input, memories);
             Gates { input, state: Vec::new() }
         });

@@ -45,7 +45,8 @@ impl Pool {
         let shape = x.shape();
         let at = |i: usize| shape.get(i).copied().unwrap_or(0);
         let Windows { size, stride, padding } = self.windows;
-        let after = |length: usize| (length + 2 * padding).checked_sub(size).map_or(0, |r| r / stride.max(1) + 1);
+        let after =
+            |length: usize| (length + 2 * padding).checked_sub(size).map_or(0, |r| r / stride.max(1) + 1);
         ([at(2), at(3), after(at(2)), after(at(3))], at(0) * at(1))
     }
 
@@ -90,7 +91,8 @@ impl Operator for Pool {
                                 *place = at as u32;
                             }
                         } else {
-                            let sum: f32 = rows.clone().map(|y| x[y * w..][columns.clone()].iter().sum::<f32>()).sum();
+                            let sum: f32 =
+                                rows.clone().map(|y| x[y * w..][columns.clone()].iter().sum::<f32>()).sum();
                             out[p * ow + q] = sum / (rows.len() * columns.len()) as f32;
                         }
                     }
@@ -148,7 +150,10 @@ mod tests {
                     let mut inside = Vec::new();
                     for i in 0..size {
                         for j in 0..size {
-                            let (y, z) = ((p * stride + i).wrapping_sub(padding), (q * stride + j).wrapping_sub(padding));
+                            let (y, z) = (
+                                (p * stride + i).wrapping_sub(padding),
+                                (q * stride + j).wrapping_sub(padding),
+                            );
                             if y < h && z < w {
                                 inside.push(x[plane * h * w + y * w + z]);
                             }
@@ -165,9 +170,12 @@ mod tests {
 
     #[test]
     fn windows_and_gradients_are_the_plain_ones() {
-        for (shape, size, stride, padding) in
-            [([2, 3, 6, 5], 2, 2, 0), ([2, 2, 7, 9], 3, 2, 1), ([1, 2, 4, 4], 4, 4, 0), ([2, 1, 5, 5], 3, 1, 1)]
-        {
+        for (shape, size, stride, padding) in [
+            ([2, 3, 6, 5], 2, 2, 0),
+            ([2, 2, 7, 9], 3, 2, 1),
+            ([1, 2, 4, 4], 4, 4, 0),
+            ([2, 1, 5, 5], 3, 1, 1),
+        ] {
             for largest in [false, true] {
                 let pool = Pool { windows: Windows { size, stride, padding }, largest };
                 let x = [Host::new(numbers(shape.iter().product(), 1), shape)];

@@ -30,7 +30,8 @@ pub(super) fn differences(
     let got = operator.backward(inputs, &saved, &gradient, &vec![true; inputs.len()]);
     assert_eq!(got.len(), inputs.len());
     let all: Vec<Vec<f64>> = inputs.iter().map(|i| wide(i.numbers())).collect();
-    let value = |all: &[Vec<f64>]| -> f64 { plain(all).iter().zip(&pull).map(|(a, b)| a * f64::from(*b)).sum() };
+    let value =
+        |all: &[Vec<f64>]| -> f64 { plain(all).iter().zip(&pull).map(|(a, b)| a * f64::from(*b)).sum() };
     let mut apart = 0;
     for (which, got) in got.into_iter().enumerate() {
         let got = got.expect("a wanted gradient");

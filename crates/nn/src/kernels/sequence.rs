@@ -78,6 +78,12 @@ impl<'a> Sequences<'a> {
         self.reading.lengths.get(row).is_none_or(|length| step < *length)
     }
 
+    /// The numbers of a block of rows, `width` a step.
+    pub fn of<'b>(&self, numbers: &'b [f32], block: usize, width: usize) -> &'b [f32] {
+        let lot = self.block() * self.steps * width;
+        &numbers[(block * lot).min(numbers.len())..((block + 1) * lot).min(numbers.len())]
+    }
+
     /// `x W^T + b` for all steps of a block: `[rows, steps, width]`. `w_t` is `[inputs, width]`.
     pub fn project(&self, x: &[f32], w_t: &[f32], bias: &[f32], out: &mut [f32]) {
         let width = self.width();
@@ -132,12 +138,19 @@ impl<'a> Sequences<'a> {
                 let many = self.steps.saturating_sub(1);
                 let (skip_gates, skip_states) = if self.reading.backwards { (0, 1) } else { (1, 0) };
                 let one = |skip: usize, wide: usize| skip.min(many) * wide;
-                for (gates, states) in both.chunks_exact(self.steps * width).zip(states.chunks_exact(self.steps * h)) {
+                for (gates, states) in
+                    both.chunks_exact(self.steps * width).zip(states.chunks_exact(self.steps * h))
+                {
                     let gates = View::new(&gates[one(skip_gates, width)..], many, width).transposed();
                     let states = View::new(&states[one(skip_states, h)..], many, h);
                     product(gates, states, &mut u, h, true);
                 }
-                [w, u, columns(&input, width), if state.is_empty() { Vec::new() } else { columns(&state, width) }]
+                [
+                    w,
+                    u,
+                    columns(&input, width),
+                    if state.is_empty() { Vec::new() } else { columns(&state, width) },
+                ]
             })
             .collect();
         let sum = |i: usize, length: usize| {
@@ -150,7 +163,13 @@ impl<'a> Sequences<'a> {
         let bias_ih = sum(2, width);
         let own = sums.iter().any(|s| !s[3].is_empty());
         let bias_hh = if own { sum(3, width) } else { bias_ih.clone() };
-        Gradients { x: dx, weight_ih: sum(0, width * self.inputs), weight_hh: sum(1, width * h), bias_ih, bias_hh }
+        Gradients {
+            x: dx,
+            weight_ih: sum(0, width * self.inputs),
+            weight_hh: sum(1, width * h),
+            bias_ih,
+            bias_hh,
+        }
     }
 }
 

@@ -36,6 +36,19 @@ pub fn sum_pairs(a: &[f32], b: &[f32], each: impl Fn(f32, f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(v, w)| each(*v, *w)).sum::<f32>()
 }
 
+/// The sum of squares, in lanes of f64.
+#[inline(always)]
+pub fn squares(numbers: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; LANES];
+    let (whole, rest) = numbers.as_chunks::<LANES>();
+    for chunk in whole {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(*v) * f64::from(*v);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>()
+}
+
 /// The largest number; `-inf` of none, NaN only by chance.
 #[inline(always)]
 pub fn largest(numbers: &[f32]) -> f32 {
@@ -61,6 +74,7 @@ mod tests {
             let (a, b) = (numbers(n, 1), numbers(n, 2));
             let plain: f64 = a.iter().map(|v| f64::from(*v).powi(2)).sum();
             assert!((f64::from(wide(|| sum(&a, |v| v * v))) - plain).abs() < 1e-4);
+            assert!((wide(|| squares(&a)) - plain).abs() < 1e-9);
             let plain: f64 = a.iter().zip(&b).map(|(v, w)| f64::from(v * w)).sum();
             assert!((f64::from(wide(|| sum_pairs(&a, &b, |v, w| v * w))) - plain).abs() < 1e-4);
             let plain = a.iter().copied().fold(f32::NEG_INFINITY, f32::max);

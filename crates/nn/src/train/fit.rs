@@ -16,6 +16,7 @@ use super::{Augmentation, Step, Training, split, start};
 use crate::architecture::Architecture;
 use crate::backend;
 use crate::inputs::Prepare;
+use crate::kernels::{squares, wide};
 use crate::layers::Pass;
 use crate::network::{Network, Scale, outputs};
 use crate::params::{Declared, Params};
@@ -285,7 +286,7 @@ fn not_finite(what: &str, got: f32) -> Error {
 fn clip(gradients: &mut BTreeMap<String, Vec<f32>>, limit: Option<f64>) -> Result<()> {
     let mut square = 0.0f64;
     for (name, values) in gradients.iter() {
-        let part: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
+        let part = wide(|| squares(values));
         if !part.is_finite() {
             let bad = values.iter().find(|v| !v.is_finite()).copied().unwrap_or(f32::INFINITY);
             return Err(not_finite("a gradient is not finite", bad).at(format!("parameter {name}")));

@@ -7,6 +7,7 @@ use consilience_core::{Error, Result};
 use super::mixing::Pairs;
 use crate::backend::{self, Tensor};
 use crate::fusion::Heads;
+use crate::kernels::cross_entropy;
 use crate::network::Scale;
 
 /// The truth of all training rows in the form of the loss, with weights.
@@ -113,18 +114,16 @@ impl Goal {
         total: f64,
     ) -> Result<Tensor<1>> {
         let (rows, width) = (positions.len(), self.task.width());
-        let mut share = Vec::with_capacity(rows * width);
+        let mut share = Vec::with_capacity(rows);
         for (p, flag) in positions.iter().zip(flags) {
-            let weight = self.row(*p)?.1;
-            share.extend(std::iter::repeat_n((f64::from(weight * flag) / total) as f32, width));
+            share.push((f64::from(self.row(*p)?.1 * flag) / total) as f32);
         }
-        let (truth, share) =
-            (backend::constant(truth.to_vec(), [rows, width]), backend::constant(share, [rows, width]));
+        let truth = backend::constant(truth.to_vec(), [rows, width]);
         Ok(match self.task {
-            Task::Classify(_) => -(backend::log_softmax(head) * truth * share).sum(),
+            Task::Classify(_) => cross_entropy(head, truth, backend::constant(share, [rows])),
             Task::Regress => {
                 let miss = head - truth;
-                (miss.clone() * miss * share).sum()
+                (miss.clone() * miss * backend::constant(share, [rows, width])).sum()
             }
         })
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Step;
 use super::checkpoint::remembered;
+use crate::kernels::wide;
 use crate::params::Params;
 
 /// `g <- g + decay w`, `v <- momentum v + g`, `w <- w - rate v`. Only weights decay, not biases (parameters of one
@@ -36,10 +37,12 @@ impl Step for Sgd {
             let Some(gradient) = gradients.get(name) else { continue };
             let decay = if param.shape.len() > 1 { self.decay as f32 } else { 0.0 };
             let velocity = self.velocity.entry(name.to_owned()).or_insert_with(|| vec![0.0; gradient.len()]);
-            for ((w, g), v) in param.values.iter_mut().zip(gradient).zip(velocity) {
-                *v = momentum * *v + (g + decay * *w);
-                *w -= rate * *v;
-            }
+            wide(|| {
+                for ((w, g), v) in param.values.iter_mut().zip(gradient).zip(velocity) {
+                    *v = momentum * *v + (g + decay * *w);
+                    *w -= rate * *v;
+                }
+            });
         }
     }
 

@@ -88,7 +88,10 @@ fn read_plain(reader: &mut dyn Read, length: u64, exact: bool, name: &str) -> Re
         shape.push(u64::from(u32::from_be_bytes(size)));
     }
     if shape.contains(&0) {
-        return Err(Error::data("the array is empty").at(name).got(format!("shape {shape:?}")));
+        return Err(Error::data("the array is empty")
+            .at(name)
+            .got(format!("shape {shape:?}"))
+            .remedy("get the file again, or write it with at least one row"));
     }
     let claimed = shape.iter().try_fold(1u64, |a, b| a.checked_mul(*b));
     let there = length.saturating_sub(4 + 4 * u64::from(axes));

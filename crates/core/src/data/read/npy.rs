@@ -81,7 +81,10 @@ pub(crate) fn read_npy_from(reader: &mut dyn Read, length: u64, name: &str) -> R
         return Err(malformed(&format!("it has {} axes", header.shape.len())));
     }
     if header.shape.contains(&0) {
-        return Err(Error::data("the array is empty").at(name).got(format!("shape {:?}", header.shape)));
+        return Err(Error::data("the array is empty")
+            .at(name)
+            .got(format!("shape {:?}", header.shape))
+            .remedy("get the file again, or write it with at least one row"));
     }
     let count = header.shape.iter().try_fold(1u64, |a, b| a.checked_mul(*b));
     let body = length.saturating_sub(8 + size_bytes + header_length);

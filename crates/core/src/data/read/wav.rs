@@ -23,6 +23,7 @@ pub(crate) fn decode_wav(bytes: &[u8], name: &str) -> Result<Sound> {
         Error::data(format!("the sound cannot be decoded: {e}"))
             .at(name)
             .expected("WAV of 8, 16, 24 or 32 bits")
+            .remedy("it is damaged or of another kind: get it again, or convert it to 16 bits")
     };
     let mut reader = hound::WavReader::new(bytes).map_err(broken)?;
     let spec = reader.spec();

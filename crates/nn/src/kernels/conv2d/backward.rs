@@ -29,7 +29,7 @@ pub(super) fn input(sizes: Sizes, weight: &[f32], gradient: &[f32]) -> Vec<f32> 
             for group in 0..sizes.moves.groups {
                 let weight = &weight[group * outputs * patch..][..outputs * patch];
                 let weight = View::new(weight, outputs, patch).transposed();
-                for rows in sizes.tiles(samples) {
+                for rows in sizes.tiles(samples, 1) {
                     let columns = samples * rows.len() * sizes.ow;
                     let from = group * outputs * plane + rows.start * sizes.ow;
                     if samples == 1 {
@@ -103,7 +103,9 @@ fn shared(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0f32; sizes.o * patch];
     out.par_chunks_mut(CHANNELS * patch).enumerate().for_each(|(block, out)| {
         let (first, channels) = (block * CHANNELS, out.len() / patch);
-        for (i, ((patches, dy), gradient)) in laid.iter().zip(gradient.chunks(lot * sizes.given())).enumerate() {
+        for (i, ((patches, dy), gradient)) in
+            laid.iter().zip(gradient.chunks(lot * sizes.given())).enumerate()
+        {
             let columns = patches.len() / patch;
             let dy = if dy.is_empty() { gradient } else { dy };
             let dy = View::new(&dy[first * columns..], channels, columns);
@@ -127,7 +129,7 @@ pub(super) fn summed(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
                 let samples = gradient.len() / sizes.given();
                 for group in 0..sizes.moves.groups {
                     let sum = &mut sum[group * outputs * patch..][..outputs * patch];
-                    for rows in sizes.tiles(samples) {
+                    for rows in sizes.tiles(samples, 1) {
                         let columns = samples * rows.len() * sizes.ow;
                         let from = group * outputs * plane + rows.start * sizes.ow;
                         scratch(patch * columns, |patches| {

@@ -9,7 +9,13 @@ use crate::kernels::product::{View, product};
 use crate::kernels::scratch::scratch;
 
 /// The output `[n, o, oh, ow]`.
-pub(super) fn forward(sizes: Sizes, x: &[f32], weight: &[f32], bias: Option<&[f32]>, rectify: bool) -> Vec<f32> {
+pub(super) fn forward(
+    sizes: Sizes,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    rectify: bool,
+) -> Vec<f32> {
     let mut out = vec![0.0f32; sizes.n * sizes.given()];
     let lot = sizes.lot();
     if out.is_empty() {
@@ -18,7 +24,7 @@ pub(super) fn forward(sizes: Sizes, x: &[f32], weight: &[f32], bias: Option<&[f3
     out.par_chunks_mut(lot * sizes.given()).zip(x.par_chunks(lot * sizes.sample())).for_each(|(out, x)| {
         let samples = out.len() / sizes.given();
         for group in 0..sizes.moves.groups {
-            for rows in sizes.tiles(samples) {
+            for rows in sizes.tiles(samples, 1) {
                 tile(sizes, x, weight, bias, rectify, (samples, group, rows), out);
             }
         }

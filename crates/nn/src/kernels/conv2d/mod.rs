@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use super::batch_norm::open;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
-use sizes::Sizes;
-
 pub use sizes::Moves;
+pub(super) use sizes::Sizes;
 
 /// `y[s, o, p, q] = b[o] + sum_{c, i, j} w[o, c, i, j] x[s, c, p t + i d - z, q t + j d - z]` with stride `t`, dilation `d`
-/// and `z` zeros on every side (a cross-correlation), and with `rectify` the larger of that and zero.
+/// and `z` zeros around (a cross-correlation), and with `rectify` the larger of that and zero.
 ///
 /// # Shapes
 /// `x [n, c, h, w]`, `weight [o, c / groups, kh, kw]`, `bias [o]`, to `[n, o, (h + 2 z - d (kh - 1) - 1) / t + 1, ..]`.
@@ -48,7 +47,13 @@ impl Operator for Conv2d {
         (out, Saved { hosts, marks: Vec::new() })
     }
 
-    fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, wanted: &[bool]) -> Vec<Option<Host>> {
+    fn backward(
+        &self,
+        inputs: &[Host],
+        saved: &Saved,
+        gradient: &Host,
+        wanted: &[bool],
+    ) -> Vec<Option<Host>> {
         let [x, weight, ..] = inputs else { return Vec::new() };
         let sizes = Sizes::new(&x.shape(), &weight.shape(), self.moves);
         let masked = saved.hosts.first().map(|out| open(out.numbers(), gradient.numbers()));
@@ -69,7 +74,7 @@ mod tests {
 
     /// The plain sums in f64.
     fn plain(s: &Sizes, x: &[f64], weight: &[f64], bias: &[f64], rectify: bool) -> Vec<f64> {
-        let Moves { stride, padding, dilation, .. } = s.moves;
+        let Moves { stride, padding: [above, left], dilation, .. } = s.moves;
         let mut out = Vec::new();
         for n in 0..s.n {
             for o in 0..s.o {
@@ -79,8 +84,8 @@ mod tests {
                         for c in 0..s.inputs() {
                             for i in 0..s.kh {
                                 for j in 0..s.kw {
-                                    let y = (p * stride + i * dilation).wrapping_sub(padding);
-                                    let z = (q * stride + j * dilation).wrapping_sub(padding);
+                                    let y = (p * stride + i * dilation).wrapping_sub(above);
+                                    let z = (q * stride + j * dilation).wrapping_sub(left);
                                     if y < s.h && z < s.w {
                                         let channel = (o / s.outputs()) * s.inputs() + c;
                                         sum += weight[((o * s.inputs() + c) * s.kh + i) * s.kw + j]
@@ -100,16 +105,16 @@ mod tests {
     /// Samples, inputs, height, width, outputs, kernel, moves: every branch of the kernels.
     fn cases() -> Vec<([usize; 7], Moves)> {
         let moves = Moves::default();
-        let same = Moves { padding: 1, ..moves };
+        let same = Moves { padding: [1, 1], ..moves };
         vec![
             ([3, 2, 5, 7, 4, 3, 3], same),
             ([1, 1, 2, 2, 1, 1, 1], moves),
             ([2, 3, 40, 30, 5, 3, 3], same),
             ([9, 4, 4, 4, 6, 1, 1], moves),
             ([1, 4, 30, 30, 6, 1, 1], moves),
-            ([2, 3, 11, 9, 4, 7, 5], Moves { stride: 2, padding: 3, ..moves }),
+            ([2, 3, 11, 9, 4, 7, 5], Moves { stride: 2, padding: [3, 1], ..moves }),
             ([5, 4, 6, 6, 8, 1, 1], Moves { stride: 2, ..moves }),
-            ([3, 4, 9, 8, 6, 3, 3], Moves { padding: 2, dilation: 2, groups: 2, ..moves }),
+            ([3, 4, 9, 8, 6, 3, 3], Moves { padding: [2, 2], dilation: 2, groups: 2, ..moves }),
             ([4, 6, 5, 5, 6, 3, 3], Moves { groups: 6, ..same }),
             ([2, 1, 3, 3, 2, 3, 3], moves),
         ]
@@ -135,7 +140,10 @@ mod tests {
                 let expected = plain(&sizes, &all[0], &all[1], &all[2], rectify);
                 for (a, e) in out.numbers().iter().zip(&expected) {
                     // Sums of a few dozen products, in f32.
-                    assert!((f64::from(*a) - e).abs() < 1e-5 * (1.0 + e.abs()), "{shape:?} {moves:?}: {a} {e}");
+                    assert!(
+                        (f64::from(*a) - e).abs() < 1e-5 * (1.0 + e.abs()),
+                        "{shape:?} {moves:?}: {a} {e}"
+                    );
                 }
                 let (bare, _) = operator.forward(&inputs[..2], false);
                 let expected = plain(&sizes, &all[0], &all[1], &[], rectify);
@@ -160,7 +168,7 @@ mod tests {
 
     #[test]
     fn large_weights_share_their_patches_and_small_ones_are_summed_to_the_same() {
-        let (sizes, inputs) = case([12, 8, 6, 6, 130, 3, 3], Moves { padding: 1, ..Moves::default() });
+        let (sizes, inputs) = case([12, 8, 6, 6, 130, 3, 3], Moves { padding: [1, 1], ..Moves::default() });
         let gradient = numbers(12 * 130 * 36, 5);
         let one = backward::weight(sizes, inputs[0].numbers(), &gradient);
         let two = backward::summed(sizes, inputs[0].numbers(), &gradient);
@@ -169,8 +177,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_stays_and_only_wanted_gradients_are_made() {
-        let (_, mut inputs) = case([2, 1, 4, 4, 2, 3, 3], Moves { padding: 1, ..Moves::default() });
-        let operator = Conv2d { moves: Moves { padding: 1, ..Moves::default() }, rectify: true };
+        let (_, mut inputs) = case([2, 1, 4, 4, 2, 3, 3], Moves { padding: [1, 1], ..Moves::default() });
+        let operator = Conv2d { moves: Moves { padding: [1, 1], ..Moves::default() }, rectify: true };
         let (out, saved) = operator.forward(&inputs, true);
         let got = operator.backward(&inputs, &saved, &out, &[false, true, false]);
         assert!(matches!(got.as_slice(), [None, Some(_), None]));

@@ -7,8 +7,8 @@ use std::ops::Range;
 pub struct Moves {
     /// Pixels from one place to the next.
     pub stride: usize,
-    /// Zeros on every side.
-    pub padding: usize,
+    /// Zeros above and below, and on the left and the right.
+    pub padding: [usize; 2],
     /// Pixels from one tap to the next.
     pub dilation: usize,
     /// Inputs and outputs are parted into this many groups that do not see each other.
@@ -17,7 +17,7 @@ pub struct Moves {
 
 impl Default for Moves {
     fn default() -> Self {
-        Self { stride: 1, padding: 0, dilation: 1, groups: 1 }
+        Self { stride: 1, padding: [0, 0], dilation: 1, groups: 1 }
     }
 }
 
@@ -26,7 +26,7 @@ const COLUMNS: usize = 512;
 
 /// The sizes of one call: `x [n, c, h, w]`, `weight [o, c / groups, kh, kw]`, output `[n, o, oh, ow]`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sizes {
+pub(in crate::kernels) struct Sizes {
     pub n: usize,
     pub c: usize,
     pub h: usize,
@@ -43,11 +43,11 @@ impl Sizes {
     pub fn new(x: &[usize], weight: &[usize], moves: Moves) -> Self {
         let at = |shape: &[usize], i: usize| shape.get(i).copied().unwrap_or(0);
         let (h, w, kh, kw) = (at(x, 2), at(x, 3), at(weight, 2), at(weight, 3));
-        let places = |length: usize, kernel: usize| {
+        let places = |length: usize, kernel: usize, padding: usize| {
             let reach = moves.dilation * kernel.saturating_sub(1) + 1;
-            (length + 2 * moves.padding).checked_sub(reach).map_or(0, |rest| rest / moves.stride.max(1) + 1)
+            (length + 2 * padding).checked_sub(reach).map_or(0, |rest| rest / moves.stride.max(1) + 1)
         };
-        let (oh, ow) = (places(h, kh), places(w, kw));
+        let (oh, ow) = (places(h, kh, moves.padding[0]), places(w, kw, moves.padding[1]));
         Self { n: at(x, 0), c: at(x, 1), h, w, o: at(weight, 0), kh, kw, oh, ow, moves }
     }
 
@@ -81,7 +81,7 @@ impl Sizes {
     /// Whether patches are the pixels themselves.
     pub fn pointwise(&self) -> bool {
         let Moves { stride, padding, .. } = self.moves;
-        self.kh == 1 && self.kw == 1 && stride == 1 && padding == 0
+        self.kh == 1 && self.kw == 1 && stride == 1 && padding == [0, 0]
     }
 
     /// Samples that are worked on together: enough columns for a product, but at least two lots where there are two
@@ -90,15 +90,18 @@ impl Sizes {
         (COLUMNS / self.plane().max(1)).min(self.n.div_ceil(2)).max(1)
     }
 
-    /// Rows of the output of one sample that are worked on together, where a lot is one sample.
-    pub fn tiles(self, samples: usize) -> impl Iterator<Item = Range<usize>> {
-        let rows = if samples > 1 { self.oh } else { (COLUMNS / self.ow.max(1)).max(1) };
-        (0..self.oh).step_by(rows.max(1)).map(move |y| y..(y + rows).min(self.oh))
+    /// Rows of the output that are worked on together: all of them, or of one sample alone some, a multiple of `tall`. Rows
+    /// at the end that fill no multiple are left out.
+    pub fn tiles(self, samples: usize, tall: usize) -> impl Iterator<Item = Range<usize>> {
+        let all = self.oh / tall;
+        let count = if samples > 1 { 1 } else { self.plane().div_ceil(COLUMNS).clamp(1, all.max(1)) };
+        let rows = all.div_ceil(count).max(1);
+        (0..all).step_by(rows).map(move |y| y * tall..(y + rows).min(all) * tall)
     }
 
     /// The columns whose tap `j` lies inside a row of the input, and the pixel of the first.
     fn inside(&self, tap: usize) -> (usize, usize, usize) {
-        let Moves { stride, padding, dilation, .. } = self.moves;
+        let Moves { stride, padding: [_, padding], dilation, .. } = self.moves;
         let shift = tap * dilation;
         let left = padding.saturating_sub(shift).div_ceil(stride).min(self.ow);
         // The last column q with q * stride + shift - padding < w.
@@ -109,7 +112,7 @@ impl Sizes {
 
     /// The row of the input under row `y` of the output and tap `i`; `None` outside.
     fn under(&self, y: usize, tap: usize) -> Option<usize> {
-        let Moves { stride, padding, dilation, .. } = self.moves;
+        let Moves { stride, padding: [padding, _], dilation, .. } = self.moves;
         (y * stride + tap * dilation).checked_sub(padding).filter(|p| *p < self.h)
     }
 

@@ -1,0 +1,162 @@
+//! What methods, conditions and settings say against a recipe once its data are open: all of it, at the recipe's places,
+//! before any work.
+
+use std::collections::BTreeMap;
+
+use consilience_core::data::{HonestSpec, RowFilter};
+use consilience_core::metrics::BootstrapSettings;
+use consilience_core::model::Task;
+use consilience_core::seed::Seed;
+use consilience_core::{Error, Result, fuse, learners};
+use consilience_nn::train::Training;
+use serde_json::Value;
+
+use crate::catalog;
+use crate::recipe::{Call, Checked, Finding, Member, Synthesis};
+use crate::run::{Ground, Opened};
+
+/// Everything that is refused.
+///
+/// # Errors
+/// The first error that is not about the recipe but about data or files, with the member's name.
+pub(crate) fn refusals(
+    checked: &Checked,
+    opened: &Opened,
+    ground: &Ground<'_>,
+    task: &Task,
+) -> Result<Vec<Finding>> {
+    let recipe = &checked.recipe;
+    let mut said = Said { checked, findings: Vec::new() };
+    let mut shapes: BTreeMap<&str, Shape> = BTreeMap::new();
+    for (name, member) in &recipe.members {
+        let Member::Fit { method, on, features, rows, bag, .. } = member else { continue };
+        let built = catalog::member(ground, method, on, features);
+        said.note(&["members", name], built.and_then(|b| b.estimator.check(ground.schema, task)))?;
+        shapes.insert(name, Shape::of(method)?);
+        if let Some(text) = rows {
+            let kept = RowFilter::parse(text).and_then(|f| f.keep(&opened.data, &opened.split.fit));
+            said.note(&["members", name, "rows"], kept.map(drop))?;
+        }
+        if *bag && matches!(recipe.honest, HonestSpec::Validation(_)) {
+            let error = Error::argument("bag keeps the models of the folds, and there are no folds")
+                .remedy("set honest: {folds: 5}, or remove bag");
+            said.note(&["members", name, "bag"], Err(error))?;
+        }
+    }
+    for (name, member) in &recipe.members {
+        if let Member::Fit { from: Some(from), .. } = member
+            && let (Some(own), Some(start)) = (shapes.get(name.as_str()), shapes.get(from.as_str()))
+        {
+            said.note(&["members", name, "from"], startable(from, start, own))?;
+        }
+    }
+    for (name, synthesis) in &recipe.synthesis {
+        let path = ["synthesis", name.as_str()];
+        match synthesis {
+            Synthesis::Fuse { method, of } => {
+                let fuser = fuse::REGISTRY.build(&method.name, &method.parameters);
+                said.note(&path, fuser.and_then(|f| f.check(task, of.len())))?;
+            }
+            Synthesis::Fusion { method, on, features } => {
+                let built = catalog::fusion(ground, method, on, features);
+                said.note(&path, built.and_then(|b| b.estimator.check(ground.schema, task)))?;
+            }
+            Synthesis::Adapt { source, target, .. } => {
+                for (key, wanted) in [("source", source), ("target", target)] {
+                    said.note(&[path[0], path[1], key], some_row(wanted, opened))?;
+                }
+            }
+            Synthesis::Merge { of, .. } => {
+                let known: Vec<_> = of.iter().filter_map(|o| Some((o, shapes.get(o.as_str())?))).collect();
+                let alike = known.windows(2).try_for_each(|pair| match pair {
+                    [(_, a), (_, b)] if a == b => Ok(()),
+                    [(one, a), (other, b)] => {
+                        Err(Error::argument("the members differ in shape and cannot be merged")
+                            .expected(format!("networks of one architecture, as \"{one}\": {a}"))
+                            .got(format!("\"{other}\": {b}")))
+                    }
+                    _ => Ok(()),
+                });
+                said.note(&[path[0], path[1], "of"], alike)?;
+            }
+        }
+    }
+    let judge = &recipe.judge;
+    let settings =
+        BootstrapSettings { resamples: judge.resamples as usize, level: judge.level, seed: Seed::new(0) };
+    said.note(&["judge", "resamples"], settings.validate())?;
+    Ok(said.findings)
+}
+
+struct Said<'a> {
+    checked: &'a Checked,
+    findings: Vec<Finding>,
+}
+
+impl Said<'_> {
+    /// Keeps what is said against a setting; any other error ends the check.
+    fn note(&mut self, path: &[&str], result: Result<()>) -> Result<()> {
+        match result {
+            Err(e @ Error::Argument(_)) => self.findings.push(self.checked.finding(path, &e)),
+            Err(e) => return Err(e.at(path.get(1).copied().unwrap_or_default())),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+}
+
+/// What decides the shape of a member, its columns apart: the method and those of its settings that are not about training.
+#[derive(PartialEq)]
+struct Shape<'a> {
+    method: &'a str,
+    settings: BTreeMap<&'a str, &'a Value>,
+}
+
+impl<'a> Shape<'a> {
+    fn of(call: &'a Call) -> Result<Self> {
+        let training =
+            serde_json::to_value(Training::default()).map_err(|e| Error::internal(e.to_string()))?;
+        let settings = call.parameters.as_object().into_iter().flatten();
+        let settings =
+            settings.map(|(k, v)| (k.as_str(), v)).filter(|(k, _)| training.get(k).is_none()).collect();
+        Ok(Self { method: &call.name, settings })
+    }
+}
+
+impl std::fmt::Display for Shape<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.method)?;
+        self.settings.iter().try_for_each(|(name, value)| write!(f, ", {name}: {value}"))
+    }
+}
+
+/// Whether a network can start from a member.
+fn startable(from: &str, start: &Shape<'_>, own: &Shape<'_>) -> Result<()> {
+    if learners::REGISTRY.get(start.method).is_ok() {
+        return Err(Error::argument("a network can only start from a network")
+            .got(format!("\"{from}\", a {}", start.method))
+            .remedy("name another member in from:"));
+    }
+    if start == own {
+        return Ok(());
+    }
+    Err(Error::argument(format!("the network has another shape than \"{from}\", from which it is to start"))
+        .expected(start)
+        .got(own)
+        .remedy("give both the same method, layers and columns"))
+}
+
+/// Whether some row has the values given.
+fn some_row(wanted: &BTreeMap<String, String>, opened: &Opened) -> Result<()> {
+    let cells = &opened.data.roles.cells;
+    let columns: Vec<_> = wanted.iter().filter_map(|(c, value)| Some((cells.get(c)?, value))).collect();
+    let rows = opened.data.source.rows();
+    let found = (0..rows).any(|r| columns.iter().all(|(cells, value)| cells.get(r) == Some(value)));
+    if found {
+        return Ok(());
+    }
+    let said: Vec<String> = wanted.iter().map(|(c, value)| format!("{c} is {value}")).collect();
+    Err(Error::argument("there is no such row")
+        .expected(format!("rows where {}", said.join(" and ")))
+        .remedy("check the values; they are compared letter by letter"))
+}
