@@ -14,7 +14,7 @@ use crate::refusals::refusals;
 use crate::run::{Ground, Opened, open_data, unavailable};
 
 /// Numbers that a core handles in a second of training, roughly; only for the estimate of time.
-const NUMBERS_A_SECOND: f64 = 4e9;
+const NUMBERS_A_SECOND: f64 = 2e10;
 
 /// Why there is no plan.
 #[derive(Debug)]
