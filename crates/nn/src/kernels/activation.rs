@@ -75,12 +75,15 @@ impl Activation {
     fn map(self, from: &[f32], with: impl Fn(Self, &[f32], usize, &mut [f32]) + Sync) -> Vec<f32> {
         let mut out = vec![0.0f32; from.len()];
         out.par_chunks_mut(PIECE).zip(from.par_chunks(PIECE)).enumerate().for_each(|(i, (out, from))| {
-            wide(|| match self {
-                Self::Relu => with(Self::Relu, from, i * PIECE, out),
-                Self::Gelu => with(Self::Gelu, from, i * PIECE, out),
-                Self::Tanh => with(Self::Tanh, from, i * PIECE, out),
-                Self::Sigmoid => with(Self::Sigmoid, from, i * PIECE, out),
-            });
+            wide(
+                #[inline(always)]
+                || match self {
+                    Self::Relu => with(Self::Relu, from, i * PIECE, out),
+                    Self::Gelu => with(Self::Gelu, from, i * PIECE, out),
+                    Self::Tanh => with(Self::Tanh, from, i * PIECE, out),
+                    Self::Sigmoid => with(Self::Sigmoid, from, i * PIECE, out),
+                },
+            );
         });
         out
     }

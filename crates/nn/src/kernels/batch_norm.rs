@@ -68,20 +68,23 @@ fn moments(x: &[f32], channels: usize, plane: usize) -> Moments {
     let both: Vec<(f32, f32)> = (0..channels)
         .into_par_iter()
         .map(|c| {
-            wide(|| {
-                // About the first number, so that a large mean does not hide a small variance.
-                let about =
-                    runs(x, channels, plane, c).next().and_then(|r| r.first()).copied().unwrap_or(0.0);
-                let (mut first, mut second, mut count) = (0.0f64, 0.0f64, 0usize);
-                for run in runs(x, channels, plane, c) {
-                    first += f64::from(sum(run, |v| v - about));
-                    second += f64::from(sum(run, |v| (v - about) * (v - about)));
-                    count += run.len();
-                }
-                let mean = first / count.max(1) as f64;
-                let variance = (second / count.max(1) as f64 - mean * mean).max(0.0);
-                ((mean + f64::from(about)) as f32, variance as f32)
-            })
+            wide(
+                #[inline(always)]
+                || {
+                    // About the first number, so that a large mean does not hide a small variance.
+                    let about =
+                        runs(x, channels, plane, c).next().and_then(|r| r.first()).copied().unwrap_or(0.0);
+                    let (mut first, mut second, mut count) = (0.0f64, 0.0f64, 0usize);
+                    for run in runs(x, channels, plane, c) {
+                        first += f64::from(sum(run, |v| v - about));
+                        second += f64::from(sum(run, |v| (v - about) * (v - about)));
+                        count += run.len();
+                    }
+                    let mean = first / count.max(1) as f64;
+                    let variance = (second / count.max(1) as f64 - mean * mean).max(0.0);
+                    ((mean + f64::from(about)) as f32, variance as f32)
+                },
+            )
         })
         .collect();
     let (mean, variance) = both.into_iter().unzip();
@@ -105,7 +108,10 @@ impl Operator for BatchNorm {
                     let span = c * plane..(c + 1) * plane;
                     let (out, x) = (&mut out[span.clone()], &x[span.clone()]);
                     let residual = residual.map(|r| &r[s * sample..][span]);
-                    wide(|| normalize(out, x, residual, scale, shift, self.rectify));
+                    wide(
+                        #[inline(always)]
+                        || normalize(out, x, residual, scale, shift, self.rectify),
+                    );
                 }
             },
         );
@@ -138,15 +144,19 @@ impl Operator for BatchNorm {
         let sums: Vec<(f32, f32)> = (0..channels)
             .into_par_iter()
             .map(|c| {
-                wide(|| {
-                    let (mean, mut d, mut dx) = (mean.numbers()[c], 0.0f64, 0.0f64);
-                    let pairs = runs(gradient, channels, plane, c).zip(runs(x.numbers(), channels, plane, c));
-                    for (g, x) in pairs {
-                        d += f64::from(sum(g, |v| v));
-                        dx += f64::from(sum_pairs(g, x, |g, x| g * (x - mean)));
-                    }
-                    (d as f32, dx as f32 * inverse.numbers()[c])
-                })
+                wide(
+                    #[inline(always)]
+                    || {
+                        let (mean, mut d, mut dx) = (mean.numbers()[c], 0.0f64, 0.0f64);
+                        let pairs =
+                            runs(gradient, channels, plane, c).zip(runs(x.numbers(), channels, plane, c));
+                        for (g, x) in pairs {
+                            d += f64::from(sum(g, |v| v));
+                            dx += f64::from(sum_pairs(g, x, |g, x| g * (x - mean)));
+                        }
+                        (d as f32, dx as f32 * inverse.numbers()[c])
+                    },
+                )
             })
             .collect();
         let count = (x.numbers().len() / channels.max(1)).max(1) as f32;
@@ -162,11 +172,14 @@ impl Operator for BatchNorm {
                         let (mean, inverse) = (mean.numbers()[c], inverse.numbers()[c]);
                         let scale = gamma.numbers()[c] * inverse;
                         let (all, slope) = (first / count, second / count * inverse);
-                        wide(|| {
-                            for ((dx, x), g) in dx.iter_mut().zip(x).zip(g) {
-                                *dx = scale * (g - all - (x - mean) * slope);
-                            }
-                        });
+                        wide(
+                            #[inline(always)]
+                            || {
+                                for ((dx, x), g) in dx.iter_mut().zip(x).zip(g) {
+                                    *dx = scale * (g - all - (x - mean) * slope);
+                                }
+                            },
+                        );
                     }
                 });
             Host::new(dx, x.shape())
@@ -188,11 +201,14 @@ pub(super) fn open(out: &[f32], gradient: &[f32]) -> Vec<f32> {
     let mut masked = vec![0.0f32; gradient.len()];
     let from = out.par_chunks(PIECE).zip(gradient.par_chunks(PIECE));
     masked.par_chunks_mut(PIECE).zip(from).for_each(|(masked, (out, gradient))| {
-        wide(|| {
-            for ((m, y), g) in masked.iter_mut().zip(out).zip(gradient) {
-                *m = if *y > 0.0 { *g } else { 0.0 };
-            }
-        });
+        wide(
+            #[inline(always)]
+            || {
+                for ((m, y), g) in masked.iter_mut().zip(out).zip(gradient) {
+                    *m = if *y > 0.0 { *g } else { 0.0 };
+                }
+            },
+        );
     });
     masked
 }

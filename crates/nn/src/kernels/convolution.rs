@@ -105,7 +105,10 @@ impl Operator for ConvolutionBlock {
                             let start = pooled.place(sample, channel, rows.start);
                             let length = rows.len() / pooled.tall * w;
                             let marks = if save { &mut marks[start..start + length] } else { &mut [][..] };
-                            wide(|| pool(pooled, made, b, &mut out[start..start + length], marks));
+                            wide(
+                                #[inline(always)]
+                                || pool(pooled, made, b, &mut out[start..start + length], marks),
+                            );
                         }
                     });
                 }
@@ -182,10 +185,13 @@ fn back(
                 let (channel, sample) = (i / samples, i % samples);
                 let start = pooled.place(sample, channel, rows.start);
                 let span = start..start + rows.len() / pooled.tall * w;
-                let all = wide(|| {
-                    unpool(pooled, &gradient[span.clone()], &marks[span], dy);
-                    sum(dy, |v| v)
-                });
+                let all = wide(
+                    #[inline(always)]
+                    || {
+                        unpool(pooled, &gradient[span.clone()], &marks[span], dy);
+                        sum(dy, |v| v)
+                    },
+                );
                 if let Some(b) = db.get_mut(channel) {
                     *b += all;
                 }

@@ -54,22 +54,25 @@ fn run(s: &Sequences<'_>, first: usize, u_t: &[f32], bias: &[f32], block: &mut B
         if let Some(before) = before {
             s.recur(block.states, u_t, before, &mut from_state, width);
         }
-        wide(|| {
-            for (r, from_state) in from_state.chunks_exact(width).enumerate() {
-                let to = (r * s.steps + step) * h;
-                match before.map(|b| (r * s.steps + b) * h) {
-                    Some(from) => old.copy_from_slice(&block.states[from..from + h]),
-                    None => old.fill(0.0),
+        wide(
+            #[inline(always)]
+            || {
+                for (r, from_state) in from_state.chunks_exact(width).enumerate() {
+                    let to = (r * s.steps + step) * h;
+                    match before.map(|b| (r * s.steps + b) * h) {
+                        Some(from) => old.copy_from_slice(&block.states[from..from + h]),
+                        None => old.fill(0.0),
+                    }
+                    let state = &mut block.states[to..to + h];
+                    if !s.has(first + r, step) {
+                        state.copy_from_slice(&old);
+                        continue;
+                    }
+                    let gates = &mut block.gates[(r * s.steps + step) * width..][..width];
+                    forward_row(gates, from_state, &old, &mut block.pulls[to..to + h], state);
                 }
-                let state = &mut block.states[to..to + h];
-                if !s.has(first + r, step) {
-                    state.copy_from_slice(&old);
-                    continue;
-                }
-                let gates = &mut block.gates[(r * s.steps + step) * width..][..width];
-                forward_row(gates, from_state, &old, &mut block.pulls[to..to + h], state);
-            }
-        });
+            },
+        );
     }
 }
 
@@ -99,22 +102,25 @@ fn back(s: &Sequences<'_>, first: usize, u: &[f32], dy: &[f32], block: &mut Bloc
     let (mut d_states, mut next) = (vec![0.0f32; rows * h], vec![0.0f32; rows * h]);
     for at in (0..s.steps).rev() {
         let (step, before) = (s.place(at), s.before(at));
-        wide(|| {
-            for r in 0..rows {
-                let here = (r * s.steps + step) * h;
-                let d_state = &mut d_states[r * h..(r + 1) * h];
-                d_state.iter_mut().zip(&dy[here..here + h]).for_each(|(d, g)| *d += g);
-                let span = (r * s.steps + step) * width;
-                let (gates, own) = (&mut block.gates[span..span + width], &mut own[span..span + width]);
-                if !s.has(first + r, step) {
-                    gates.fill(0.0);
-                    own.fill(0.0);
-                    continue;
+        wide(
+            #[inline(always)]
+            || {
+                for r in 0..rows {
+                    let here = (r * s.steps + step) * h;
+                    let d_state = &mut d_states[r * h..(r + 1) * h];
+                    d_state.iter_mut().zip(&dy[here..here + h]).for_each(|(d, g)| *d += g);
+                    let span = (r * s.steps + step) * width;
+                    let (gates, own) = (&mut block.gates[span..span + width], &mut own[span..span + width]);
+                    if !s.has(first + r, step) {
+                        gates.fill(0.0);
+                        own.fill(0.0);
+                        continue;
+                    }
+                    let old = before.map_or(&zeros[..], |b| &block.states[(r * s.steps + b) * h..][..h]);
+                    backward_row(gates, own, old, &block.pulls[here..here + h], d_state);
                 }
-                let old = before.map_or(&zeros[..], |b| &block.states[(r * s.steps + b) * h..][..h]);
-                backward_row(gates, own, old, &block.pulls[here..here + h], d_state);
-            }
-        });
+            },
+        );
         if before.is_none() {
             break;
         }

@@ -52,22 +52,25 @@ fn run(
         if let Some(before) = before {
             s.recur(states, u_t, before, &mut gates[step * width..], s.steps * width);
         }
-        wide(|| {
-            for r in 0..rows {
-                let to = (r * s.steps + step) * h;
-                let from = before.map(|b| (r * s.steps + b) * h);
-                if !s.has(first + r, step) {
-                    if let Some(from) = from {
-                        states.copy_within(from..from + h, to);
-                        memories.copy_within(from..from + h, to);
+        wide(
+            #[inline(always)]
+            || {
+                for r in 0..rows {
+                    let to = (r * s.steps + step) * h;
+                    let from = before.map(|b| (r * s.steps + b) * h);
+                    if !s.has(first + r, step) {
+                        if let Some(from) = from {
+                            states.copy_within(from..from + h, to);
+                            memories.copy_within(from..from + h, to);
+                        }
+                        continue;
                     }
-                    continue;
+                    let gates = &mut gates[(r * s.steps + step) * width..][..width];
+                    let (old, memory) = apart(memories, from, to, h);
+                    forward_row(gates, old.unwrap_or(&zeros), memory, &mut states[to..to + h]);
                 }
-                let gates = &mut gates[(r * s.steps + step) * width..][..width];
-                let (old, memory) = apart(memories, from, to, h);
-                forward_row(gates, old.unwrap_or(&zeros), memory, &mut states[to..to + h]);
-            }
-        });
+            },
+        );
     }
 }
 
@@ -112,26 +115,29 @@ fn back(s: &Sequences<'_>, first: usize, u: &[f32], dy: &[f32], gates: &mut [f32
     let mut next = vec![0.0f32; rows * h];
     for at in (0..s.steps).rev() {
         let (step, before) = (s.place(at), s.before(at));
-        wide(|| {
-            for r in 0..rows {
-                let here = (r * s.steps + step) * h;
-                let d_state = &mut d_states[r * h..(r + 1) * h];
-                d_state.iter_mut().zip(&dy[here..here + h]).for_each(|(d, g)| *d += g);
-                let gates = &mut gates[(r * s.steps + step) * width..][..width];
-                if !s.has(first + r, step) {
-                    gates.fill(0.0);
-                    continue;
+        wide(
+            #[inline(always)]
+            || {
+                for r in 0..rows {
+                    let here = (r * s.steps + step) * h;
+                    let d_state = &mut d_states[r * h..(r + 1) * h];
+                    d_state.iter_mut().zip(&dy[here..here + h]).for_each(|(d, g)| *d += g);
+                    let gates = &mut gates[(r * s.steps + step) * width..][..width];
+                    if !s.has(first + r, step) {
+                        gates.fill(0.0);
+                        continue;
+                    }
+                    let old = before.map_or(&zeros[..], |b| &memories[(r * s.steps + b) * h..][..h]);
+                    backward_row(
+                        gates,
+                        old,
+                        &memories[here..here + h],
+                        d_state,
+                        &mut d_memories[r * h..(r + 1) * h],
+                    );
                 }
-                let old = before.map_or(&zeros[..], |b| &memories[(r * s.steps + b) * h..][..h]);
-                backward_row(
-                    gates,
-                    old,
-                    &memories[here..here + h],
-                    d_state,
-                    &mut d_memories[r * h..(r + 1) * h],
-                );
-            }
-        });
+            },
+        );
         if before.is_none() {
             break;
         }

@@ -1,6 +1,6 @@
 //! The widest vector instructions of the processor at hand, chosen at run time: AVX-512, AVX2, or what every processor has.
 
-/// Runs `work` compiled for the widest vector instructions. Loops in it, and in what is inlined into it, become vector
+/// Runs `work` compiled for the widest vector instructions; mark it `#[inline(always)]`. Loops in it, and in what is inlined, become vector
 /// code; numbers do not change by it, since nothing is reordered or fused that the source does not say.
 #[inline(always)]
 pub fn wide<R>(work: impl FnOnce() -> R) -> R {
@@ -73,14 +73,48 @@ mod tests {
         for n in [0, 1, 15, 16, 17, 1000] {
             let (a, b) = (numbers(n, 1), numbers(n, 2));
             let plain: f64 = a.iter().map(|v| f64::from(*v).powi(2)).sum();
-            assert!((f64::from(wide(|| sum(&a, |v| v * v))) - plain).abs() < 1e-4);
-            assert!((wide(|| squares(&a)) - plain).abs() < 1e-9);
+            assert!(
+                (f64::from(wide(
+                    #[inline(always)]
+                    || sum(&a, |v| v * v)
+                )) - plain)
+                    .abs()
+                    < 1e-4
+            );
+            assert!(
+                (wide(
+                    #[inline(always)]
+                    || squares(&a)
+                ) - plain)
+                    .abs()
+                    < 1e-9
+            );
             let plain: f64 = a.iter().zip(&b).map(|(v, w)| f64::from(v * w)).sum();
-            assert!((f64::from(wide(|| sum_pairs(&a, &b, |v, w| v * w))) - plain).abs() < 1e-4);
+            assert!(
+                (f64::from(wide(
+                    #[inline(always)]
+                    || sum_pairs(&a, &b, |v, w| v * w)
+                )) - plain)
+                    .abs()
+                    < 1e-4
+            );
             let plain = a.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            assert_eq!(wide(|| largest(&a)), plain);
+            assert_eq!(
+                wide(
+                    #[inline(always)]
+                    || largest(&a)
+                ),
+                plain
+            );
             // The widest instructions give the same bits as none.
-            assert_eq!(wide(|| sum(&a, |v| v * v)).to_bits(), sum(&a, |v| v * v).to_bits());
+            assert_eq!(
+                wide(
+                    #[inline(always)]
+                    || sum(&a, |v| v * v)
+                )
+                .to_bits(),
+                sum(&a, |v| v * v).to_bits()
+            );
         }
     }
 }

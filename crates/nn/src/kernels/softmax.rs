@@ -55,11 +55,14 @@ impl Operator for Softmax {
         let piece = (PIECE / k).max(1) * k;
         let mut out = vec![0.0f32; x.numbers().len()];
         out.par_chunks_mut(piece).zip(x.numbers().par_chunks(piece)).for_each(|(out, x)| {
-            wide(|| {
-                for (out, x) in out.chunks_exact_mut(k).zip(x.chunks_exact(k)) {
-                    row(x, out);
-                }
-            });
+            wide(
+                #[inline(always)]
+                || {
+                    for (out, x) in out.chunks_exact_mut(k).zip(x.chunks_exact(k)) {
+                        row(x, out);
+                    }
+                },
+            );
         });
         let out = Host::new(out, x.shape());
         let hosts = if save { vec![out.clone()] } else { Vec::new() };
@@ -73,14 +76,17 @@ impl Operator for Softmax {
         let mut dx = vec![0.0f32; x.numbers().len()];
         let from = p.numbers().par_chunks(piece).zip(gradient.numbers().par_chunks(piece));
         dx.par_chunks_mut(piece).zip(from).for_each(|(dx, (p, g))| {
-            wide(|| {
-                for ((dx, p), g) in dx.chunks_exact_mut(k).zip(p.chunks_exact(k)).zip(g.chunks_exact(k)) {
-                    let along = super::simd::sum_pairs(p, g, |p, g| p * g);
-                    for ((d, p), g) in dx.iter_mut().zip(p).zip(g) {
-                        *d = p * (g - along);
+            wide(
+                #[inline(always)]
+                || {
+                    for ((dx, p), g) in dx.chunks_exact_mut(k).zip(p.chunks_exact(k)).zip(g.chunks_exact(k)) {
+                        let along = super::simd::sum_pairs(p, g, |p, g| p * g);
+                        for ((d, p), g) in dx.iter_mut().zip(p).zip(g) {
+                            *d = p * (g - along);
+                        }
                     }
-                }
-            });
+                },
+            );
         });
         vec![Some(Host::new(dx, x.shape()))]
     }
@@ -97,7 +103,10 @@ impl Operator for CrossEntropy {
         let mut total = 0.0f64;
         let rows = x.numbers().chunks_exact(k).zip(truth.numbers().chunks_exact(k)).zip(share.numbers());
         for (((x, truth), share), p) in rows.zip(p.chunks_exact_mut(k)) {
-            let (log, top) = wide(|| row(x, p));
+            let (log, top) = wide(
+                #[inline(always)]
+                || row(x, p),
+            );
             // Without a truth nothing is lost, whatever the logits are.
             let loss: f32 =
                 x.iter().zip(truth).filter(|(_, t)| **t != 0.0).map(|(x, t)| t * (log + top - x)).sum();

@@ -57,14 +57,17 @@ impl Step for Adam {
             let keep = if param.shape.len() > 1 { (1.0 - rate * self.decay) as f32 } else { 1.0 };
             let (b1, b2, epsilon) = (BETA1 as f32, BETA2 as f32, EPSILON as f32);
             let (c1, c2) = ((1.0 - BETA1) as f32, (1.0 - BETA2) as f32);
-            wide(|| {
-                let moments = m.first.iter_mut().zip(&mut m.second);
-                for ((w, g), (first, second)) in param.values.iter_mut().zip(gradient).zip(moments) {
-                    *first = b1 * *first + c1 * g;
-                    *second = b2 * *second + c2 * g * g;
-                    *w = *w * keep - size * *first / (second.sqrt() * root + epsilon);
-                }
-            });
+            wide(
+                #[inline(always)]
+                || {
+                    let moments = m.first.iter_mut().zip(&mut m.second);
+                    for ((w, g), (first, second)) in param.values.iter_mut().zip(gradient).zip(moments) {
+                        *first = b1 * *first + c1 * g;
+                        *second = b2 * *second + c2 * g * g;
+                        *w = *w * keep - size * *first / (second.sqrt() * root + epsilon);
+                    }
+                },
+            );
         }
     }
 

@@ -286,7 +286,10 @@ fn not_finite(what: &str, got: f32) -> Error {
 fn clip(gradients: &mut BTreeMap<String, Vec<f32>>, limit: Option<f64>) -> Result<()> {
     let mut square = 0.0f64;
     for (name, values) in gradients.iter() {
-        let part = wide(|| squares(values));
+        let part = wide(
+            #[inline(always)]
+            || squares(values),
+        );
         if !part.is_finite() {
             let bad = values.iter().find(|v| !v.is_finite()).copied().unwrap_or(f32::INFINITY);
             return Err(not_finite("a gradient is not finite", bad).at(format!("parameter {name}")));

@@ -37,12 +37,15 @@ impl Step for Sgd {
             let Some(gradient) = gradients.get(name) else { continue };
             let decay = if param.shape.len() > 1 { self.decay as f32 } else { 0.0 };
             let velocity = self.velocity.entry(name.to_owned()).or_insert_with(|| vec![0.0; gradient.len()]);
-            wide(|| {
-                for ((w, g), v) in param.values.iter_mut().zip(gradient).zip(velocity) {
-                    *v = momentum * *v + (g + decay * *w);
-                    *w -= rate * *v;
-                }
-            });
+            wide(
+                #[inline(always)]
+                || {
+                    for ((w, g), v) in param.values.iter_mut().zip(gradient).zip(velocity) {
+                        *v = momentum * *v + (g + decay * *w);
+                        *w -= rate * *v;
+                    }
+                },
+            );
         }
     }
 
