@@ -32,71 +32,99 @@ pub fn activate<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<
     backend::operate(Arc::new(activation), [x.into()])
 }
 
-impl Activation {
-    /// The value.
+/// One of them: a value of each number, and a slope from the value, or from the number where the value does not say it.
+trait Function {
+    fn value(x: f32) -> f32;
+    fn slope(kept: f32) -> f32;
+}
+
+struct Relu;
+struct Gelu;
+struct Tanh;
+struct Sigmoid;
+
+impl Function for Relu {
     #[inline(always)]
-    fn value(self, x: f32) -> f32 {
-        match self {
-            Self::Relu => {
-                if x < 0.0 {
-                    0.0
-                } else {
-                    x
-                }
-            }
-            Self::Gelu => 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)),
-            Self::Tanh => tanh(x),
-            Self::Sigmoid => sigmoid(x),
-        }
+    fn value(x: f32) -> f32 {
+        if x < 0.0 { 0.0 } else { x }
     }
 
-    /// The slope, from the value where that says it, else from the number.
     #[inline(always)]
-    fn slope(self, kept: f32) -> f32 {
-        match self {
-            Self::Relu => {
-                if kept > 0.0 {
-                    1.0
-                } else {
-                    0.0
-                }
-            }
-            Self::Gelu => {
-                // The density of the normal distribution: 1 / sqrt(2 pi).
-                let density = 0.398_942_3 * exp(-0.5 * kept * kept);
-                0.5 * (1.0 + erf(kept * std::f32::consts::FRAC_1_SQRT_2)) + kept * density
-            }
-            Self::Tanh => 1.0 - kept * kept,
-            Self::Sigmoid => kept * (1.0 - kept),
-        }
+    fn slope(kept: f32) -> f32 {
+        if kept > 0.0 { 1.0 } else { 0.0 }
+    }
+}
+
+impl Function for Gelu {
+    #[inline(always)]
+    fn value(x: f32) -> f32 {
+        0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
     }
 
-    /// Calls `each` for pieces of the numbers, with the activation as a constant, so that its loop has no branch.
-    fn map(self, from: &[f32], with: impl Fn(Self, &[f32], usize, &mut [f32]) + Sync) -> Vec<f32> {
-        let mut out = vec![0.0f32; from.len()];
-        out.par_chunks_mut(PIECE).zip(from.par_chunks(PIECE)).enumerate().for_each(|(i, (out, from))| {
-            wide(
-                #[inline(always)]
-                || match self {
-                    Self::Relu => with(Self::Relu, from, i * PIECE, out),
-                    Self::Gelu => with(Self::Gelu, from, i * PIECE, out),
-                    Self::Tanh => with(Self::Tanh, from, i * PIECE, out),
-                    Self::Sigmoid => with(Self::Sigmoid, from, i * PIECE, out),
-                },
-            );
-        });
-        out
+    #[inline(always)]
+    fn slope(kept: f32) -> f32 {
+        // The density of the normal distribution: 1 / sqrt(2 pi).
+        let density = 0.398_942_3 * exp(-0.5 * kept * kept);
+        0.5 * (1.0 + erf(kept * std::f32::consts::FRAC_1_SQRT_2)) + kept * density
     }
+}
+
+impl Function for Tanh {
+    #[inline(always)]
+    fn value(x: f32) -> f32 {
+        tanh(x)
+    }
+
+    #[inline(always)]
+    fn slope(kept: f32) -> f32 {
+        1.0 - kept * kept
+    }
+}
+
+impl Function for Sigmoid {
+    #[inline(always)]
+    fn value(x: f32) -> f32 {
+        sigmoid(x)
+    }
+
+    #[inline(always)]
+    fn slope(kept: f32) -> f32 {
+        kept * (1.0 - kept)
+    }
+}
+
+fn values<F: Function>(x: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0f32; x.len()];
+    out.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(out, x)| {
+        wide(
+            #[inline(always)]
+            || out.iter_mut().zip(x).for_each(|(y, x)| *y = F::value(*x)),
+        );
+    });
+    out
+}
+
+fn slopes<F: Function>(kept: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0f32; kept.len()];
+    let from = kept.par_chunks(PIECE).zip(gradient.par_chunks(PIECE));
+    out.par_chunks_mut(PIECE).zip(from).for_each(|(out, (kept, gradient))| {
+        wide(
+            #[inline(always)]
+            || out.iter_mut().zip(kept).zip(gradient).for_each(|((d, k), g)| *d = g * F::slope(*k)),
+        );
+    });
+    out
 }
 
 impl Operator for Activation {
     fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
         let [x] = inputs else { return Default::default() };
-        let out = self.map(
-            x.numbers(),
-            #[inline(always)]
-            |a, x, _, out| out.iter_mut().zip(x).for_each(|(y, x)| *y = a.value(*x)),
-        );
+        let out = match self {
+            Self::Relu => values::<Relu>(x.numbers()),
+            Self::Gelu => values::<Gelu>(x.numbers()),
+            Self::Tanh => values::<Tanh>(x.numbers()),
+            Self::Sigmoid => values::<Sigmoid>(x.numbers()),
+        };
         let out = Host::new(out, x.shape());
         let hosts = if save && *self != Self::Gelu { vec![out.clone()] } else { Vec::new() };
         (out, Saved { hosts, marks: Vec::new() })
@@ -104,16 +132,13 @@ impl Operator for Activation {
 
     fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, _: &[bool]) -> Vec<Option<Host>> {
         let [x] = inputs else { return Vec::new() };
-        let kept = saved.hosts.first().unwrap_or(x);
-        let gradient = gradient.numbers();
-        let out = self.map(
-            kept.numbers(),
-            #[inline(always)]
-            |a, kept, from, out| {
-                let gradient = &gradient[from..];
-                out.iter_mut().zip(kept).zip(gradient).for_each(|((d, k), g)| *d = g * a.slope(*k));
-            },
-        );
+        let (kept, gradient) = (saved.hosts.first().unwrap_or(x).numbers(), gradient.numbers());
+        let out = match self {
+            Self::Relu => slopes::<Relu>(kept, gradient),
+            Self::Gelu => slopes::<Gelu>(kept, gradient),
+            Self::Tanh => slopes::<Tanh>(kept, gradient),
+            Self::Sigmoid => slopes::<Sigmoid>(kept, gradient),
+        };
         vec![Some(Host::new(out, x.shape()))]
     }
 }

@@ -1,7 +1,8 @@
 //! The widest vector instructions of the processor at hand, chosen at run time: AVX-512, AVX2, or what every processor has.
 
-/// Runs `work` compiled for the widest vector instructions; mark it `#[inline(always)]`. Loops in it, and in what is inlined, become vector
-/// code; numbers do not change by it, since nothing is reordered or fused that the source does not say.
+/// Runs `work` compiled for the widest vector instructions. Mark it `#[inline(always)]`: loops in it, and in what is
+/// inlined into it, become vector code. Numbers do not change by it, since nothing is reordered or fused that the source
+/// does not say.
 #[inline(always)]
 pub fn wide<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
