@@ -66,7 +66,7 @@ pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     activation::relu(x)
 }
 
-/// Numbers on the host with a shape: what own kernels read and give. Clones and transposes share their buffer.
+/// Numbers on the host with a shape: what own kernels read and give. Clones share their buffer.
 #[derive(Clone)]
 pub struct Host(FloatTensor<Flex>);
 
@@ -97,27 +97,9 @@ impl Host {
         self.0.layout().shape().to_vec()
     }
 
-    /// The numbers, row-major; empty for a transposed matrix, which only [`Host::product`] reads.
+    /// The numbers, row-major.
     pub fn numbers(&self) -> &[f32] {
         self.0.as_slice().unwrap_or(&[])
-    }
-
-    /// The same numbers as a matrix; `rows * columns` must be their count.
-    #[must_use]
-    pub fn matrix(&self, rows: usize, columns: usize) -> Self {
-        Self(self.0.reshape(vec![rows, columns].into()))
-    }
-
-    /// A matrix with rows and columns exchanged, without moving a number.
-    #[must_use]
-    pub fn transposed(&self) -> Self {
-        Self(self.0.transpose(0, 1))
-    }
-
-    /// The product of two matrices `[m, k]` and `[k, n]`. Its bits do not depend on the number of threads.
-    #[must_use]
-    pub fn product(&self, other: &Self) -> Self {
-        Self(burn::backend::flex::ops::matmul::matmul(self.0.clone(), other.0.clone()))
     }
 }
 

@@ -189,6 +189,6 @@ mod tests {
         }
         let pool = Pool { windows: Windows { size: 2, stride: 2, padding: 0 }, largest: true };
         let (out, _) = pool.forward(&[Host::new(vec![1.0, f32::NAN, 3.0, 2.0], [1, 1, 2, 2])], false);
-        assert!(out.numbers()[0].is_nan() || out.numbers()[0] == 3.0);
+        assert!(out.numbers()[0].is_nan());
     }
 }
