@@ -8,11 +8,12 @@
 use std::time::Instant;
 
 use consilience_core::seed::Seed;
-use consilience_nn::backend::{self, Tensor};
+use consilience_nn::backend::{self, Host, Tensor};
 use consilience_nn::kernels::{
-    Activation, Moves, Steps, Windows, activate, batch_norm, conv2d, convolution_block, cross_entropy, lstm,
-    max_pool, mean_pool, softmax,
+    Activation, Moves, Steps, Windows, activate, batch_norm, conv2d, convolution_block, cross_entropy, dense,
+    lstm, max_pool, mean_pool, softmax,
 };
+use consilience_nn::memory::Reuse;
 use consilience_nn::params::{Bound, Declared, Params};
 use consilience_nn::train::{Adam, Sgd, Step};
 use rand::RngExt;
@@ -24,6 +25,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let name = arguments.first().map_or("mlp", String::as_str);
     let seconds: f64 = arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(4.0);
+    let _reuse = Reuse::begin();
     match name {
         "mlp" => train(name, seconds, mlp(), Box::new(Adam::new(0.0)), 1e-3, 128, 784, 10, mlp_forward),
         "cnn" => train(name, seconds, cnn(), Box::new(Sgd::new(0.0, 0.0)), 1e-2, 128, 784, 10, cnn_forward),
@@ -56,7 +58,7 @@ fn main() {
             let soft = name == "softmax";
             measure(name, seconds, || {
                 let y = if soft { softmax(x.clone()) } else { activate(Activation::Gelu, x.clone()) };
-                drop(y);
+                drop(Host::of(y));
             });
         }
         other => eprintln!("there is no workload {other}"),
@@ -106,7 +108,7 @@ fn train(
     let mut params = Params::init(&declared, Seed::new(1));
     for (name, param) in params.iter_mut() {
         if name.ends_with("gamma") {
-            param.values.fill(1.0);
+            param.numbers_mut().fill(1.0);
         }
     }
     let x = normal(rows * width);
@@ -123,14 +125,14 @@ fn train(
         let value = backend::read(loss.clone()).unwrap();
         assert!(value[0].is_finite());
         let gradients = bound.gradients(backend::backward(&loss).unwrap()).unwrap();
+        drop((loss, bound));
         optimizer.step(&mut params, &gradients, rate);
     });
 }
 
-fn dense(p: &Bound, name: &str, x: Tensor<2>) -> Tensor<2> {
-    let weight: Tensor<2> = p.get(&format!("{name}.weight")).unwrap();
-    let bias: Tensor<1> = p.get(&format!("{name}.bias")).unwrap();
-    x.matmul(weight.transpose()) + bias.unsqueeze()
+fn affine(p: &Bound, name: &str, x: Tensor<2>, rectify: bool) -> Tensor<2> {
+    let weight = p.get(&format!("{name}.weight")).unwrap();
+    dense(x, weight, p.get(&format!("{name}.bias")).unwrap(), rectify)
 }
 
 fn declare_dense(name: &str, inputs: usize, outputs: usize) -> Vec<Declared> {
@@ -145,8 +147,8 @@ fn mlp() -> Vec<Declared> {
 }
 
 fn mlp_forward(p: &Bound, x: Tensor<2>) -> Tensor<2> {
-    let h = backend::relu(dense(p, "a", x));
-    dense(p, "c", backend::relu(dense(p, "b", h)))
+    let h = affine(p, "b", affine(p, "a", x, true), true);
+    affine(p, "c", h, false)
 }
 
 fn declare_conv(name: &str, inputs: usize, outputs: usize, kernel: usize, bias: bool) -> Vec<Declared> {
@@ -175,7 +177,7 @@ fn cnn_forward(p: &Bound, x: Tensor<2>) -> Tensor<2> {
         )
     };
     let x = block(block(x.reshape([rows, 1, 28, 28]), "c1"), "c2");
-    dense(p, "fc", x.reshape([rows, 64 * 49]))
+    affine(p, "fc", x.reshape([rows, 64 * 49]), false)
 }
 
 fn recurrent() -> Vec<Declared> {
@@ -196,7 +198,7 @@ fn lstm_forward(p: &Bound, x: Tensor<2>) -> Tensor<2> {
     let bias = |name: &str| p.get::<1>(name).unwrap();
     let x = x.reshape([rows, 100, 64]);
     let states = lstm(x, [get("w"), get("u")], [bias("b"), bias("c")], Steps::default());
-    dense(p, "fc", states.narrow(1, 99, 1).reshape([rows, 128]))
+    affine(p, "fc", states.narrow(1, 99, 1).reshape([rows, 128]), false)
 }
 
 /// ResNet-18 in the layout of torchvision. Batch norm is folded into a scale and a shift for predicting.
@@ -246,13 +248,10 @@ impl Resnet {
         let get = |part: &str| p.get::<1>(&format!("{name}.{part}")).unwrap();
         let weight = p.get(&format!("{name}.weight")).unwrap();
         if self.training {
-            let x = conv2d(x, weight, None, moves, false);
+            let x = conv2d(x, weight, None, None, moves, false);
             return batch_norm(x, get("gamma"), get("beta"), residual, 1e-5, rectify).0;
         }
-        match residual {
-            None => conv2d(x, weight, Some(get("bias")), moves, rectify),
-            Some(r) => backend::relu(conv2d(x, weight, Some(get("bias")), moves, false) + r),
-        }
+        conv2d(x, weight, Some(get("bias")), residual, moves, rectify)
     }
 
     fn forward(&self, p: &Bound, x: Tensor<4>) -> Tensor<2> {
@@ -277,6 +276,6 @@ impl Resnet {
         }
         let [n, c, h, _] = x.dims();
         let pooled = mean_pool(x, Windows { size: h, stride: h, padding: 0 });
-        dense(p, "fc", pooled.reshape([n, c]))
+        affine(p, "fc", pooled.reshape([n, c]), false)
     }
 }

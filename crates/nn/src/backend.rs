@@ -6,10 +6,13 @@ use std::sync::Arc;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients as Graph;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchTensor, Flex, backend_extension};
 use burn::tensor::{Device, TensorData, activation};
 use consilience_core::{Error, Result};
+
+use crate::memory;
 
 /// A tensor of 32-bit floats with `D` dimensions.
 pub type Tensor<const D: usize> = burn::tensor::Tensor<D>;
@@ -34,10 +37,9 @@ pub fn zeros<const D: usize>(shape: [usize; D]) -> Tensor<D> {
     Tensor::zeros(shape, &device())
 }
 
-/// A flat tensor whose gradient is kept.
-pub fn leaf(data: Vec<f32>) -> Tensor<1> {
-    let shape = [data.len()];
-    Tensor::from_data(TensorData::new(data, shape), &device().autodiff()).require_grad()
+/// A flat tensor over numbers of any shape, whose gradient is kept. The numbers are shared, not copied.
+pub fn leaf(numbers: &Host) -> Tensor<1> {
+    numbers.flat().autodiff().require_grad()
 }
 
 /// The numbers of a tensor, row-major.
@@ -56,9 +58,9 @@ pub fn backward(loss: &Tensor<1>) -> Option<Gradients> {
 /// Takes the gradient of a leaf out; `None` if the scalar did not depend on it.
 ///
 /// # Errors
-/// As [`read`].
-pub fn take_gradient(leaf: &Tensor<1>, gradients: &mut Gradients) -> Result<Option<Vec<f32>>> {
-    leaf.grad_remove(&mut gradients.0).map(read).transpose()
+/// [`Error::Internal`] if the backend cannot give it.
+pub fn take_gradient(leaf: &Tensor<1>, gradients: &mut Gradients) -> Result<Option<Host>> {
+    leaf.grad_remove(&mut gradients.0).map(Host::of).transpose()
 }
 
 /// `max(x, 0)`.
@@ -66,9 +68,12 @@ pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     activation::relu(x)
 }
 
-/// Numbers on the host with a shape: what own kernels read and give. Clones share their buffer.
+/// Numbers on the host with a shape, row-major: parameters, gradients, and what own kernels read and give. Clones share
+/// their buffer until one of them is changed.
+///
+/// The last clone gives the memory back to be used again.
 #[derive(Clone)]
-pub struct Host(FloatTensor<Flex>);
+pub struct Host(Option<FloatTensor<Flex>>);
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,21 +90,67 @@ impl Default for Host {
 impl Host {
     /// Takes numbers in, row-major; they must fill the shape.
     pub fn new(data: Vec<f32>, shape: impl Into<Vec<usize>>) -> Self {
-        Self(FloatTensor::<Flex>::from_data(TensorData::new(data, shape.into())))
+        Self(Some(FloatTensor::<Flex>::from_data(TensorData::new(data, shape.into()))))
+    }
+
+    /// The numbers of a tensor, which takes no part in a gradient; shared where they lie on the host in order.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the backend cannot give them.
+    pub fn of<const D: usize>(tensor: Tensor<D>) -> Result<Self> {
+        match tensor.try_into_primitive::<Flex>() {
+            Ok(numbers) => Ok(Self::wrap(numbers)),
+            Err(e) => Err(Error::internal(format!("a tensor cannot be read: {e:?}"))),
+        }
     }
 
     fn wrap(tensor: FloatTensor<Flex>) -> Self {
-        Self(tensor.to_contiguous())
+        Self(Some(tensor.to_contiguous()))
+    }
+
+    /// The tensor itself.
+    fn unwrap(mut self) -> FloatTensor<Flex> {
+        self.0
+            .take()
+            .unwrap_or_else(|| FloatTensor::<Flex>::from_data(TensorData::new(Vec::<f32>::new(), [0])))
+    }
+
+    /// A flat tensor over the same numbers, which takes no gradient.
+    pub fn flat(&self) -> Tensor<1> {
+        let count = self.numbers().len();
+        Tensor::from_primitive::<Flex>(Flex::float_reshape(self.clone().unwrap(), [count].into()))
     }
 
     /// The shape.
     pub fn shape(&self) -> Vec<usize> {
-        self.0.layout().shape().to_vec()
+        self.0.as_ref().map(|t| t.layout().shape().to_vec()).unwrap_or_default()
     }
 
     /// The numbers, row-major.
     pub fn numbers(&self) -> &[f32] {
-        self.0.as_slice().unwrap_or(&[])
+        self.0.as_ref().and_then(|t| t.as_slice()).unwrap_or(&[])
+    }
+
+    /// The numbers, row-major, to change: copied first where another clone holds them.
+    pub fn numbers_mut(&mut self) -> &mut [f32] {
+        self.0.as_mut().map(|t| t.storage_mut()).unwrap_or_default()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let Some(tensor) = self.0.take() else { return };
+        if tensor.is_unique() && memory::worth(tensor.layout().num_elements()) {
+            if let Ok(numbers) = tensor.into_data().try_into_vec::<f32>() {
+                memory::give_back(numbers);
+            }
+        }
+    }
+}
+
+impl PartialEq for Host {
+    fn eq(&self, other: &Self) -> bool {
+        self.shape() == other.shape() && self.numbers() == other.numbers()
     }
 }
 
@@ -174,7 +225,7 @@ impl OwnOperators for Flex {
         count: usize,
     ) -> FloatTensor<Self> {
         let inputs = [a, b, c, d, e, f].map(Host::wrap);
-        operator.forward(inputs.get(..count).unwrap_or(&inputs), false).0.0
+        operator.forward(inputs.get(..count).unwrap_or(&inputs), false).0.unwrap()
     }
 }
 
@@ -198,7 +249,7 @@ impl Backward<Flex, INPUTS> for Recorded {
         let gradients = operator.backward(&inputs, &saved, &gradient, &wanted[..inputs.len()]);
         for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
-                graph.register::<Flex>(parent.id, gradient.0);
+                graph.register::<Flex>(parent.id, gradient.unwrap());
             }
         }
     }
@@ -221,9 +272,9 @@ impl<S: CheckpointStrategy> OwnOperators for Autodiff<Flex, S> {
         match Recorded.prepare::<S>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
                 let (output, saved) = operator.forward(&inputs, true);
-                prepared.finish(State { operator, inputs, saved: Arc::new(saved) }, output.0)
+                prepared.finish(State { operator, inputs, saved: Arc::new(saved) }, output.unwrap())
             }
-            OpsKind::UnTracked(prepared) => prepared.finish(operator.forward(&inputs, false).0.0),
+            OpsKind::UnTracked(prepared) => prepared.finish(operator.forward(&inputs, false).0.unwrap()),
         }
     }
 }
@@ -234,11 +285,28 @@ mod tests {
 
     #[test]
     fn gradients_reach_leaves_and_only_them() {
-        let (a, b) = (leaf(vec![1.0, 2.0]), leaf(vec![5.0]));
+        let leaf = |v: &[f32]| super::leaf(&Host::new(v.to_vec(), [v.len()]));
+        let (a, b) = (leaf(&[1.0, 2.0]), leaf(&[5.0]));
         let loss = (a.clone() * constant(vec![3.0, 4.0], [2])).sum();
         let mut gradients = backward(&loss).unwrap();
-        assert_eq!(take_gradient(&a, &mut gradients).unwrap().unwrap(), [3.0, 4.0]);
+        assert_eq!(take_gradient(&a, &mut gradients).unwrap().unwrap().numbers(), [3.0, 4.0]);
         assert!(take_gradient(&b, &mut gradients).unwrap().is_none());
         assert!(backward(&constant(vec![1.0], [1])).is_none());
+    }
+
+    #[test]
+    fn clones_share_until_one_is_changed_and_leaves_let_go() {
+        let mut a = Host::new(vec![1.0, 2.0], [1, 2]);
+        let place = a.numbers().as_ptr();
+        let loss = (leaf(&a) * constant(vec![3.0, 4.0], [2])).sum();
+        let b = a.clone();
+        a.numbers_mut()[0] = 7.0;
+        assert_eq!((a.numbers(), b.numbers()), (&[7.0f32, 2.0][..], &[1.0f32, 2.0][..]));
+        assert_eq!(b.numbers().as_ptr(), place);
+        assert_eq!(read(loss).unwrap(), [11.0]);
+        // Once nobody else holds them, numbers are changed where they lie.
+        let mut b = b;
+        b.numbers_mut()[0] = 9.0;
+        assert_eq!(b.numbers().as_ptr(), place);
     }
 }

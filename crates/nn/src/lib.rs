@@ -20,6 +20,7 @@ pub mod fusion;
 pub mod inputs;
 pub mod kernels;
 pub mod layers;
+pub mod memory;
 pub mod network;
 pub mod params;
 pub mod train;

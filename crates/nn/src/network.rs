@@ -10,6 +10,7 @@ use crate::backend;
 use crate::fusion::{Heads, Joint};
 use crate::inputs::{Block, Prepare};
 use crate::layers::Pass;
+use crate::memory::Reuse;
 use crate::params::{Bound, Params};
 
 /// The kind under which networks are saved.
@@ -101,6 +102,7 @@ impl Network {
         batch: &Batch,
         mut each: impl FnMut(usize, Joint, &[Vec<f32>], &[bool]) -> Result<()>,
     ) -> Result<()> {
+        let _reuse = Reuse::begin();
         let bound: Bound = self.params.bind(false);
         let pass = Pass::predicting(&bound);
         let fields = self.architecture.fields();

@@ -7,7 +7,7 @@ use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
 use rand::RngExt;
 
-use crate::backend::{self, Gradients, Tensor};
+use crate::backend::{self, Gradients, Host, Tensor};
 
 /// A parameter that an architecture asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,18 +35,9 @@ impl Declared {
     }
 }
 
-/// The values of a parameter.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Param {
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Its numbers, row-major.
-    pub values: Vec<f32>,
-}
-
 /// All parameters of a network, by name.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Params(BTreeMap<String, Param>);
+pub struct Params(BTreeMap<String, Host>);
 
 impl Params {
     /// Draws starting values; those of a name depend on the seed and the name alone.
@@ -55,7 +46,7 @@ impl Params {
             let mut rng = seed.child(&d.name).rng();
             let bound = d.bound as f32;
             let values = (0..d.size()).map(|_| (rng.random::<f32>() * 2.0 - 1.0) * bound).collect();
-            (d.name.clone(), Param { shape: d.shape.clone(), values })
+            (d.name.clone(), Host::new(values, d.shape.clone()))
         };
         Self(declared.iter().map(draw).collect())
     }
@@ -78,7 +69,7 @@ impl Params {
             if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
                 return Err(Error::model("a tensor holds a number that is not finite").at(tensor()).got(bad));
             }
-            all.insert(d.name.clone(), Param { shape: d.shape.clone(), values: values.to_vec() });
+            all.insert(d.name.clone(), Host::new(values.to_vec(), d.shape.clone()));
         }
         Ok(Self(all))
     }
@@ -86,36 +77,34 @@ impl Params {
     /// Adds the parameters to parts, each under its name.
     #[must_use]
     pub fn write(&self, parts: Parts) -> Parts {
-        self.0.iter().fold(parts, |p, (name, v)| p.with(name, Array::F32(v.shape.clone(), v.values.clone())))
+        self.0.iter().fold(parts, |p, (name, v)| p.with(name, Array::F32(v.shape(), v.numbers().to_vec())))
     }
 
     /// How many numbers there are.
     pub fn count(&self) -> u64 {
-        self.0.values().map(|p| p.values.len() as u64).sum()
+        self.0.values().map(|p| p.numbers().len() as u64).sum()
     }
 
     /// The numbers of all parameters as bytes, in order of their names.
     pub fn bytes(&self) -> Vec<u8> {
-        self.0.values().flat_map(|p| &p.values).flat_map(|v| v.to_le_bytes()).collect()
+        self.0.values().flat_map(|p| p.numbers()).flat_map(|v| v.to_le_bytes()).collect()
     }
 
     /// The parameters by name, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Param)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Host)> {
         self.0.iter().map(|(n, p)| (n.as_str(), p))
     }
 
     /// The parameters by name, in order, to change.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Param)> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Host)> {
         self.0.iter_mut().map(|(n, p)| (n.as_str(), p))
     }
 
-    /// The parameters as tensors for a forward pass: leaves that take gradients, or constants.
+    /// The parameters as tensors for a forward pass: leaves that take gradients, or constants. They share their numbers
+    /// with these parameters, which should not be changed before the tensors are dropped: they would be copied then.
     pub fn bind(&self, gradients: bool) -> Bound {
-        let tensor = |p: &Param| match gradients {
-            true => backend::leaf(p.values.clone()),
-            false => backend::constant(p.values.clone(), [p.values.len()]),
-        };
-        Bound(self.0.iter().map(|(n, p)| (n.clone(), (p.shape.clone(), tensor(p)))).collect())
+        let tensor = |p: &Host| if gradients { backend::leaf(p) } else { p.flat() };
+        Bound(self.0.iter().map(|(n, p)| (n.clone(), (p.shape(), tensor(p)))).collect())
     }
 }
 
@@ -136,11 +125,11 @@ impl Bound {
         Ok(flat.clone().reshape(shape))
     }
 
-    /// The gradients of all parameters that a loss depends on, by name.
+    /// The gradients of all parameters that a loss depends on, by name, flat.
     ///
     /// # Errors
     /// [`Error::Internal`] if the backend cannot give them.
-    pub fn gradients(&self, mut gradients: Gradients) -> Result<BTreeMap<String, Vec<f32>>> {
+    pub fn gradients(&self, mut gradients: Gradients) -> Result<BTreeMap<String, Host>> {
         let mut all = BTreeMap::new();
         for (name, (_, flat)) in &self.0 {
             if let Some(values) = backend::take_gradient(flat, &mut gradients)? {
@@ -163,7 +152,7 @@ mod tests {
         let one = Params::init(std::slice::from_ref(&b), Seed::new(1));
         assert_eq!(both.0["b"], one.0["b"]);
         assert_ne!(both.0["b"], Params::init(&[b], Seed::new(2)).0["b"]);
-        let values = &both.0["a"].values;
+        let values = both.0["a"].numbers();
         assert!(values.iter().all(|v| v.abs() <= 0.2));
         // Uniform within .2: mean 0 and deviation .2 / sqrt 3, within five standard errors.
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / 2500.0;

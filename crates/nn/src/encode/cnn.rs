@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Encode, wrong_shape};
-use crate::backend::{self, Tensor};
+use crate::backend::Tensor;
 use crate::layers::{Pass, convolution, dense};
 use crate::params::Declared;
 
@@ -112,7 +112,7 @@ impl Encode for CnnEncoder {
         }
         let flat = self.shape(field, self.channels.len()).iter().product();
         let name = format!("{layer}.dense");
-        Ok(pass.drop(&name, backend::relu(dense::forward(pass, &name, x.reshape([rows, flat]))?)))
+        Ok(pass.drop(&name, dense::rectified(pass, &name, x.reshape([rows, flat]))?))
     }
 
     fn outline(&self, field: &Field) -> Vec<(String, u64)> {

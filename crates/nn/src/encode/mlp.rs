@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Encode, wrong_shape};
-use crate::backend::{self, Tensor};
+use crate::backend::Tensor;
 use crate::layers::{Pass, dense};
 use crate::params::Declared;
 
@@ -61,7 +61,7 @@ impl Encode for MlpEncoder {
     fn forward(&self, pass: &Pass<'_>, layer: &str, _field: &Field, mut x: Tensor<2>) -> Result<Tensor<2>> {
         for i in 0..self.hidden.len() {
             let name = Self::layer(layer, i);
-            x = pass.drop(&name, backend::relu(dense::forward(pass, &name, x)?));
+            x = pass.drop(&name, dense::rectified(pass, &name, x)?);
         }
         Ok(x)
     }

@@ -139,7 +139,7 @@ mod tests {
         let params = Params::init(&encoder.declare("enc", &field), Seed::new(1));
         let steps = [[1.0f32, -2.0], [0.5, 3.0], [2.0, 1.0], [-1.0, 0.25]];
         let bound = params.bind(false);
-        let numbers = |name: &str| params.iter().find(|(n, _)| *n == name).unwrap().1.values.clone();
+        let numbers = |name: &str| params.iter().find(|(n, _)| *n == name).unwrap().1.numbers().to_vec();
         let (w, b) = (numbers("enc.conv1.weight"), numbers("enc.conv1.bias"));
         assert_eq!(w.len(), 2 * 3);
         // Step t sees t - 1, t and t + 1, zeros outside; channel by channel.

@@ -40,7 +40,7 @@ impl Fuse for ConcatHead {
             .map(|(h, branch)| h.unwrap_or_else(|| backend::zeros([rows, branch.width])))
             .collect();
         parts.extend(features.present.into_iter().map(|flags| backend::constant(flags, [rows, 1])));
-        let z = backend::relu(dense::forward(pass, DENSE, Tensor::cat(parts, 1))?);
+        let z = dense::rectified(pass, DENSE, Tensor::cat(parts, 1))?;
         let hidden = pass.drop(DENSE, z);
         let heads = Heads::One(dense::forward(pass, HEAD, hidden.clone())?);
         Ok(Joint { hidden, heads })

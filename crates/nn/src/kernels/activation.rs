@@ -5,11 +5,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::elementary::{erf, exp, sigmoid, tanh};
-use super::simd::wide;
+use super::simd::{PIECE, wide};
 use crate::backend::{self, Host, Operator, Saved, Tensor};
-
-/// Numbers in a piece of parallel work.
-const PIECE: usize = 1 << 15;
+use crate::memory::fresh;
 
 /// A function of each number alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +92,7 @@ impl Function for Sigmoid {
 }
 
 fn values<F: Function>(x: &[f32]) -> Vec<f32> {
-    let mut out = vec![0.0f32; x.len()];
+    let mut out = fresh(x.len());
     out.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(out, x)| {
         wide(
             #[inline(always)]
@@ -105,7 +103,7 @@ fn values<F: Function>(x: &[f32]) -> Vec<f32> {
 }
 
 fn slopes<F: Function>(kept: &[f32], gradient: &[f32]) -> Vec<f32> {
-    let mut out = vec![0.0f32; kept.len()];
+    let mut out = fresh(kept.len());
     let from = kept.par_chunks(PIECE).zip(gradient.par_chunks(PIECE));
     out.par_chunks_mut(PIECE).zip(from).for_each(|(out, (kept, gradient))| {
         wide(

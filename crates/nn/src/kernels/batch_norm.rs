@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
-use super::simd::{sum, sum_pairs, wide};
+use super::simd::{PIECE, sum, sum_pairs, wide};
 use crate::backend::{self, Host, Operator, Saved, Tensor};
+use crate::memory::fresh;
 
 /// The mean and the variance of each channel over a batch; the variance divides by the count.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -98,7 +99,7 @@ impl Operator for BatchNorm {
         let told = moments(x.numbers(), channels, plane);
         let inverse: Vec<f32> = told.variance.iter().map(|v| 1.0 / (v + self.epsilon).sqrt()).collect();
         let sample = (channels * plane).max(1);
-        let mut out = vec![0.0f32; x.numbers().len()];
+        let mut out = fresh(x.numbers().len());
         let residual = residual.first().map(Host::numbers);
         out.par_chunks_mut(sample).zip(x.numbers().par_chunks(sample)).enumerate().for_each(
             |(s, (out, x))| {
@@ -162,7 +163,7 @@ impl Operator for BatchNorm {
         let count = (x.numbers().len() / channels.max(1)).max(1) as f32;
         let want = |i: usize| wanted.get(i).copied().unwrap_or(false);
         let dx = want(0).then(|| {
-            let mut dx = vec![0.0f32; x.numbers().len()];
+            let mut dx = fresh(x.numbers().len());
             dx.par_chunks_mut(sample)
                 .zip(x.numbers().par_chunks(sample).zip(gradient.par_chunks(sample)))
                 .for_each(|(dx, (x, g))| {
@@ -197,8 +198,7 @@ impl Operator for BatchNorm {
 
 /// The gradient where the rectifier let through.
 pub(super) fn open(out: &[f32], gradient: &[f32]) -> Vec<f32> {
-    const PIECE: usize = 1 << 15;
-    let mut masked = vec![0.0f32; gradient.len()];
+    let mut masked = fresh(gradient.len());
     let from = out.par_chunks(PIECE).zip(gradient.par_chunks(PIECE));
     masked.par_chunks_mut(PIECE).zip(from).for_each(|(masked, (out, gradient))| {
         wide(

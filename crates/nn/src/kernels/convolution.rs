@@ -11,6 +11,7 @@ use super::product::{View, product};
 use super::scratch::scratch;
 use super::simd::{sum, wide};
 use crate::backend::{self, Host, Operator, Saved, Tensor};
+use crate::memory::zeros;
 
 /// Sums of the weight's gradient that are made side by side.
 const SUMS: usize = 8;
@@ -77,7 +78,7 @@ impl Operator for ConvolutionBlock {
         let [x, weight, bias] = inputs else { return Default::default() };
         let pooled = Pooled::new(x, weight);
         let (sizes, given, [h, w]) = (pooled.sizes, pooled.given(), pooled.halved());
-        let mut out = vec![0.0f32; sizes.n * given];
+        let mut out = zeros(sizes.n * given);
         let mut saved = vec![0u8; if save { out.len() } else { 0 }];
         let lot = sizes.lot();
         let marks: Vec<&mut [u8]> = match save {
@@ -126,7 +127,7 @@ impl Operator for ConvolutionBlock {
         let ([x, weight, _], [dx_wanted, dw_wanted, db_wanted]) = (inputs, wanted) else { return Vec::new() };
         let pooled = Pooled::new(x, weight);
         let (sizes, given, part) = (pooled.sizes, pooled.given(), pooled.part());
-        let mut dx = vec![0.0f32; if *dx_wanted { x.numbers().len() } else { 0 }];
+        let mut dx = zeros(if *dx_wanted { x.numbers().len() } else { 0 });
         let parts: Vec<&mut [f32]> = match *dx_wanted {
             true => dx.chunks_mut((part * sizes.sample()).max(1)).collect(),
             false => (0..sizes.n.div_ceil(part)).map(|_| &mut [][..]).collect(),

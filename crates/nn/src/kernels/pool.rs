@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::simd::wide;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
+use crate::memory::{fresh, zeros};
 
 /// Square windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +58,81 @@ impl Pool {
         let start = (place * stride).saturating_sub(padding);
         start..(place * stride + size).saturating_sub(padding).min(length).max(start)
     }
+
+    /// One plane; `places`, unless empty, takes where each largest number stands.
+    fn plane(&self, x: &[f32], [h, w, _, ow]: [usize; 4], out: &mut [f32], places: &mut [u32]) {
+        let Windows { size, stride, padding } = self.windows;
+        // A row with its border, and enough after it for whole steps.
+        let border = if self.largest { f32::NEG_INFINITY } else { 0.0 };
+        let mut row = vec![border; padding + w.max(ow * stride) + size + stride];
+        let mut unused = vec![0u32; if places.is_empty() { ow } else { 0 }];
+        for (p, out) in out.chunks_exact_mut(ow.max(1)).enumerate() {
+            let rows = self.span(p, h);
+            let places = if unused.is_empty() { &mut places[p * ow..][..ow] } else { &mut unused[..] };
+            out.fill(border);
+            for (q, place) in places.iter_mut().enumerate() {
+                *place = (rows.start * w + self.span(q, w).start) as u32;
+            }
+            for y in rows.clone() {
+                row[padding..padding + w].copy_from_slice(&x[y * w..(y + 1) * w]);
+                for j in 0..size {
+                    // Never taken outside, where nothing is larger than the border.
+                    let first = ((y * w + j) as u32).wrapping_sub(padding as u32);
+                    wide(
+                        #[inline(always)]
+                        || {
+                            let row = &row[j..];
+                            // Steps of one and of two become vector code.
+                            let (ones, twos) = (row.iter(), row.as_chunks::<2>().0.iter().map(|[v, _]| v));
+                            let some = row.iter().step_by(stride.max(1));
+                            match (self.largest, stride) {
+                                (true, 1) => raise(out, places, ones, first, 1),
+                                (true, 2) => raise(out, places, twos, first, 2),
+                                (true, _) => raise(out, places, some, first, stride as u32),
+                                (false, 1) => gather(out, ones),
+                                (false, 2) => gather(out, twos),
+                                (false, _) => gather(out, some),
+                            }
+                        },
+                    );
+                }
+            }
+            if !self.largest {
+                for (q, out) in out.iter_mut().enumerate() {
+                    *out /= (rows.len() * self.span(q, w).len()) as f32;
+                }
+            }
+        }
+    }
+}
+
+/// Takes each number that is larger than what is there, and where it stands. What is not a number is the largest.
+#[inline(always)]
+fn raise<'a>(
+    out: &mut [f32],
+    places: &mut [u32],
+    row: impl Iterator<Item = &'a f32>,
+    first: u32,
+    stride: u32,
+) {
+    for (q, ((out, place), v)) in out.iter_mut().zip(places).zip(row).enumerate() {
+        let more = *v > *out || v.is_nan();
+        *out = if more { *v } else { *out };
+        *place = if more { first.wrapping_add((q as u32).wrapping_mul(stride)) } else { *place };
+    }
+}
+
+#[inline(always)]
+fn gather<'a>(out: &mut [f32], row: impl Iterator<Item = &'a f32>) {
+    out.iter_mut().zip(row).for_each(|(o, v)| *o += v);
 }
 
 impl Operator for Pool {
     fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
         let [x] = inputs else { return Default::default() };
-        let ([h, w, oh, ow], planes) = self.sizes(x);
-        let mut out = vec![0.0f32; planes * oh * ow];
+        let (sizes, planes) = self.sizes(x);
+        let [h, w, oh, ow] = sizes;
+        let mut out = fresh(planes * oh * ow);
         let mut from = vec![0u32; if save && self.largest { out.len() } else { 0 }];
         let places: Vec<&mut [u32]> = match from.is_empty() {
             false => from.chunks_mut((oh * ow).max(1)).collect(),
@@ -71,33 +141,7 @@ impl Operator for Pool {
         out.par_chunks_mut((oh * ow).max(1))
             .zip(x.numbers().par_chunks((h * w).max(1)))
             .zip(places)
-            .for_each(|((out, x), places)| {
-                for p in 0..oh {
-                    let rows = self.span(p, h);
-                    for q in 0..ow {
-                        let columns = self.span(q, w);
-                        if self.largest {
-                            let (mut best, mut at) = (f32::NEG_INFINITY, rows.start * w + columns.start);
-                            for y in rows.clone() {
-                                for z in columns.clone() {
-                                    let v = x[y * w + z];
-                                    if v > best || v.is_nan() {
-                                        (best, at) = (v, y * w + z);
-                                    }
-                                }
-                            }
-                            out[p * ow + q] = best;
-                            if let Some(place) = places.get_mut(p * ow + q) {
-                                *place = at as u32;
-                            }
-                        } else {
-                            let sum: f32 =
-                                rows.clone().map(|y| x[y * w..][columns.clone()].iter().sum::<f32>()).sum();
-                            out[p * ow + q] = sum / (rows.len() * columns.len()) as f32;
-                        }
-                    }
-                }
-            });
+            .for_each(|((out, x), places)| self.plane(x, sizes, out, places));
         let shape = x.shape();
         let at = |i: usize| shape.get(i).copied().unwrap_or(0);
         let out = Host::new(out, [at(0), at(1), oh, ow]);
@@ -108,7 +152,7 @@ impl Operator for Pool {
     fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, _: &[bool]) -> Vec<Option<Host>> {
         let [x] = inputs else { return Vec::new() };
         let ([h, w, oh, ow], _) = self.sizes(x);
-        let mut dx = vec![0.0f32; x.numbers().len()];
+        let mut dx = zeros(x.numbers().len());
         let (places, _) = saved.marks.as_chunks::<4>();
         let given = gradient.numbers();
         dx.par_chunks_mut((h * w).max(1)).enumerate().for_each(|(plane, dx)| {

@@ -1,6 +1,7 @@
-//! Products of matrices into memory that is there already, on the calling thread.
+//! Products of matrices into memory that is there already.
 //!
-//! Parallel work is cut into blocks above this floor, so that no bit depends on the number of threads.
+//! No bit depends on the number of threads: parallel work is either cut into blocks above this floor, or shared out within
+//! one product, where each number of it is still summed by one thread in an order that its sizes alone decide.
 
 /// A matrix inside a slice: `rows x columns` numbers, `down` apart from row to row and `across` from column to column.
 #[derive(Debug, Clone, Copy)]
@@ -39,13 +40,32 @@ fn reach(rows: usize, columns: usize, down: usize, across: usize) -> usize {
     if rows == 0 || columns == 0 { 0 } else { (rows - 1) * down + (columns - 1) * across + 1 }
 }
 
-/// `out = a b`, or `out += a b` where `add` says so. `out` is `[a.rows, b.columns]`, its rows `down` numbers apart and each
-/// of them dense.
+/// `out = a b`, or `out += a b` where `add` says so, on the calling thread. `out` is `[a.rows, b.columns]`, its rows `down`
+/// numbers apart and each of them dense.
 ///
 /// # Panics
 /// If the matrices do not fit their memory or each other: callers compute the sizes, never users.
-#[allow(unsafe_code)]
 pub fn product(a: View<'_>, b: View<'_>, out: &mut [f32], down: usize, add: bool) {
+    multiply(a, b, out, down, add, gemm::Parallelism::None);
+}
+
+/// As [`product`], on all threads where there is enough to do.
+///
+/// # Panics
+/// As [`product`].
+pub fn product_together(a: View<'_>, b: View<'_>, out: &mut [f32], down: usize, add: bool) {
+    multiply(a, b, out, down, add, gemm::Parallelism::Rayon(0));
+}
+
+#[allow(unsafe_code)]
+fn multiply(
+    a: View<'_>,
+    b: View<'_>,
+    out: &mut [f32],
+    down: usize,
+    add: bool,
+    parallelism: gemm::Parallelism,
+) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
     assert!(a.fits() && b.fits() && k == b.rows, "the factors do not fit: {m} x {k}, {} x {n}", b.rows);
     assert!(down >= n && reach(m, n, down, 1) <= out.len(), "the product {m} x {n} does not fit");
@@ -81,7 +101,7 @@ pub fn product(a: View<'_>, b: View<'_>, out: &mut [f32], down: usize, add: bool
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            parallelism,
         );
     }
 }
@@ -122,6 +142,22 @@ mod tests {
                         assert!(out[r * down + n..(r + 1) * down].iter().all(|v| *v == 0.5));
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_all_threads_are_those_of_one() {
+        for (m, k, n) in [(128, 784, 512), (512, 128, 784), (257, 1000, 129), (10, 4000, 3)] {
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            let (a, b) = (View::new(&a, m, k), View::new(&b, k, n));
+            let mut alone = vec![0.0f32; m * n];
+            product(a, b, &mut alone, n, false);
+            for threads in [2, 3, 7] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut together = vec![0.0f32; m * n];
+                pool.install(|| product_together(a, b, &mut together, n, false));
+                assert!(alone.iter().zip(&together).all(|(a, b)| a.to_bits() == b.to_bits()), "{m} {k} {n}");
             }
         }
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::elementary::exp;
+use super::elementary::exp_down;
 use super::simd::{largest, sum, wide};
 use crate::backend::{self, Host, Operator, Saved, Tensor};
+use crate::memory::fresh;
 
 /// Rows in a piece of parallel work hold about this many numbers.
 const PIECE: usize = 1 << 14;
@@ -35,7 +36,7 @@ fn row(x: &[f32], out: &mut [f32]) -> (f32, f32) {
     let top = largest(x);
     // A row of minus infinity, or of what is not a number, gives what is not a number.
     for (y, x) in out.iter_mut().zip(x) {
-        *y = exp(x - top);
+        *y = exp_down(x - top);
     }
     let total = sum(out, |v| v);
     let scale = 1.0 / total;
@@ -53,7 +54,7 @@ impl Operator for Softmax {
         let [x] = inputs else { return Default::default() };
         let k = width(x);
         let piece = (PIECE / k).max(1) * k;
-        let mut out = vec![0.0f32; x.numbers().len()];
+        let mut out = fresh(x.numbers().len());
         out.par_chunks_mut(piece).zip(x.numbers().par_chunks(piece)).for_each(|(out, x)| {
             wide(
                 #[inline(always)]
@@ -73,7 +74,7 @@ impl Operator for Softmax {
         let ([x], [p]) = (inputs, saved.hosts.as_slice()) else { return Vec::new() };
         let k = width(x);
         let piece = (PIECE / k).max(1) * k;
-        let mut dx = vec![0.0f32; x.numbers().len()];
+        let mut dx = fresh(x.numbers().len());
         let from = p.numbers().par_chunks(piece).zip(gradient.numbers().par_chunks(piece));
         dx.par_chunks_mut(piece).zip(from).for_each(|(dx, (p, g))| {
             wide(
@@ -99,7 +100,7 @@ impl Operator for CrossEntropy {
     fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
         let [x, truth, share] = inputs else { return Default::default() };
         let k = width(x);
-        let mut p = vec![0.0f32; x.numbers().len()];
+        let mut p = fresh(x.numbers().len());
         let mut total = 0.0f64;
         let rows = x.numbers().chunks_exact(k).zip(truth.numbers().chunks_exact(k)).zip(share.numbers());
         for (((x, truth), share), p) in rows.zip(p.chunks_exact_mut(k)) {
@@ -122,7 +123,7 @@ impl Operator for CrossEntropy {
         let ([x, truth, share], [p]) = (inputs, saved.hosts.as_slice()) else { return Vec::new() };
         let k = width(x);
         let g = gradient.numbers().first().copied().unwrap_or(0.0);
-        let mut dx = vec![0.0f32; x.numbers().len()];
+        let mut dx = fresh(x.numbers().len());
         let rows = p.numbers().chunks_exact(k).zip(truth.numbers().chunks_exact(k)).zip(share.numbers());
         for (((p, truth), share), dx) in rows.zip(dx.chunks_exact_mut(k)) {
             let all: f32 = truth.iter().sum();

@@ -4,6 +4,7 @@ use consilience_core::Result;
 
 use super::Pass;
 use crate::backend::Tensor;
+use crate::kernels::dense;
 use crate::params::Declared;
 
 /// `weight [outputs, inputs]` and `bias [outputs]`.
@@ -19,7 +20,19 @@ pub fn declare(layer: &str, inputs: usize, outputs: usize) -> [Declared; 2] {
 /// # Errors
 /// As [`Pass::param`] and [`Pass::see`].
 pub fn forward(pass: &Pass<'_>, layer: &str, x: Tensor<2>) -> Result<Tensor<2>> {
+    affine(pass, layer, x, false)
+}
+
+/// As [`forward`], with a rectifier.
+///
+/// # Errors
+/// As [`Pass::param`] and [`Pass::see`].
+pub fn rectified(pass: &Pass<'_>, layer: &str, x: Tensor<2>) -> Result<Tensor<2>> {
+    affine(pass, layer, x, true)
+}
+
+fn affine(pass: &Pass<'_>, layer: &str, x: Tensor<2>, rectify: bool) -> Result<Tensor<2>> {
     let weight: Tensor<2> = pass.param(layer, "weight")?;
     let bias: Tensor<1> = pass.param(layer, "bias")?;
-    pass.see(layer, x.matmul(weight.transpose()) + bias.unsqueeze())
+    pass.see(layer, dense(x, weight, bias, rectify))
 }

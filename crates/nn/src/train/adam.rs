@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use consilience_core::Result;
 use consilience_core::model::Parts;
+use rayon::prelude::*;
 use serde_json::Value;
 
 use super::Step;
 use super::checkpoint::remembered;
-use crate::kernels::wide;
+use crate::backend::Host;
+use crate::kernels::{PIECE, wide};
 use crate::params::Params;
 
 const BETA1: f64 = 0.9;
@@ -42,9 +44,10 @@ impl Adam {
 }
 
 impl Step for Adam {
-    fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Vec<f32>>, rate: f64) {
+    fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Host>, rate: f64) {
         for (name, param) in params.iter_mut() {
             let Some(gradient) = gradients.get(name) else { continue };
+            let gradient = gradient.numbers();
             let m = self.moments.entry(name.to_owned()).or_insert_with(|| Moments {
                 steps: 0,
                 first: vec![0.0; gradient.len()],
@@ -54,20 +57,24 @@ impl Step for Adam {
             let t = f64::from(m.steps);
             let size = (rate / (1.0 - BETA1.powf(t))) as f32;
             let root = (1.0 / (1.0 - BETA2.powf(t)).sqrt()) as f32;
-            let keep = if param.shape.len() > 1 { (1.0 - rate * self.decay) as f32 } else { 1.0 };
+            let keep = if param.shape().len() > 1 { (1.0 - rate * self.decay) as f32 } else { 1.0 };
             let (b1, b2, epsilon) = (BETA1 as f32, BETA2 as f32, EPSILON as f32);
             let (c1, c2) = ((1.0 - BETA1) as f32, (1.0 - BETA2) as f32);
-            wide(
-                #[inline(always)]
-                || {
-                    let moments = m.first.iter_mut().zip(&mut m.second);
-                    for ((w, g), (first, second)) in param.values.iter_mut().zip(gradient).zip(moments) {
-                        *first = b1 * *first + c1 * g;
-                        *second = b2 * *second + c2 * g * g;
-                        *w = *w * keep - size * *first / (second.sqrt() * root + epsilon);
-                    }
-                },
-            );
+            let moments = m.first.par_chunks_mut(PIECE).zip(m.second.par_chunks_mut(PIECE));
+            let pieces =
+                param.numbers_mut().par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE)).zip(moments);
+            pieces.for_each(|((w, g), (first, second))| {
+                wide(
+                    #[inline(always)]
+                    || {
+                        for (((w, g), first), second) in w.iter_mut().zip(g).zip(first).zip(second) {
+                            *first = b1 * *first + c1 * g;
+                            *second = b2 * *second + c2 * g * g;
+                            *w = *w * keep - size * *first / (second.sqrt() * root + epsilon);
+                        }
+                    },
+                );
+            });
         }
     }
 

@@ -11,7 +11,8 @@ use consilience_core::{Error, Result};
 use serde_json::{Value, json};
 
 use super::Step;
-use crate::params::{Declared, Param, Params};
+use crate::backend::Host;
+use crate::params::{Declared, Params};
 
 /// Raised whenever the file or the training changes.
 const VERSION: &str = "network checkpoint 1";
@@ -168,14 +169,14 @@ fn damaged(what: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::Model`] naming the array.
-pub fn remembered(parts: &Parts, name: &str, param: &Param) -> Result<Vec<f32>> {
+pub fn remembered(parts: &Parts, name: &str, param: &Host) -> Result<Vec<f32>> {
     let (_, values) = parts.f32(name)?;
-    if values.len() == param.values.len() && values.iter().all(|v| v.is_finite()) {
+    if values.len() == param.numbers().len() && values.iter().all(|v| v.is_finite()) {
         return Ok(values.to_vec());
     }
     Err(Error::model("what the optimizer remembers does not fit the parameter")
         .at(name)
-        .expected(format!("{} finite numbers", param.values.len()))
+        .expected(format!("{} finite numbers", param.numbers().len()))
         .got(values.len()))
 }
 
@@ -190,8 +191,9 @@ mod tests {
     fn a_standing_comes_back_and_steps_go_on_as_if_nothing_had_been() {
         let folder = tempfile::tempdir().unwrap();
         let declared = [Declared::new("a/b", vec![2, 3], 3), Declared::new("c", vec![2], 3)];
-        let gradients =
-            |salt: f32| BTreeMap::from([("a/b".to_owned(), vec![salt, 0.1, -0.3, 0.7, 1.0 / 3.0, -salt])]);
+        let gradients = |salt: f32| {
+            BTreeMap::from([("a/b".to_owned(), Host::new(vec![salt, 0.1, -0.3, 0.7, 1.0 / 3.0, -salt], [6]))])
+        };
         let makers: [fn() -> Box<dyn Step>; 2] =
             [|| Box::new(Adam::new(0.1)), || Box::new(Sgd::new(0.9, 0.1))];
         for (i, make) in makers.into_iter().enumerate() {

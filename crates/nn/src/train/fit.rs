@@ -14,10 +14,11 @@ use super::loss::Goal;
 use super::mixing::Mixing;
 use super::{Augmentation, Step, Training, split, start};
 use crate::architecture::Architecture;
-use crate::backend;
+use crate::backend::{self, Host};
 use crate::inputs::Prepare;
 use crate::kernels::{squares, wide};
 use crate::layers::Pass;
+use crate::memory::Reuse;
 use crate::network::{Network, Scale, outputs};
 use crate::params::{Declared, Params};
 
@@ -49,6 +50,7 @@ pub fn fit(
     training: &Training,
     context: &Context<'_>,
 ) -> Result<Fitted> {
+    let _reuse = Reuse::begin();
     training.validate()?;
     architecture.check()?;
     check_rows(data)?;
@@ -244,6 +246,8 @@ impl Run<'_> {
         let gradients =
             backend::backward(&loss).ok_or_else(|| Error::internal("the loss depends on no parameter"))?;
         let mut gradients = bound.gradients(gradients)?;
+        // The optimizer changes the parameters where they lie once no tensor shares them.
+        drop((loss, bound));
         clip(&mut gradients, self.training.clip)?;
         self.optimizer.step(&mut self.at.params, &gradients, rate);
         Ok((f64::from(value), weight))
@@ -283,9 +287,10 @@ fn not_finite(what: &str, got: f32) -> Error {
 ///
 /// # Errors
 /// [`Error::Model`] naming the parameter whose gradient is not finite.
-fn clip(gradients: &mut BTreeMap<String, Vec<f32>>, limit: Option<f64>) -> Result<()> {
+fn clip(gradients: &mut BTreeMap<String, Host>, limit: Option<f64>) -> Result<()> {
     let mut square = 0.0f64;
-    for (name, values) in gradients.iter() {
+    for (name, gradient) in gradients.iter() {
+        let values = gradient.numbers();
         let part = wide(
             #[inline(always)]
             || squares(values),
@@ -299,7 +304,7 @@ fn clip(gradients: &mut BTreeMap<String, Vec<f32>>, limit: Option<f64>) -> Resul
     let norm = square.sqrt();
     if let Some(limit) = limit.filter(|l| norm > *l) {
         let factor = (limit / norm) as f32;
-        gradients.values_mut().flatten().for_each(|v| *v *= factor);
+        gradients.values_mut().flat_map(Host::numbers_mut).for_each(|v| *v *= factor);
     }
     Ok(())
 }
@@ -310,12 +315,13 @@ mod tests {
 
     #[test]
     fn gradients_are_shortened_to_the_limit_together_and_bad_ones_are_named() {
-        let mut g = BTreeMap::from([("a".to_owned(), vec![3.0f32]), ("b".to_owned(), vec![0.0, 4.0])]);
+        let host = |v: &[f32]| Host::new(v.to_vec(), [v.len()]);
+        let mut g = BTreeMap::from([("a".to_owned(), host(&[3.0])), ("b".to_owned(), host(&[0.0, 4.0]))]);
         clip(&mut g, Some(10.0)).unwrap();
-        assert_eq!(g["a"], [3.0]);
+        assert_eq!(g["a"].numbers(), [3.0]);
         clip(&mut g, Some(2.5)).unwrap();
-        assert_eq!((g["a"][0], g["b"][1]), (1.5, 2.0));
-        g.insert("conv1.weight".to_owned(), vec![1.0, f32::NAN]);
+        assert_eq!((g["a"].numbers()[0], g["b"].numbers()[1]), (1.5, 2.0));
+        g.insert("conv1.weight".to_owned(), host(&[1.0, f32::NAN]));
         let error = clip(&mut g, None).unwrap_err();
         assert!(error.to_string().contains("conv1.weight"), "{error}");
     }

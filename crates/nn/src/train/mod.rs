@@ -27,6 +27,7 @@ use consilience_core::augment::Mixup;
 use consilience_core::model::{Batch, Parts};
 use consilience_core::seed::Seed;
 
+use crate::backend::Host;
 use crate::params::Params;
 
 /// Changes a raw training batch before its fitted preprocessing: the batch, the seed of the fit's augmentation, and the
@@ -54,7 +55,7 @@ impl fmt::Debug for Augmentation {
 /// Moves parameters against their gradients. A parameter without a gradient stays as it is.
 pub trait Step: Send {
     /// One step of size `rate`.
-    fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Vec<f32>>, rate: f64);
+    fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Host>, rate: f64);
 
     /// What it remembers of the steps so far.
     fn save(&self) -> Parts;

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use consilience_core::Result;
 use consilience_core::model::Parts;
+use rayon::prelude::*;
 use serde_json::Value;
 
 use super::Step;
 use super::checkpoint::remembered;
-use crate::kernels::wide;
+use crate::backend::Host;
+use crate::kernels::{PIECE, wide};
 use crate::params::Params;
 
 /// `g <- g + decay w`, `v <- momentum v + g`, `w <- w - rate v`. Only weights decay, not biases (parameters of one
@@ -31,21 +33,35 @@ impl Sgd {
 }
 
 impl Step for Sgd {
-    fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Vec<f32>>, rate: f64) {
+    fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Host>, rate: f64) {
         let (momentum, rate) = (self.momentum as f32, rate as f32);
         for (name, param) in params.iter_mut() {
             let Some(gradient) = gradients.get(name) else { continue };
-            let decay = if param.shape.len() > 1 { self.decay as f32 } else { 0.0 };
+            let gradient = gradient.numbers();
+            let decay = if param.shape().len() > 1 { self.decay as f32 } else { 0.0 };
+            let pieces = param.numbers_mut().par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE));
+            if self.momentum == 0.0 {
+                // Nothing is remembered, and memory is saved.
+                pieces.for_each(|(w, g)| {
+                    wide(
+                        #[inline(always)]
+                        || w.iter_mut().zip(g).for_each(|(w, g)| *w -= rate * (g + decay * *w)),
+                    );
+                });
+                continue;
+            }
             let velocity = self.velocity.entry(name.to_owned()).or_insert_with(|| vec![0.0; gradient.len()]);
-            wide(
-                #[inline(always)]
-                || {
-                    for ((w, g), v) in param.values.iter_mut().zip(gradient).zip(velocity) {
-                        *v = momentum * *v + (g + decay * *w);
-                        *w -= rate * *v;
-                    }
-                },
-            );
+            pieces.zip(velocity.par_chunks_mut(PIECE)).for_each(|((w, g), v)| {
+                wide(
+                    #[inline(always)]
+                    || {
+                        for ((w, g), v) in w.iter_mut().zip(g).zip(v) {
+                            *v = momentum * *v + (g + decay * *w);
+                            *w -= rate * *v;
+                        }
+                    },
+                );
+            });
         }
     }
 

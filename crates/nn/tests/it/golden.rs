@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use consilience_core::model::{Array, Batch, Column, Field, Mask, Parts, Vectors};
-use consilience_nn::backend::{self, Tensor};
+use consilience_nn::backend::{self, Host, Tensor};
 use consilience_nn::fusion::Heads;
 use consilience_nn::inputs::Block;
 use consilience_nn::kernels::cross_entropy;
@@ -104,7 +104,7 @@ fn forward_passes_losses_and_gradients_agree() {
         near(&backend::read(loss.clone()).unwrap(), &[case.loss], &case.name);
         let gradients = bound.gradients(backend::backward(&loss).unwrap()).unwrap();
         for (n, expected) in &case.gradients {
-            near(&gradients[n], &expected.values, &format!("{}: {n}", case.name));
+            near(gradients[n].numbers(), &expected.values, &format!("{}: {n}", case.name));
         }
     }
 }
@@ -114,12 +114,12 @@ fn optimizers_agree() {
     for case in golden().steps {
         let declared = [Declared::new("w", vec![2, 3], 3), Declared::new("b", vec![2], 3)];
         let pair = |f: &[Flat]| {
-            let of = |i: usize| f[i].values.clone();
+            let of = |i: usize| Host::new(f[i].values.clone(), f[i].shape.clone());
             BTreeMap::from([("w".to_owned(), of(0)), ("b".to_owned(), of(1))])
         };
         let start = pair(&case.start).into_iter().fold(Parts::default(), |p, (n, v)| {
             let shape = if n == "w" { vec![2, 3] } else { vec![2] };
-            p.with(&n, Array::F32(shape, v))
+            p.with(&n, Array::F32(shape, v.numbers().to_vec()))
         });
         let mut params = Params::from_parts(&declared, &start).unwrap();
         let mut optimizer: Box<dyn Step> = match case.name.as_str() {
@@ -131,7 +131,7 @@ fn optimizers_agree() {
         }
         let end = pair(&case.end);
         for (n, p) in params.iter() {
-            near(&p.values, &end[n], &format!("{}: {n}", case.name));
+            near(p.numbers(), end[n].numbers(), &format!("{}: {n}", case.name));
         }
     }
 }

@@ -5,19 +5,22 @@
 use rayon::prelude::*;
 
 use super::sizes::Sizes;
-use crate::kernels::product::{View, product};
+use super::winograd;
+use crate::kernels::product::{View, product, product_together};
 use crate::kernels::scratch::scratch;
+use crate::memory::{fresh, zeros};
 
 /// Where all patches take no more numbers than this, they are laid out once and shared.
 const SHARED: usize = 4 << 20;
-/// Output channels whose weights one piece of work adds up, where patches are shared.
-const CHANNELS: usize = 64;
 /// Sums of the weight's gradient that are made side by side, where patches are not shared.
 const SUMS: usize = 8;
 
 /// The gradient of the input, `[n, c, h, w]`.
 pub(super) fn input(sizes: Sizes, weight: &[f32], gradient: &[f32]) -> Vec<f32> {
-    let mut out = vec![0.0f32; sizes.n * sizes.sample()];
+    if winograd::pays(sizes) {
+        return winograd::input(sizes, weight, gradient);
+    }
+    let mut out = zeros(sizes.n * sizes.sample());
     let lot = sizes.lot();
     if out.is_empty() || gradient.is_empty() {
         return out;
@@ -75,42 +78,35 @@ pub(super) fn weight(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
     if numbers == 0 || gradient.is_empty() {
         return vec![0.0; numbers];
     }
-    if sizes.moves.groups == 1 && sizes.patch() * sizes.n * sizes.plane() <= SHARED {
+    if winograd::pays(sizes) {
+        winograd::weight(sizes, x, gradient)
+    } else if sizes.moves.groups == 1 && sizes.patch() * sizes.n * sizes.plane() <= SHARED {
         shared(sizes, x, gradient)
     } else {
         summed(sizes, x, gradient)
     }
 }
 
-/// All patches once, then the weights of some output channels in each piece of work.
+/// All patches once, then one product.
 fn shared(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
-    let (patch, plane) = (sizes.patch(), sizes.plane());
-    let lot = sizes.lot();
-    let laid: Vec<(Vec<f32>, Vec<f32>)> = x
-        .par_chunks(lot * sizes.sample())
-        .zip(gradient.par_chunks(lot * sizes.given()))
-        .map(|(x, gradient)| {
-            let samples = gradient.len() / sizes.given();
-            let mut patches = vec![0.0; patch * samples * plane];
-            sizes.patches(x, samples, 0, 0..sizes.oh, &mut patches);
-            let mut dy = vec![0.0; if samples > 1 { gradient.len() } else { 0 }];
-            if samples > 1 {
-                side_by_side(sizes, gradient, samples, 0, &mut dy);
-            }
-            (patches, dy)
-        })
-        .collect();
-    let mut out = vec![0.0f32; sizes.o * patch];
-    out.par_chunks_mut(CHANNELS * patch).enumerate().for_each(|(block, out)| {
-        let (first, channels) = (block * CHANNELS, out.len() / patch);
-        for (i, ((patches, dy), gradient)) in
-            laid.iter().zip(gradient.chunks(lot * sizes.given())).enumerate()
-        {
-            let columns = patches.len() / patch;
-            let dy = if dy.is_empty() { gradient } else { dy };
-            let dy = View::new(&dy[first * columns..], channels, columns);
-            product(dy, View::new(patches, patch, columns).transposed(), out, patch, i > 0);
-        }
+    let (patch, columns) = (sizes.patch(), sizes.n * sizes.plane());
+    let mut out = fresh(sizes.o * patch);
+    scratch(patch * columns, |patches| {
+        let taps = sizes.kh * sizes.kw;
+        patches
+            .par_chunks_mut(taps * columns)
+            .enumerate()
+            .for_each(|(channel, part)| sizes.patches_of(x, channel, part));
+        scratch(sizes.o * columns, |dy| {
+            let dy: &[f32] = if sizes.n == 1 {
+                gradient
+            } else {
+                side_by_side(sizes, gradient, sizes.n, 0, dy);
+                dy
+            };
+            let patches = View::new(patches, patch, columns).transposed();
+            product_together(View::new(dy, sizes.o, columns), patches, &mut out, patch, false);
+        });
     });
     out
 }

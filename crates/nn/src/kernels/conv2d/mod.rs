@@ -3,45 +3,62 @@
 mod backward;
 mod forward;
 mod sizes;
+mod tiles;
+mod winograd;
 
 use std::sync::Arc;
 
 use super::batch_norm::open;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
+use forward::Finish;
 pub use sizes::Moves;
 pub(super) use sizes::Sizes;
 
-/// `y[s, o, p, q] = b[o] + sum_{c, i, j} w[o, c, i, j] x[s, c, p t + i d - z, q t + j d - z]` with stride `t`, dilation `d`
-/// and `z` zeros around (a cross-correlation), and with `rectify` the larger of that and zero.
+/// `y[s, o, p, q] = b[o] + sum_{c, i, j} w[o, c, i, j] x[s, c, p t + i d - z, q t + j d - z] [+ residual]` with stride `t`,
+/// dilation `d` and `z` zeros around (a cross-correlation), and with `rectify` the larger of that and zero.
 ///
 /// # Shapes
-/// `x [n, c, h, w]`, `weight [o, c / groups, kh, kw]`, `bias [o]`, to `[n, o, (h + 2 z - d (kh - 1) - 1) / t + 1, ..]`.
+/// `x [n, c, h, w]`, `weight [o, c / groups, kh, kw]`, `bias [o]`, to `[n, o, (h + 2 z - d (kh - 1) - 1) / t + 1, ..]`, the
+/// shape of `residual`.
 pub fn conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
+    residual: Option<Tensor<4>>,
     moves: Moves,
     rectify: bool,
 ) -> Tensor<4> {
-    let operator = Arc::new(Conv2d { moves, rectify });
-    match bias {
-        Some(bias) => backend::operate(operator, [x.into(), weight.into(), bias.into()]),
-        None => backend::operate(operator, [x.into(), weight.into()]),
+    let operator = Arc::new(Conv2d { moves, rectify, biased: bias.is_some() });
+    match (bias, residual) {
+        (Some(b), Some(r)) => backend::operate(operator, [x.into(), weight.into(), b.into(), r.into()]),
+        (Some(b), None) => backend::operate(operator, [x.into(), weight.into(), b.into()]),
+        (None, Some(r)) => backend::operate(operator, [x.into(), weight.into(), r.into()]),
+        (None, None) => backend::operate(operator, [x.into(), weight.into()]),
     }
 }
 
+/// Inputs: x, weight, then bias where it is `biased`, then a residual where there is one more.
 #[derive(Debug)]
 struct Conv2d {
     moves: Moves,
     rectify: bool,
+    biased: bool,
 }
 
 impl Operator for Conv2d {
     fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
-        let [x, weight, bias @ ..] = inputs else { return Default::default() };
+        let [x, weight, rest @ ..] = inputs else { return Default::default() };
         let sizes = Sizes::new(&x.shape(), &weight.shape(), self.moves);
-        let bias = bias.first().map(Host::numbers);
-        let out = forward::forward(sizes, x.numbers(), weight.numbers(), bias, self.rectify);
+        let (bias, residual) = rest.split_at(usize::from(self.biased).min(rest.len()));
+        let finish = Finish {
+            bias: bias.first().map(Host::numbers),
+            residual: residual.first().map(Host::numbers),
+            rectify: self.rectify,
+        };
+        let out = match winograd::pays(sizes) {
+            true => winograd::forward(sizes, x.numbers(), weight.numbers(), finish),
+            false => forward::forward(sizes, x.numbers(), weight.numbers(), finish),
+        };
         let out = Host::new(out, [sizes.n, sizes.o, sizes.oh, sizes.ow]);
         let hosts = if save && self.rectify { vec![out.clone()] } else { Vec::new() };
         (out, Saved { hosts, marks: Vec::new() })
@@ -56,14 +73,24 @@ impl Operator for Conv2d {
     ) -> Vec<Option<Host>> {
         let [x, weight, ..] = inputs else { return Vec::new() };
         let sizes = Sizes::new(&x.shape(), &weight.shape(), self.moves);
-        let masked = saved.hosts.first().map(|out| open(out.numbers(), gradient.numbers()));
-        let gradient = masked.as_deref().unwrap_or(gradient.numbers());
+        let masked = saved
+            .hosts
+            .first()
+            .map(|out| Host::new(open(out.numbers(), gradient.numbers()), gradient.shape()));
+        let gradient = masked.as_ref().unwrap_or(gradient);
         let want = |i: usize| wanted.get(i).copied().unwrap_or(false);
-        vec![
-            want(0).then(|| Host::new(backward::input(sizes, weight.numbers(), gradient), x.shape())),
-            want(1).then(|| Host::new(backward::weight(sizes, x.numbers(), gradient), weight.shape())),
-            want(2).then(|| Host::new(backward::bias(sizes, gradient), [sizes.o])),
-        ]
+        let dy = gradient.numbers();
+        let mut all = vec![
+            want(0).then(|| Host::new(backward::input(sizes, weight.numbers(), dy), x.shape())),
+            want(1).then(|| Host::new(backward::weight(sizes, x.numbers(), dy), weight.shape())),
+        ];
+        if self.biased {
+            all.push(want(2).then(|| Host::new(backward::bias(sizes, dy), [sizes.o])));
+        }
+        if all.len() < inputs.len() {
+            all.push(want(all.len()).then(|| gradient.clone()));
+        }
+        all
     }
 }
 
@@ -117,6 +144,9 @@ mod tests {
             ([3, 4, 9, 8, 6, 3, 3], Moves { padding: [2, 2], dilation: 2, groups: 2, ..moves }),
             ([4, 6, 5, 5, 6, 3, 3], Moves { groups: 6, ..same }),
             ([2, 1, 3, 3, 2, 3, 3], moves),
+            ([14, 16, 5, 3, 17, 3, 3], same),
+            ([6, 18, 7, 8, 16, 3, 3], Moves { padding: [0, 2], ..moves }),
+            ([1, 16, 29, 26, 16, 3, 3], Moves { padding: [2, 1], ..moves }),
         ]
     }
 
@@ -134,7 +164,7 @@ mod tests {
             for rectify in [false, true] {
                 let (sizes, inputs) = case(shape, moves);
                 let all: Vec<Vec<f64>> = inputs.iter().map(|i| wide(i.numbers())).collect();
-                let operator = Conv2d { moves, rectify };
+                let operator = Conv2d { moves, rectify, biased: true };
                 let (out, _) = operator.forward(&inputs, false);
                 assert_eq!(out.shape(), [sizes.n, sizes.o, sizes.oh, sizes.ow]);
                 let expected = plain(&sizes, &all[0], &all[1], &all[2], rectify);
@@ -158,7 +188,7 @@ mod tests {
         for (shape, moves) in cases() {
             for rectify in [false, true] {
                 let (sizes, inputs) = case(shape, moves);
-                let operator = Conv2d { moves, rectify };
+                let operator = Conv2d { moves, rectify, biased: true };
                 let apart = differences(&operator, &inputs, |x| plain(&sizes, &x[0], &x[1], &x[2], rectify));
                 // A step over the kink of the rectifier gives another slope there.
                 assert!(apart <= usize::from(rectify), "{shape:?} {moves:?}: {apart} gradients differ");
@@ -178,7 +208,8 @@ mod tests {
     #[test]
     fn what_is_not_a_number_stays_and_only_wanted_gradients_are_made() {
         let (_, mut inputs) = case([2, 1, 4, 4, 2, 3, 3], Moves { padding: [1, 1], ..Moves::default() });
-        let operator = Conv2d { moves: Moves { padding: [1, 1], ..Moves::default() }, rectify: true };
+        let operator =
+            Conv2d { moves: Moves { padding: [1, 1], ..Moves::default() }, rectify: true, biased: true };
         let (out, saved) = operator.forward(&inputs, true);
         let got = operator.backward(&inputs, &saved, &out, &[false, true, false]);
         assert!(matches!(got.as_slice(), [None, Some(_), None]));

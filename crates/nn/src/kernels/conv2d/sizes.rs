@@ -121,13 +121,13 @@ impl Sizes {
     fn runs(
         &self,
         samples: usize,
-        group: usize,
+        channels: Range<usize>,
         rows: Range<usize>,
         mut each: impl FnMut(usize, Range<usize>, usize),
     ) {
         let columns = samples * rows.len() * self.ow;
         let mut start = 0;
-        for c in group * self.inputs()..(group + 1) * self.inputs() {
+        for c in channels {
             for i in 0..self.kh {
                 for j in 0..self.kw {
                     let (left, right, first) = self.inside(j);
@@ -150,10 +150,24 @@ impl Sizes {
         }
     }
 
+    /// The input channels of a group.
+    fn channels(&self, group: usize) -> Range<usize> {
+        group * self.inputs()..(group + 1) * self.inputs()
+    }
+
     /// The patches `[patch, samples * rows * ow]` of some rows of some samples, zero outside the input.
     pub fn patches(&self, x: &[f32], samples: usize, group: usize, rows: Range<usize>, out: &mut [f32]) {
+        self.lay(x, samples, self.channels(group), rows, out);
+    }
+
+    /// The part of all patches that comes from one channel, `[kh * kw, n * oh * ow]`.
+    pub fn patches_of(&self, x: &[f32], channel: usize, out: &mut [f32]) {
+        self.lay(x, self.n, channel..channel + 1, 0..self.oh, out);
+    }
+
+    fn lay(&self, x: &[f32], samples: usize, channels: Range<usize>, rows: Range<usize>, out: &mut [f32]) {
         let (stride, width) = (self.moves.stride, self.ow);
-        self.runs(samples, group, rows, |at, inside, pixel| {
+        self.runs(samples, channels, rows, |at, inside, pixel| {
             let run = &mut out[at..at + width];
             run[..inside.start].fill(0.0);
             run[inside.end..].fill(0.0);
@@ -169,7 +183,7 @@ impl Sizes {
     /// Adds patches to where they came from: the transpose of [`Sizes::patches`].
     pub fn gather(&self, patches: &[f32], samples: usize, group: usize, rows: Range<usize>, x: &mut [f32]) {
         let stride = self.moves.stride;
-        self.runs(samples, group, rows, |at, inside, pixel| {
+        self.runs(samples, self.channels(group), rows, |at, inside, pixel| {
             let run = &patches[at + inside.start..at + inside.end];
             if stride == 1 {
                 x[pixel..pixel + run.len()].iter_mut().zip(run).for_each(|(a, b)| *a += b);

@@ -1,0 +1,384 @@
+//! Convolution with kernels of 3 x 3 at stride one by Winograd's minimal filtering F(2 x 2, 3 x 3): four outputs take 16
+//! products of each pair of channels instead of 36.
+//!
+//! Kernel, input and output are transformed to 16 points, where the convolution is one product of matrices over the
+//! channels each. Inside, channels lie beside each other (the last dimension, filled up with zeros to whole lanes), so that
+//! all transforms are vector code whatever the size of the planes. Work is cut into blocks of tiles by the shapes alone.
+//!
+//! # Reference
+//! Lavin and Gray (2016), "Fast algorithms for convolutional neural networks".
+
+use rayon::prelude::*;
+
+use super::forward::Finish;
+use super::sizes::Sizes;
+use super::tiles::{Block, Tiles};
+use crate::kernels::product::{View, product};
+use crate::kernels::scratch::scratch;
+use crate::kernels::simd::{LANES, Lane, add, halved, lanes, lanes_mut, sub, wide};
+use crate::memory::{fresh, give_back, zeros};
+
+/// Points of a tile.
+const POINTS: usize = 16;
+
+/// Rows of a transformed kernel that are made in one piece of work.
+const ROWS: usize = 8;
+
+/// Numbers of transformed inputs and gradients that are kept at a time for the gradient of the weight: 32 MiB.
+const KEPT: usize = 1 << 23;
+
+/// Whether it pays: the transform of the kernel costs as much as some ten tiles, and planes that fill no tiles waste them.
+pub(super) fn pays(s: Sizes) -> bool {
+    let moves = s.moves;
+    let plain = [s.kh, s.kw, moves.stride, moves.dilation, moves.groups] == [3, 3, 1, 1, 1];
+    let inside = moves.padding.iter().all(|p| *p <= 2);
+    let (tiles, wide) = (s.oh.div_ceil(2) * s.ow.div_ceil(2), s.c.min(s.o) >= LANES);
+    plain && inside && wide && s.n * tiles >= 48 && POINTS * tiles * 4 <= 9 * s.plane() * 3
+}
+
+/// The output `[n, o, oh, ow]`.
+pub(super) fn forward(s: Sizes, x: &[f32], weight: &[f32], finish: Finish<'_>) -> Vec<f32> {
+    let tiles =
+        Tiles { n: s.n, from: s.c, to: s.o, h: s.h, w: s.w, oh: s.oh, ow: s.ow, padding: s.moves.padding };
+    correlate(tiles, x, kernels(s, weight, false), finish)
+}
+
+/// The gradient of the input: the output's gradient correlated with the kernels turned by half a circle.
+pub(super) fn input(s: Sizes, weight: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let padding = s.moves.padding.map(|p| 2 - p);
+    let tiles = Tiles { n: s.n, from: s.o, to: s.c, h: s.oh, w: s.ow, oh: s.h, ow: s.w, padding };
+    correlate(tiles, gradient, kernels(s, weight, true), Finish::default())
+}
+
+/// Kernels at all points, `[16, from, to]` in whole lanes: from inputs to outputs, or `turned` from outputs to inputs.
+fn kernels(s: Sizes, weight: &[f32], turned: bool) -> Vec<f32> {
+    let (from, to) = if turned { (s.o, s.c) } else { (s.c, s.o) };
+    let (deep, across) = (whole(from), whole(to));
+    let mut all = zeros(POINTS * deep * across);
+    let mut points: Vec<_> =
+        all.chunks_mut(deep * across).map(|p| p[..from * across].chunks_mut(ROWS * across)).collect();
+    let pieces: Vec<Vec<&mut [f32]>> =
+        (0..from.div_ceil(ROWS)).map(|_| points.iter_mut().filter_map(Iterator::next).collect()).collect();
+    pieces.into_par_iter().enumerate().for_each(|(piece, mut points)| {
+        wide(
+            #[inline(always)]
+            || {
+                let rows = points.first().map_or(0, |p| p.len() / across);
+                for row in 0..rows {
+                    for first in (0..to).step_by(LANES) {
+                        let mut taps = [ZERO; 9];
+                        for column in first..to.min(first + LANES) {
+                            let row = piece * ROWS + row;
+                            let (o, c) = if turned { (row, column) } else { (column, row) };
+                            let from = (o * s.c + c) * 9;
+                            for (tap, v) in weight[from..from + 9].iter().enumerate() {
+                                taps[if turned { 8 - tap } else { tap }][column - first] = *v;
+                            }
+                        }
+                        let made = kernel_to_points(&taps);
+                        for (point, made) in points.iter_mut().zip(made) {
+                            point[row * across + first..][..LANES].copy_from_slice(&made);
+                        }
+                    }
+                }
+            },
+        );
+    });
+    all
+}
+
+/// A number of channels in whole lanes.
+fn whole(channels: usize) -> usize {
+    channels.next_multiple_of(LANES)
+}
+
+/// Nothing here may be left to chance in inlining: what is not inlined into [`wide`] is no vector code.
+const ZERO: Lane = [0.0; LANES];
+
+/// One transform along the columns, then the same along the rows: `N x N` to `M x M`.
+#[inline(always)]
+fn both<const N: usize, const M: usize, const NN: usize, const MM: usize>(
+    x: &[Lane; NN],
+    one: impl Fn([Lane; N]) -> [Lane; M],
+) -> [Lane; MM] {
+    let mut columns = [[ZERO; N]; M];
+    for j in 0..N {
+        let mut column = [ZERO; N];
+        for i in 0..N {
+            column[i] = x[i * N + j];
+        }
+        let made = one(column);
+        for i in 0..M {
+            columns[i][j] = made[i];
+        }
+    }
+    let mut all = [ZERO; MM];
+    for i in 0..M {
+        let made = one(columns[i]);
+        for j in 0..M {
+            all[i * M + j] = made[j];
+        }
+    }
+    all
+}
+
+/// `G g G^T` with `G = [[1, 0, 0], [1, 1, 1] / 2, [1, -1, 1] / 2, [0, 0, 1]]`.
+#[inline(always)]
+fn kernel_to_points(g: &[Lane; 9]) -> [Lane; POINTS] {
+    both(
+        g,
+        #[inline(always)]
+        |[a, b, c]: [Lane; 3]| {
+            let ends = add(a, c);
+            [a, halved(add(ends, b)), halved(sub(ends, b)), c]
+        },
+    )
+}
+
+/// The transpose of [`kernel_to_points`]: `G^T u G`.
+#[inline(always)]
+fn points_to_kernel(u: &[Lane; POINTS]) -> [Lane; 9] {
+    both(
+        u,
+        #[inline(always)]
+        |[a, b, c, d]: [Lane; 4]| {
+            let sum = halved(add(b, c));
+            [add(a, sum), halved(sub(b, c)), add(sum, d)]
+        },
+    )
+}
+
+/// `B^T d B` with `B^T = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]`.
+#[inline(always)]
+fn input_to_points(d: &[Lane; POINTS]) -> [Lane; POINTS] {
+    both(
+        d,
+        #[inline(always)]
+        |[a, b, c, d]: [Lane; 4]| [sub(a, c), add(b, c), sub(c, b), sub(b, d)],
+    )
+}
+
+/// `A^T m A` with `A^T = [[1, 1, 1, 0], [0, 1, -1, -1]]`.
+#[inline(always)]
+fn points_to_output(m: &[Lane; POINTS]) -> [Lane; 4] {
+    both(
+        m,
+        #[inline(always)]
+        |[a, b, c, d]: [Lane; 4]| [add(add(a, b), c), sub(sub(b, c), d)],
+    )
+}
+
+/// The transpose of [`points_to_output`]: `A y A^T`.
+#[inline(always)]
+fn output_to_points(y: &[Lane; 4]) -> [Lane; POINTS] {
+    both(
+        y,
+        #[inline(always)]
+        |[a, b]: [Lane; 2]| [a, add(a, b), sub(a, b), sub(ZERO, b)],
+    )
+}
+
+/// The correlation of `x [n, from, h, w]` with kernels at all points, to `[n, to, oh, ow]`.
+fn correlate(t: Tiles, x: &[f32], kernels: Vec<f32>, finish: Finish<'_>) -> Vec<f32> {
+    let mut out = fresh(t.n * t.to * t.oh * t.ow);
+    let (deep, across) = (whole(t.from), whole(t.to));
+    let blocks = t.blocks();
+    let parts = t.parts(&mut out);
+    blocks.par_iter().zip(parts).for_each(|(block, mut planes)| {
+        let count = t.count(block);
+        scratch(POINTS * count * (deep + across), |memory| {
+            let (points, made) = memory.split_at_mut(POINTS * count * deep);
+            inputs_to_points(t, x, block, points);
+            for (p, made) in made.chunks_exact_mut(count * across).enumerate() {
+                let v = View::new(&points[p * count * deep..][..count * deep], count, deep);
+                product(
+                    v,
+                    View::new(&kernels[p * deep * across..][..deep * across], deep, across),
+                    made,
+                    across,
+                    false,
+                );
+            }
+            let laid = t.laid(block) * across;
+            // What the input took is free again.
+            if points.len() >= laid {
+                outputs(t, block, made, finish, &mut points[..laid], &mut planes);
+            } else {
+                scratch(laid, |y| outputs(t, block, made, finish, y, &mut planes));
+            }
+        });
+    });
+    give_back(kernels);
+    out
+}
+
+/// The input of a block at all points, `[16, tiles, from]` in whole lanes.
+fn inputs_to_points(t: Tiles, x: &[f32], block: &Block, points: &mut [f32]) {
+    let (deep, count) = (whole(t.from) / LANES, t.count(block));
+    let [rows, columns] = t.read(block);
+    scratch(block.samples() * rows * columns * deep * LANES, |laid| {
+        wide(
+            #[inline(always)]
+            || {
+                let laid = lanes_mut(laid);
+                t.lay(x, block, laid);
+                let points = lanes_mut(points);
+                let mut tile = 0;
+                for s in 0..block.samples() {
+                    for p in 0..block.rows() {
+                        for q in 0..t.across() {
+                            let corner = ((s * rows + 2 * p) * columns + 2 * q) * deep;
+                            for l in 0..deep {
+                                let mut d = [ZERO; POINTS];
+                                for (i, d) in d.iter_mut().enumerate() {
+                                    *d = laid[corner + ((i / 4) * columns + i % 4) * deep + l];
+                                }
+                                for (i, v) in input_to_points(&d).into_iter().enumerate() {
+                                    points[(i * count + tile) * deep + l] = v;
+                                }
+                            }
+                            tile += 1;
+                        }
+                    }
+                }
+            },
+        );
+    });
+}
+
+/// The points of a block to its outputs: `y` is memory for them with channels last, `planes` the rows of the output, channel
+/// by channel.
+fn outputs(
+    t: Tiles,
+    block: &Block,
+    made: &[f32],
+    finish: Finish<'_>,
+    y: &mut [f32],
+    planes: &mut [&mut [f32]],
+) {
+    let (across, count) = (whole(t.to) / LANES, t.count(block));
+    let columns = 2 * t.across();
+    wide(
+        #[inline(always)]
+        || {
+            let (made, y) = (lanes(made), lanes_mut(y));
+            let mut tile = 0;
+            for s in 0..block.samples() {
+                for p in 0..block.rows() {
+                    for q in 0..t.across() {
+                        for l in 0..across {
+                            let mut m = [ZERO; POINTS];
+                            for (i, m) in m.iter_mut().enumerate() {
+                                *m = made[(i * count + tile) * across + l];
+                            }
+                            for (i, v) in points_to_output(&m).into_iter().enumerate() {
+                                let row = (s * block.rows() + p) * 2 + i / 2;
+                                y[(row * columns + 2 * q + i % 2) * across + l] = v;
+                            }
+                        }
+                        tile += 1;
+                    }
+                }
+            }
+            t.give(block, y, planes);
+            for (i, plane) in planes.iter_mut().enumerate() {
+                finish.apply(i % t.to, t.start(block, i), plane);
+            }
+        },
+    );
+}
+
+/// The gradient of the weight, `[o, c, 3, 3]`.
+pub(super) fn weight(s: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let read =
+        Tiles { n: s.n, from: s.c, to: s.o, h: s.h, w: s.w, oh: s.oh, ow: s.ow, padding: s.moves.padding };
+    let (deep, across) = (whole(s.c), whole(s.o));
+    let mut sums = fresh(POINTS * deep * across);
+    let blocks = read.blocks();
+    let size = |b: &Block| POINTS * read.count(b) * (deep + across);
+    let largest = blocks.iter().map(size).max().unwrap_or(1);
+    for (lot, blocks) in blocks.chunks((KEPT / largest).max(1)).enumerate() {
+        let points: Vec<(Vec<f32>, Vec<f32>)> = blocks
+            .par_iter()
+            .map(|block| {
+                let count = read.count(block);
+                let mut v = fresh(POINTS * count * deep);
+                inputs_to_points(read, x, block, &mut v);
+                let mut d = fresh(POINTS * count * across);
+                gradients_to_points(read, gradient, block, &mut d);
+                (v, d)
+            })
+            .collect();
+        sums.par_chunks_mut(deep * across).enumerate().for_each(|(p, sum)| {
+            for (i, (v, d)) in points.iter().enumerate() {
+                let count = v.len() / (POINTS * deep);
+                let v = View::new(&v[p * count * deep..][..count * deep], count, deep).transposed();
+                let d = View::new(&d[p * count * across..][..count * across], count, across);
+                product(v, d, sum, across, lot + i > 0);
+            }
+        });
+        points.into_iter().for_each(|(v, d)| {
+            give_back(v);
+            give_back(d);
+        });
+    }
+    let mut out = fresh(s.o * s.c * 9);
+    out.par_chunks_mut(LANES * s.c * 9).enumerate().for_each(|(lane, out)| {
+        wide(
+            #[inline(always)]
+            || {
+                let all = lanes(&sums);
+                for c in 0..s.c {
+                    let mut u = [ZERO; POINTS];
+                    for (p, u) in u.iter_mut().enumerate() {
+                        *u = all[(p * deep + c) * (across / LANES) + lane];
+                    }
+                    let taps = points_to_kernel(&u);
+                    for (o, out) in out.chunks_exact_mut(s.c * 9).enumerate() {
+                        for (tap, v) in taps.iter().enumerate() {
+                            out[c * 9 + tap] = v[o];
+                        }
+                    }
+                }
+            },
+        );
+    });
+    give_back(sums);
+    out
+}
+
+/// The output's gradient of a block at all points, `[16, tiles, to]` in whole lanes.
+fn gradients_to_points(t: Tiles, gradient: &[f32], block: &Block, points: &mut [f32]) {
+    // The gradient is read where the output was written: the same tiles of 2 x 2, without the border.
+    let t = Tiles { from: t.to, h: t.oh, w: t.ow, padding: [0, 0], ..t };
+    let (deep, count) = (whole(t.from) / LANES, t.count(block));
+    let [rows, columns] = t.read(block);
+    scratch(block.samples() * rows * columns * deep * LANES, |laid| {
+        wide(
+            #[inline(always)]
+            || {
+                let laid = lanes_mut(laid);
+                t.lay(gradient, block, laid);
+                let points = lanes_mut(points);
+                let mut tile = 0;
+                for s in 0..block.samples() {
+                    for p in 0..block.rows() {
+                        for q in 0..t.across() {
+                            let corner = ((s * rows + 2 * p) * columns + 2 * q) * deep;
+                            for l in 0..deep {
+                                let mut y = [ZERO; 4];
+                                for (i, y) in y.iter_mut().enumerate() {
+                                    *y = laid[corner + ((i / 2) * columns + i % 2) * deep + l];
+                                }
+                                for (i, v) in output_to_points(&y).into_iter().enumerate() {
+                                    points[(i * count + tile) * deep + l] = v;
+                                }
+                            }
+                            tile += 1;
+                        }
+                    }
+                }
+            },
+        );
+    });
+}
