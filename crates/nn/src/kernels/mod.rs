@@ -10,6 +10,7 @@ mod gru;
 mod lstm;
 mod pool;
 mod product;
+mod recurrent;
 #[cfg(test)]
 mod reference;
 mod scratch;
