@@ -3,6 +3,7 @@
 
 mod activation;
 mod batch_norm;
+mod bidirectional;
 mod conv2d;
 mod convolution;
 mod elementary;
@@ -20,6 +21,7 @@ mod softmax;
 
 pub use activation::{Activation, activate};
 pub use batch_norm::{Moments, batch_norm};
+pub use bidirectional::{Direction, bidirectional_gru, bidirectional_lstm};
 pub use conv2d::{Moves, conv2d};
 pub use convolution::convolution_block;
 pub use gru::gru;
