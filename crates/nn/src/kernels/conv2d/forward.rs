@@ -9,7 +9,7 @@ use crate::kernels::product::{View, product};
 use crate::kernels::scratch::scratch;
 
 /// The output `[n, o, oh, ow]`.
-pub(super) fn forward(
+pub(in crate::kernels) fn forward(
     sizes: Sizes,
     x: &[f32],
     weight: &[f32],

@@ -1,7 +1,7 @@
 //! Convolution in two dimensions: any stride, padding, dilation and number of groups, with bias and rectifier.
 
-mod backward;
-mod forward;
+pub(super) mod backward;
+pub(super) mod forward;
 mod sizes;
 
 use std::sync::Arc;
