@@ -2,6 +2,7 @@
 
 pub mod convolution;
 pub mod dense;
+pub mod embedding;
 pub mod norm;
 pub mod recurrence;
 
