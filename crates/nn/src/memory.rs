@@ -139,6 +139,7 @@ mod tests {
         assert_eq!(again.as_ptr(), place);
         assert!(again.iter().all(|v| *v == 0.0));
         give_back(again);
-        assert_eq!(fresh(length).as_ptr(), place);
+        let once_more = fresh(length);
+        assert_eq!(once_more.as_ptr(), place);
     }
 }

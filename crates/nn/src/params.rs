@@ -16,8 +16,10 @@ pub struct Declared {
     pub name: String,
     /// Its shape, in the order of PyTorch (outputs first).
     pub shape: Vec<usize>,
-    /// It starts uniform in `[-bound, bound)`.
+    /// It starts uniform in `[center - bound, center + bound)`.
     pub bound: f64,
+    /// See `bound`.
+    pub center: f64,
 }
 
 impl Declared {
@@ -26,7 +28,12 @@ impl Declared {
     /// # Reference
     /// He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers".
     pub fn new(name: impl Into<String>, shape: Vec<usize>, fan_in: usize) -> Self {
-        Self { name: name.into(), shape, bound: 1.0 / (fan_in.max(1) as f64).sqrt() }
+        Self { name: name.into(), shape, bound: 1.0 / (fan_in.max(1) as f64).sqrt(), center: 0.0 }
+    }
+
+    /// A parameter all of whose numbers start at `value`.
+    pub fn constant(name: impl Into<String>, shape: Vec<usize>, value: f64) -> Self {
+        Self { name: name.into(), shape, bound: 0.0, center: value }
     }
 
     /// How many numbers it has.
@@ -44,8 +51,8 @@ impl Params {
     pub fn init(declared: &[Declared], seed: Seed) -> Self {
         let draw = |d: &Declared| {
             let mut rng = seed.child(&d.name).rng();
-            let bound = d.bound as f32;
-            let values = (0..d.size()).map(|_| (rng.random::<f32>() * 2.0 - 1.0) * bound).collect();
+            let (bound, center) = (d.bound as f32, d.center as f32);
+            let values = (0..d.size()).map(|_| center + (rng.random::<f32>() * 2.0 - 1.0) * bound).collect();
             (d.name.clone(), Host::new(values, d.shape.clone()))
         };
         Self(declared.iter().map(draw).collect())
@@ -160,6 +167,16 @@ mod tests {
         assert!(mean.abs() < 5.0 * 0.1155 / 50.0, "{mean}");
         assert!((spread - 0.11547).abs() < 0.005, "{spread}");
         assert_eq!(both.count(), 2504);
+    }
+
+    #[test]
+    fn constants_start_at_their_value() {
+        let declared = [1.0, 0.0, -0.1].map(|v| Declared::constant(format!("at {v}"), vec![2, 3], v));
+        let params = Params::init(&declared, Seed::new(1));
+        for (d, (name, p)) in declared.iter().rev().zip(params.iter()) {
+            assert_eq!((name, p.shape()), (d.name.as_str(), d.shape.clone()));
+            assert_eq!(p.numbers(), [d.center as f32; 6]);
+        }
     }
 
     #[test]

@@ -72,18 +72,18 @@ fn moments(x: &[f32], channels: usize, plane: usize) -> Moments {
             wide(
                 #[inline(always)]
                 || {
-                    // About the first number, so that a large mean does not hide a small variance.
-                    let about =
-                        runs(x, channels, plane, c).next().and_then(|r| r.first()).copied().unwrap_or(0.0);
-                    let (mut first, mut second, mut count) = (0.0f64, 0.0f64, 0usize);
-                    for run in runs(x, channels, plane, c) {
+                    let of = || runs(x, channels, plane, c);
+                    let count = of().map(<[f32]>::len).sum::<usize>().max(1) as f64;
+                    let mean = of().map(|run| f64::from(sum(run, |v| v))).sum::<f64>() / count;
+                    // About the mean, so that a large mean does not hide a small variance; what the mean was rounded by
+                    // is taken off again.
+                    let (about, mut first, mut second) = (mean as f32, 0.0f64, 0.0f64);
+                    for run in of() {
                         first += f64::from(sum(run, |v| v - about));
                         second += f64::from(sum(run, |v| (v - about) * (v - about)));
-                        count += run.len();
                     }
-                    let mean = first / count.max(1) as f64;
-                    let variance = (second / count.max(1) as f64 - mean * mean).max(0.0);
-                    ((mean + f64::from(about)) as f32, variance as f32)
+                    let off = first / count;
+                    ((f64::from(about) + off) as f32, (second / count - off * off).max(0.0) as f32)
                 },
             )
         })
@@ -105,13 +105,13 @@ impl Operator for BatchNorm {
             |(s, (out, x))| {
                 for (c, (inverse, mean)) in inverse.iter().zip(&told.mean).enumerate() {
                     let scale = gamma.numbers()[c] * inverse;
-                    let shift = beta.numbers()[c] - mean * scale;
+                    let shift = beta.numbers()[c];
                     let span = c * plane..(c + 1) * plane;
                     let (out, x) = (&mut out[span.clone()], &x[span.clone()]);
                     let residual = residual.map(|r| &r[s * sample..][span]);
                     wide(
                         #[inline(always)]
-                        || normalize(out, x, residual, scale, shift, self.rectify),
+                        || normalize(out, x, residual, [*mean, scale, shift], self.rectify),
                     );
                 }
             },
@@ -214,18 +214,24 @@ pub(super) fn open(out: &[f32], gradient: &[f32]) -> Vec<f32> {
 }
 
 #[inline(always)]
-fn normalize(out: &mut [f32], x: &[f32], residual: Option<&[f32]>, scale: f32, shift: f32, rectify: bool) {
+fn normalize(
+    out: &mut [f32],
+    x: &[f32],
+    residual: Option<&[f32]>,
+    [mean, scale, shift]: [f32; 3],
+    rectify: bool,
+) {
     // What is not a number stays so: `max` would take the zero.
     let finish = |y: f32| if rectify && y < 0.0 { 0.0 } else { y };
     match residual {
         Some(r) => {
             for ((y, x), r) in out.iter_mut().zip(x).zip(r) {
-                *y = finish(x * scale + shift + r);
+                *y = finish((x - mean) * scale + shift + r);
             }
         }
         None => {
             for (y, x) in out.iter_mut().zip(x) {
-                *y = finish(x * scale + shift);
+                *y = finish((x - mean) * scale + shift);
             }
         }
     }

@@ -2,6 +2,8 @@
 
 pub mod convolution;
 pub mod dense;
+pub mod embedding;
+pub mod norm;
 pub mod recurrence;
 
 use consilience_core::seed::Seed;

@@ -23,9 +23,9 @@ struct Golden {
 }
 
 #[derive(Deserialize)]
-struct Flat {
-    shape: Vec<usize>,
-    values: Vec<f32>,
+pub struct Flat {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ fn golden() -> Golden {
 }
 
 /// Sums of up to a few hundred products of numbers near one in another order: 1e-5 is some hundred roundings.
-fn near(got: &[f32], expected: &[f32], what: &str) {
+pub fn near(got: &[f32], expected: &[f32], what: &str) {
     assert_eq!(got.len(), expected.len(), "{what}");
     for (a, b) in got.iter().zip(expected) {
         assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{what}: {a} instead of {b}");

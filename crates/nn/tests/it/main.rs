@@ -5,6 +5,7 @@
 mod checkpoint;
 mod data;
 mod golden;
+mod kernels;
 mod learning;
 mod members;
 mod mixup;

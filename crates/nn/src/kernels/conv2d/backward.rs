@@ -16,7 +16,7 @@ const SHARED: usize = 4 << 20;
 const SUMS: usize = 8;
 
 /// The gradient of the input, `[n, c, h, w]`.
-pub(super) fn input(sizes: Sizes, weight: &[f32], gradient: &[f32]) -> Vec<f32> {
+pub(in crate::kernels) fn input(sizes: Sizes, weight: &[f32], gradient: &[f32]) -> Vec<f32> {
     if winograd::pays(sizes) {
         return winograd::input(sizes, weight, gradient);
     }
@@ -73,7 +73,7 @@ fn side_by_side(sizes: Sizes, gradient: &[f32], samples: usize, group: usize, ou
 }
 
 /// The gradient of the weight, `[o, c / groups, kh, kw]`.
-pub(super) fn weight(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+pub(in crate::kernels) fn weight(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
     let numbers = sizes.o * sizes.patch();
     if numbers == 0 || gradient.is_empty() {
         return vec![0.0; numbers];
@@ -156,7 +156,7 @@ pub(super) fn summed(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
 }
 
 /// The gradient of the bias: the sum over samples and places, for each output.
-pub(super) fn bias(sizes: Sizes, gradient: &[f32]) -> Vec<f32> {
+pub(in crate::kernels) fn bias(sizes: Sizes, gradient: &[f32]) -> Vec<f32> {
     let plane = sizes.plane();
     let sum = |o: usize| -> f32 {
         (0..sizes.n).map(|s| gradient[(s * sizes.o + o) * plane..][..plane].iter().sum::<f32>()).sum()

@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::sizes::Sizes;
+use super::winograd;
 use crate::kernels::product::{View, product};
 use crate::kernels::scratch::scratch;
 use crate::kernels::simd::wide;
@@ -12,7 +13,7 @@ use crate::memory::zeros;
 
 /// What follows the sums.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Finish<'a> {
+pub(in crate::kernels) struct Finish<'a> {
     /// `[o]`.
     pub bias: Option<&'a [f32]>,
     /// As the output.
@@ -40,7 +41,10 @@ impl Finish<'_> {
 }
 
 /// The output `[n, o, oh, ow]`.
-pub(super) fn forward(sizes: Sizes, x: &[f32], weight: &[f32], finish: Finish<'_>) -> Vec<f32> {
+pub(in crate::kernels) fn forward(sizes: Sizes, x: &[f32], weight: &[f32], finish: Finish<'_>) -> Vec<f32> {
+    if winograd::pays(sizes) {
+        return winograd::forward(sizes, x, weight, finish);
+    }
     let mut out = zeros(sizes.n * sizes.given());
     let lot = sizes.lot();
     if out.is_empty() {

@@ -1,7 +1,7 @@
 //! Convolution in two dimensions: any stride, padding, dilation and number of groups, with bias and rectifier.
 
-mod backward;
-mod forward;
+pub(super) mod backward;
+pub(super) mod forward;
 mod sizes;
 mod tiles;
 mod winograd;
@@ -55,10 +55,7 @@ impl Operator for Conv2d {
             residual: residual.first().map(Host::numbers),
             rectify: self.rectify,
         };
-        let out = match winograd::pays(sizes) {
-            true => winograd::forward(sizes, x.numbers(), weight.numbers(), finish),
-            false => forward::forward(sizes, x.numbers(), weight.numbers(), finish),
-        };
+        let out = forward::forward(sizes, x.numbers(), weight.numbers(), finish);
         let out = Host::new(out, [sizes.n, sizes.o, sizes.oh, sizes.ow]);
         let hosts = if save && self.rectify { vec![out.clone()] } else { Vec::new() };
         (out, Saved { hosts, marks: Vec::new() })
