@@ -22,6 +22,11 @@ use rand::RngExt;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    // As a fit does: on a thread of the pool, so that no piece of work is handed over from outside.
+    rayon::scope(|_| run());
+}
+
+fn run() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let name = arguments.first().map_or("mlp", String::as_str);
     let seconds: f64 = arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(4.0);

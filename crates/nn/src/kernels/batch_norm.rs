@@ -140,8 +140,9 @@ impl Operator for BatchNorm {
         };
         let (_, channels, plane) = sizes(x);
         let sample = (channels * plane).max(1);
-        let masked = out.first().map(|y| open(y.numbers(), gradient.numbers()));
-        let gradient = masked.as_deref().unwrap_or(gradient.numbers());
+        let masked = out.first().map(|y| open(y, gradient));
+        let through = masked.as_ref().unwrap_or(gradient);
+        let gradient = through.numbers();
         let sums: Vec<(f32, f32)> = (0..channels)
             .into_par_iter()
             .map(|c| {
@@ -191,13 +192,14 @@ impl Operator for BatchNorm {
             want(1).then(|| host(sums.iter().map(|s| s.1).collect())),
             want(2).then(|| host(sums.iter().map(|s| s.0).collect())),
         ];
-        all.extend(residual.first().map(|r| want(3).then(|| Host::new(gradient.to_vec(), r.shape()))));
+        all.extend(residual.first().map(|_| want(3).then(|| through.clone())));
         all
     }
 }
 
 /// The gradient where the rectifier let through.
-pub(super) fn open(out: &[f32], gradient: &[f32]) -> Vec<f32> {
+pub(super) fn open(out: &Host, given: &Host) -> Host {
+    let (out, gradient) = (out.numbers(), given.numbers());
     let mut masked = fresh(gradient.len());
     let from = out.par_chunks(PIECE).zip(gradient.par_chunks(PIECE));
     masked.par_chunks_mut(PIECE).zip(from).for_each(|(masked, (out, gradient))| {
@@ -210,7 +212,7 @@ pub(super) fn open(out: &[f32], gradient: &[f32]) -> Vec<f32> {
             },
         );
     });
-    masked
+    Host::new(masked, given.shape())
 }
 
 #[inline(always)]

@@ -124,8 +124,8 @@ impl Operator for ConvTranspose2d {
     ) -> Vec<Option<Host>> {
         let [x, weight, ..] = inputs else { return Vec::new() };
         let Some(sizes) = self.sizes(x, weight) else { return Vec::new() };
-        let masked = saved.hosts.first().map(|out| open(out.numbers(), gradient.numbers()));
-        let gradient = masked.as_deref().unwrap_or(gradient.numbers());
+        let masked = saved.hosts.first().map(|out| open(out, gradient));
+        let gradient = masked.as_ref().unwrap_or(gradient).numbers();
         let want = |i: usize| wanted.get(i).copied().unwrap_or(false);
         let dx = || forward::forward(sizes, gradient, weight.numbers(), Finish::default());
         // Our output as if a convolution had given it.

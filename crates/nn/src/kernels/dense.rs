@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use super::batch_norm::open;
 use super::product::{View, product_together};
 use super::simd::{PIECE, wide};
+use super::transpose::transpose;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
-use crate::memory::fresh;
+use crate::memory::{fresh, give_back};
 
 /// `y = x W^T + b`, with `rectify` the larger of that and zero.
 ///
@@ -34,18 +35,33 @@ impl Operator for Dense {
         let [x, weight, bias] = inputs else { return Default::default() };
         let [rows, k, o] = sizes(x, weight);
         let mut out = fresh(rows * o);
-        out.chunks_exact_mut(o.max(1)).for_each(|row| row.copy_from_slice(bias.numbers()));
-        let weight = View::new(weight.numbers(), o, k).transposed();
-        product_together(View::new(x.numbers(), rows, k), weight, &mut out, o, true);
-        if self.rectify {
-            out.par_chunks_mut(PIECE).for_each(|out| {
-                wide(
-                    // What is not a number stays so: `max` would take the zero.
-                    #[inline(always)]
-                    || out.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
-                );
-            });
+        let weight = View::new(weight.numbers(), o, k);
+        // One of the two has to lie the other way for the product: where the rows are fewer than the outputs, these and
+        // the result are turned on all threads, which costs less than to turn the weight on one.
+        if rows < o {
+            let (mut turned, mut made) = (fresh(k * rows), fresh(o * rows));
+            transpose(x.numbers(), rows, k, &mut turned);
+            product_together(weight, View::new(&turned, k, rows), &mut made, rows, false);
+            transpose(&made, o, rows, &mut out);
+            give_back(turned);
+            give_back(made);
+        } else {
+            product_together(View::new(x.numbers(), rows, k), weight.transposed(), &mut out, o, false);
         }
+        let low = if self.rectify { 0.0 } else { f32::NEG_INFINITY };
+        out.par_chunks_mut((PIECE / o.max(1)).max(1) * o.max(1)).for_each(|out| {
+            wide(
+                #[inline(always)]
+                || {
+                    for row in out.chunks_exact_mut(o.max(1)) {
+                        for (v, b) in row.iter_mut().zip(bias.numbers()) {
+                            // What is not a number stays so: `max` would take the zero.
+                            *v = if *v + b < low { low } else { *v + b };
+                        }
+                    }
+                },
+            );
+        });
         let out = Host::new(out, [rows, o]);
         let hosts = if save && self.rectify { vec![out.clone()] } else { Vec::new() };
         (out, Saved { hosts, marks: Vec::new() })
@@ -60,8 +76,8 @@ impl Operator for Dense {
     ) -> Vec<Option<Host>> {
         let ([x, weight, _], [dx, dw, db]) = (inputs, wanted) else { return Vec::new() };
         let [rows, k, o] = sizes(x, weight);
-        let masked = saved.hosts.first().map(|out| open(out.numbers(), gradient.numbers()));
-        let gradient = masked.as_deref().unwrap_or(gradient.numbers());
+        let masked = saved.hosts.first().map(|out| open(out, gradient));
+        let gradient = masked.as_ref().unwrap_or(gradient).numbers();
         let dy = View::new(gradient, rows, o);
         let made = |a: View<'_>, b: View<'_>, [m, n]: [usize; 2]| {
             let mut out = fresh(m * n);

@@ -24,6 +24,7 @@ mod sequence;
 mod simd;
 mod softmax;
 mod standard;
+mod transpose;
 
 pub use activation::{Activation, activate};
 pub use batch_norm::{Moments, batch_norm};

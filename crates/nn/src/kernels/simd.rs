@@ -14,48 +14,6 @@ pub const PIECE: usize = 1 << 15;
 /// Sums are made in this many lanes, which are then added in order: the same for every instruction set.
 pub const LANES: usize = 16;
 
-/// Numbers that one instruction works on, or a few.
-pub type Lane = [f32; LANES];
-
-/// Numbers in whole lanes; those after the last whole one are left out.
-#[inline(always)]
-pub fn lanes(numbers: &[f32]) -> &[Lane] {
-    numbers.as_chunks().0
-}
-
-/// As [`lanes`], to change.
-#[inline(always)]
-pub fn lanes_mut(numbers: &mut [f32]) -> &mut [Lane] {
-    numbers.as_chunks_mut().0
-}
-
-/// `a + b`.
-#[inline(always)]
-pub fn add(mut a: Lane, b: Lane) -> Lane {
-    for (a, b) in a.iter_mut().zip(b) {
-        *a += b;
-    }
-    a
-}
-
-/// `a - b`.
-#[inline(always)]
-pub fn sub(mut a: Lane, b: Lane) -> Lane {
-    for (a, b) in a.iter_mut().zip(b) {
-        *a -= b;
-    }
-    a
-}
-
-/// `a / 2`.
-#[inline(always)]
-pub fn halved(mut a: Lane) -> Lane {
-    for v in &mut a {
-        *v *= 0.5;
-    }
-    a
-}
-
 /// The sum of `each` of all numbers, in lanes.
 #[inline(always)]
 pub fn sum(numbers: &[f32], each: impl Fn(f32) -> f32) -> f32 {

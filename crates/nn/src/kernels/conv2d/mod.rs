@@ -4,6 +4,7 @@ pub(super) mod backward;
 pub(super) mod forward;
 mod sizes;
 mod tiles;
+mod transforms;
 mod winograd;
 
 use std::sync::Arc;
@@ -70,10 +71,7 @@ impl Operator for Conv2d {
     ) -> Vec<Option<Host>> {
         let [x, weight, ..] = inputs else { return Vec::new() };
         let sizes = Sizes::new(&x.shape(), &weight.shape(), self.moves);
-        let masked = saved
-            .hosts
-            .first()
-            .map(|out| Host::new(open(out.numbers(), gradient.numbers()), gradient.shape()));
+        let masked = saved.hosts.first().map(|out| open(out, gradient));
         let gradient = masked.as_ref().unwrap_or(gradient);
         let want = |i: usize| wanted.get(i).copied().unwrap_or(false);
         let dy = gradient.numbers();

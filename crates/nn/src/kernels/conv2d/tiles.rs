@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::simd::{LANES, Lane};
+use crate::kernels::simd::LANES;
 
 /// Tiles of a block, about: their transforms of some hundred channels stay in the second cache.
 const LEAST: usize = 48;
@@ -104,10 +104,17 @@ impl Tiles {
         4 * self.count(block)
     }
 
+    /// The corner of each tile of a block, as a place among `rows` and `columns` of each sample.
+    pub fn corners(&self, block: &Block, rows: usize, columns: usize) -> impl Iterator<Item = usize> {
+        let (samples, down, across) = (block.samples(), block.rows(), self.across());
+        (0..samples).flat_map(move |s| {
+            (0..down).flat_map(move |p| (0..across).map(move |q| (s * rows + 2 * p) * columns + 2 * q))
+        })
+    }
+
     /// What a block reads, channels last: `[samples, rows, columns, from]` in whole lanes, zeros outside.
-    #[inline(always)]
-    pub fn lay(&self, x: &[f32], block: &Block, laid: &mut [Lane]) {
-        let deep = self.from.div_ceil(LANES);
+    pub fn lay(&self, x: &[f32], block: &Block, laid: &mut [f32]) {
+        let deep = whole(self.from);
         let [rows, columns] = self.read(block);
         let [above, left] = self.padding;
         let plane = self.h * self.w;
@@ -116,48 +123,78 @@ impl Tiles {
             let sample = block.samples.start + i / rows;
             let y = (2 * block.rows.start + i % rows).wrapping_sub(above);
             if y >= self.h {
-                out.fill([0.0; LANES]);
+                out.fill(0.0);
                 continue;
             }
-            out[..left * deep].fill([0.0; LANES]);
-            out[(left + inside) * deep..].fill([0.0; LANES]);
+            out[..left * deep].fill(0.0);
+            out[(left + inside) * deep..].fill(0.0);
             let out = &mut out[left * deep..(left + inside) * deep];
-            for l in 0..deep {
-                let channels = (self.from - l * LANES).min(LANES);
-                let start = (sample * self.from + l * LANES) * plane + y * self.w;
-                if channels < LANES {
-                    for lanes in out.chunks_exact_mut(deep) {
-                        lanes[l] = [0.0; LANES];
-                    }
-                }
-                for c in 0..channels {
-                    let row = &x[start + c * plane..][..inside];
-                    for (lanes, v) in out.chunks_exact_mut(deep).zip(row) {
-                        lanes[l][c] = *v;
-                    }
-                }
+            let x = &x[sample * self.from * plane + y * self.w..];
+            turn(x, [self.from, plane], out, [inside, deep]);
+            for place in out.chunks_exact_mut(deep) {
+                place[self.from..].fill(0.0);
             }
         }
     }
 
     /// The outputs of a block with channels last, `[samples, 2 rows, 2 across, to]` in whole lanes, to the rows of each
     /// channel; what lies over the edge is left out.
-    #[inline(always)]
-    pub fn give(&self, block: &Block, y: &[Lane], planes: &mut [&mut [f32]]) {
-        let across = self.to.div_ceil(LANES);
+    pub fn give(&self, block: &Block, y: &[f32], planes: &mut [&mut [f32]]) {
+        let across = whole(self.to);
         let columns = 2 * self.across();
         for (s, planes) in planes.chunks_mut(self.to.max(1)).enumerate() {
-            for (l, planes) in planes.chunks_mut(LANES).enumerate() {
-                let rows = planes.first().map_or(0, |p| p.len() / self.ow.max(1));
-                for row in 0..rows {
-                    let from = ((s * block.rows() * 2 + row) * columns) * across + l;
-                    for (c, plane) in planes.iter_mut().enumerate() {
-                        for (q, v) in plane[row * self.ow..][..self.ow].iter_mut().enumerate() {
-                            *v = y[from + q * across][c];
+            let rows = planes.first().map_or(0, |p| p.len() / self.ow.max(1));
+            for row in 0..rows {
+                let y = &y[(s * block.rows() * 2 + row) * columns * across..][..columns * across];
+                let span = row * self.ow..(row + 1) * self.ow;
+                for (four, planes) in planes.chunks_mut(4).enumerate() {
+                    let places = y.chunks_exact(across).map(|place| &place[4 * four..4 * four + 4]);
+                    if let [a, b, c, d] = planes {
+                        let (a, b) = (&mut a[span.clone()], &mut b[span.clone()]);
+                        let (c, d) = (&mut c[span.clone()], &mut d[span.clone()]);
+                        for ((((place, a), b), c), d) in places.zip(a).zip(b).zip(c).zip(d) {
+                            (*a, *b, *c, *d) = (place[0], place[1], place[2], place[3]);
                         }
+                        continue;
+                    }
+                    for (c, plane) in planes.iter_mut().enumerate() {
+                        let places = y.chunks_exact(across);
+                        plane[span.clone()].iter_mut().zip(places).for_each(|(v, p)| *v = p[4 * four + c]);
                     }
                 }
             }
+        }
+    }
+}
+
+/// A number of channels in whole lanes.
+pub(super) fn whole(channels: usize) -> usize {
+    channels.next_multiple_of(LANES)
+}
+
+/// Rows of channels, `plane` apart, to places with their channels beside each other, `deep` apart. Four by four, which
+/// becomes a few shuffles.
+fn turn(x: &[f32], [channels, plane]: [usize; 2], out: &mut [f32], [places, deep]: [usize; 2]) {
+    let fours = channels / 4 * 4;
+    for c in (0..fours).step_by(4) {
+        let row = |i: usize| &x[(c + i) * plane..][..places];
+        let (rows, rest) = ([row(0), row(1), row(2), row(3)], places / 4 * 4);
+        let [a, b, e, f] = rows.map(|row| row.as_chunks::<4>().0);
+        let blocks = out.chunks_exact_mut(4 * deep);
+        for ((((out, a), b), e), f) in blocks.zip(a).zip(b).zip(e).zip(f) {
+            for i in 0..4 {
+                out[i * deep + c..][..4].copy_from_slice(&[a[i], b[i], e[i], f[i]]);
+            }
+        }
+        for q in rest..places {
+            for (i, row) in rows.iter().enumerate() {
+                out[q * deep + c + i] = row[q];
+            }
+        }
+    }
+    for c in fours..channels {
+        for (place, v) in out.chunks_exact_mut(deep).zip(&x[c * plane..][..places]) {
+            place[c] = *v;
         }
     }
 }

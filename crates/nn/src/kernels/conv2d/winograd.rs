@@ -12,10 +12,13 @@ use rayon::prelude::*;
 
 use super::forward::Finish;
 use super::sizes::Sizes;
-use super::tiles::{Block, Tiles};
+use super::tiles::{Block, Tiles, whole};
+use super::transforms::{
+    InputToPoints, KernelToPoints, OutputToPoints, PointsToKernel, PointsToOutput, Tile, apply,
+};
 use crate::kernels::product::{View, product};
 use crate::kernels::scratch::scratch;
-use crate::kernels::simd::{LANES, Lane, add, halved, lanes, lanes_mut, sub, wide};
+use crate::kernels::simd::{LANES, wide};
 use crate::memory::{fresh, give_back, zeros};
 
 /// Points of a tile.
@@ -60,122 +63,32 @@ fn kernels(s: Sizes, weight: &[f32], turned: bool) -> Vec<f32> {
     let pieces: Vec<Vec<&mut [f32]>> =
         (0..from.div_ceil(ROWS)).map(|_| points.iter_mut().filter_map(Iterator::next).collect()).collect();
     pieces.into_par_iter().enumerate().for_each(|(piece, mut points)| {
-        wide(
-            #[inline(always)]
-            || {
-                let rows = points.first().map_or(0, |p| p.len() / across);
+        let rows = points.first().map_or(0, |p| p.len() / across);
+        scratch((9 + POINTS) * LANES, |memory| {
+            let (taps, made) = memory.split_at_mut(9 * LANES);
+            // Lane by lane, so that the numbers of a cache line are used together.
+            for first in (0..to).step_by(LANES) {
                 for row in 0..rows {
-                    for first in (0..to).step_by(LANES) {
-                        let mut taps = [ZERO; 9];
-                        for column in first..to.min(first + LANES) {
-                            let row = piece * ROWS + row;
-                            let (o, c) = if turned { (row, column) } else { (column, row) };
-                            let from = (o * s.c + c) * 9;
-                            for (tap, v) in weight[from..from + 9].iter().enumerate() {
-                                taps[if turned { 8 - tap } else { tap }][column - first] = *v;
-                            }
-                        }
-                        let made = kernel_to_points(&taps);
-                        for (point, made) in points.iter_mut().zip(made) {
-                            point[row * across + first..][..LANES].copy_from_slice(&made);
+                    taps.fill(0.0);
+                    for column in first..to.min(first + LANES) {
+                        let row = piece * ROWS + row;
+                        let (o, c) = if turned { (row, column) } else { (column, row) };
+                        let from = (o * s.c + c) * 9;
+                        for (tap, v) in weight[from..from + 9].iter().enumerate() {
+                            taps[if turned { 8 - tap } else { tap } * LANES + column - first] = *v;
                         }
                     }
+                    let one = std::iter::once((0, 0));
+                    let (from, to) = ([3 * LANES, LANES], [4 * LANES, LANES]);
+                    apply::<KernelToPoints, 3, 4>(Tile { places: one, from, to, width: LANES }, taps, made);
+                    for (point, made) in points.iter_mut().zip(made.chunks_exact(LANES)) {
+                        point[row * across + first..][..LANES].copy_from_slice(made);
+                    }
                 }
-            },
-        );
+            }
+        });
     });
     all
-}
-
-/// A number of channels in whole lanes.
-fn whole(channels: usize) -> usize {
-    channels.next_multiple_of(LANES)
-}
-
-/// Nothing here may be left to chance in inlining: what is not inlined into [`wide`] is no vector code.
-const ZERO: Lane = [0.0; LANES];
-
-/// One transform along the columns, then the same along the rows: `N x N` to `M x M`.
-#[inline(always)]
-fn both<const N: usize, const M: usize, const NN: usize, const MM: usize>(
-    x: &[Lane; NN],
-    one: impl Fn([Lane; N]) -> [Lane; M],
-) -> [Lane; MM] {
-    let mut columns = [[ZERO; N]; M];
-    for j in 0..N {
-        let mut column = [ZERO; N];
-        for i in 0..N {
-            column[i] = x[i * N + j];
-        }
-        let made = one(column);
-        for i in 0..M {
-            columns[i][j] = made[i];
-        }
-    }
-    let mut all = [ZERO; MM];
-    for i in 0..M {
-        let made = one(columns[i]);
-        for j in 0..M {
-            all[i * M + j] = made[j];
-        }
-    }
-    all
-}
-
-/// `G g G^T` with `G = [[1, 0, 0], [1, 1, 1] / 2, [1, -1, 1] / 2, [0, 0, 1]]`.
-#[inline(always)]
-fn kernel_to_points(g: &[Lane; 9]) -> [Lane; POINTS] {
-    both(
-        g,
-        #[inline(always)]
-        |[a, b, c]: [Lane; 3]| {
-            let ends = add(a, c);
-            [a, halved(add(ends, b)), halved(sub(ends, b)), c]
-        },
-    )
-}
-
-/// The transpose of [`kernel_to_points`]: `G^T u G`.
-#[inline(always)]
-fn points_to_kernel(u: &[Lane; POINTS]) -> [Lane; 9] {
-    both(
-        u,
-        #[inline(always)]
-        |[a, b, c, d]: [Lane; 4]| {
-            let sum = halved(add(b, c));
-            [add(a, sum), halved(sub(b, c)), add(sum, d)]
-        },
-    )
-}
-
-/// `B^T d B` with `B^T = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]`.
-#[inline(always)]
-fn input_to_points(d: &[Lane; POINTS]) -> [Lane; POINTS] {
-    both(
-        d,
-        #[inline(always)]
-        |[a, b, c, d]: [Lane; 4]| [sub(a, c), add(b, c), sub(c, b), sub(b, d)],
-    )
-}
-
-/// `A^T m A` with `A^T = [[1, 1, 1, 0], [0, 1, -1, -1]]`.
-#[inline(always)]
-fn points_to_output(m: &[Lane; POINTS]) -> [Lane; 4] {
-    both(
-        m,
-        #[inline(always)]
-        |[a, b, c, d]: [Lane; 4]| [add(add(a, b), c), sub(sub(b, c), d)],
-    )
-}
-
-/// The transpose of [`points_to_output`]: `A y A^T`.
-#[inline(always)]
-fn output_to_points(y: &[Lane; 4]) -> [Lane; POINTS] {
-    both(
-        y,
-        #[inline(always)]
-        |[a, b]: [Lane; 2]| [a, add(a, b), sub(a, b), sub(ZERO, b)],
-    )
 }
 
 /// The correlation of `x [n, from, h, w]` with kernels at all points, to `[n, to, oh, ow]`.
@@ -214,35 +127,13 @@ fn correlate(t: Tiles, x: &[f32], kernels: Vec<f32>, finish: Finish<'_>) -> Vec<
 
 /// The input of a block at all points, `[16, tiles, from]` in whole lanes.
 fn inputs_to_points(t: Tiles, x: &[f32], block: &Block, points: &mut [f32]) {
-    let (deep, count) = (whole(t.from) / LANES, t.count(block));
-    let [rows, columns] = t.read(block);
-    scratch(block.samples() * rows * columns * deep * LANES, |laid| {
-        wide(
-            #[inline(always)]
-            || {
-                let laid = lanes_mut(laid);
-                t.lay(x, block, laid);
-                let points = lanes_mut(points);
-                let mut tile = 0;
-                for s in 0..block.samples() {
-                    for p in 0..block.rows() {
-                        for q in 0..t.across() {
-                            let corner = ((s * rows + 2 * p) * columns + 2 * q) * deep;
-                            for l in 0..deep {
-                                let mut d = [ZERO; POINTS];
-                                for (i, d) in d.iter_mut().enumerate() {
-                                    *d = laid[corner + ((i / 4) * columns + i % 4) * deep + l];
-                                }
-                                for (i, v) in input_to_points(&d).into_iter().enumerate() {
-                                    points[(i * count + tile) * deep + l] = v;
-                                }
-                            }
-                            tile += 1;
-                        }
-                    }
-                }
-            },
-        );
+    let (deep, [rows, columns]) = (whole(t.from), t.read(block));
+    scratch(block.samples() * rows * columns * deep, |laid| {
+        t.lay(x, block, laid);
+        let (row, point) = (columns * deep, t.count(block) * deep);
+        let places = t.corners(block, rows, columns).enumerate().map(|(i, corner)| (corner * deep, i * deep));
+        let tiles = Tile { places, from: [row, deep], to: [4 * point, point], width: deep };
+        apply::<InputToPoints, 4, 4>(tiles, laid, points);
     });
 }
 
@@ -256,31 +147,16 @@ fn outputs(
     y: &mut [f32],
     planes: &mut [&mut [f32]],
 ) {
-    let (across, count) = (whole(t.to) / LANES, t.count(block));
-    let columns = 2 * t.across();
+    let (across, columns) = (whole(t.to), 2 * t.across());
+    let (row, point) = (columns * across, t.count(block) * across);
+    let corners = t.corners(block, 2 * block.rows(), columns);
+    let places = corners.enumerate().map(|(i, corner)| (i * across, corner * across));
+    let tiles = Tile { places, from: [4 * point, point], to: [row, across], width: across };
+    apply::<PointsToOutput, 4, 2>(tiles, made, y);
+    t.give(block, y, planes);
     wide(
         #[inline(always)]
         || {
-            let (made, y) = (lanes(made), lanes_mut(y));
-            let mut tile = 0;
-            for s in 0..block.samples() {
-                for p in 0..block.rows() {
-                    for q in 0..t.across() {
-                        for l in 0..across {
-                            let mut m = [ZERO; POINTS];
-                            for (i, m) in m.iter_mut().enumerate() {
-                                *m = made[(i * count + tile) * across + l];
-                            }
-                            for (i, v) in points_to_output(&m).into_iter().enumerate() {
-                                let row = (s * block.rows() + p) * 2 + i / 2;
-                                y[(row * columns + 2 * q + i % 2) * across + l] = v;
-                            }
-                        }
-                        tile += 1;
-                    }
-                }
-            }
-            t.give(block, y, planes);
             for (i, plane) in planes.iter_mut().enumerate() {
                 finish.apply(i % t.to, t.start(block, i), plane);
             }
@@ -324,24 +200,19 @@ pub(super) fn weight(s: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
     }
     let mut out = fresh(s.o * s.c * 9);
     out.par_chunks_mut(LANES * s.c * 9).enumerate().for_each(|(lane, out)| {
-        wide(
-            #[inline(always)]
-            || {
-                let all = lanes(&sums);
-                for c in 0..s.c {
-                    let mut u = [ZERO; POINTS];
-                    for (p, u) in u.iter_mut().enumerate() {
-                        *u = all[(p * deep + c) * (across / LANES) + lane];
-                    }
-                    let taps = points_to_kernel(&u);
-                    for (o, out) in out.chunks_exact_mut(s.c * 9).enumerate() {
-                        for (tap, v) in taps.iter().enumerate() {
-                            out[c * 9 + tap] = v[o];
-                        }
+        scratch(9 * LANES, |taps| {
+            let point = deep * across;
+            for c in 0..s.c {
+                let one = std::iter::once((c * across + lane * LANES, 0));
+                let (from, to) = ([4 * point, point], [3 * LANES, LANES]);
+                apply::<PointsToKernel, 4, 3>(Tile { places: one, from, to, width: LANES }, &sums, taps);
+                for (o, out) in out.chunks_exact_mut(s.c * 9).enumerate() {
+                    for (tap, v) in out[c * 9..][..9].iter_mut().enumerate() {
+                        *v = taps[tap * LANES + o];
                     }
                 }
-            },
-        );
+            }
+        });
     });
     give_back(sums);
     out
@@ -351,34 +222,12 @@ pub(super) fn weight(s: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
 fn gradients_to_points(t: Tiles, gradient: &[f32], block: &Block, points: &mut [f32]) {
     // The gradient is read where the output was written: the same tiles of 2 x 2, without the border.
     let t = Tiles { from: t.to, h: t.oh, w: t.ow, padding: [0, 0], ..t };
-    let (deep, count) = (whole(t.from) / LANES, t.count(block));
-    let [rows, columns] = t.read(block);
-    scratch(block.samples() * rows * columns * deep * LANES, |laid| {
-        wide(
-            #[inline(always)]
-            || {
-                let laid = lanes_mut(laid);
-                t.lay(gradient, block, laid);
-                let points = lanes_mut(points);
-                let mut tile = 0;
-                for s in 0..block.samples() {
-                    for p in 0..block.rows() {
-                        for q in 0..t.across() {
-                            let corner = ((s * rows + 2 * p) * columns + 2 * q) * deep;
-                            for l in 0..deep {
-                                let mut y = [ZERO; 4];
-                                for (i, y) in y.iter_mut().enumerate() {
-                                    *y = laid[corner + ((i / 2) * columns + i % 2) * deep + l];
-                                }
-                                for (i, v) in output_to_points(&y).into_iter().enumerate() {
-                                    points[(i * count + tile) * deep + l] = v;
-                                }
-                            }
-                            tile += 1;
-                        }
-                    }
-                }
-            },
-        );
+    let (deep, [rows, columns]) = (whole(t.from), t.read(block));
+    scratch(block.samples() * rows * columns * deep, |laid| {
+        t.lay(gradient, block, laid);
+        let (row, point) = (columns * deep, t.count(block) * deep);
+        let places = t.corners(block, rows, columns).enumerate().map(|(i, corner)| (corner * deep, i * deep));
+        let tiles = Tile { places, from: [row, deep], to: [4 * point, point], width: deep };
+        apply::<OutputToPoints, 2, 4>(tiles, laid, points);
     });
 }
