@@ -17,8 +17,8 @@ name = sys.argv[1]
 seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 4.0
 
 
-def measure(work):
-    for _ in range(3):
+def measure(work, warm=3):
+    for _ in range(warm):
         work()
     times, begin = [], time.perf_counter()
     while len(times) < 3 or (time.perf_counter() - begin < seconds and len(times) < 2000):
@@ -60,6 +60,46 @@ class Lstm(nn.Module):
         return self.fc(self.lstm(x)[0][:, -1])
 
 
+def reader(channels, flat):
+    """Convolution, rectifier and pooling for each number of channels, then 64 features."""
+    layers, inputs = [], 1
+    for outputs in channels:
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, 64), nn.ReLU())
+
+
+class Concat(nn.Module):
+    """The concat model of AV-MNIST."""
+
+    def __init__(self):
+        super().__init__()
+        self.image, self.audio = reader([16, 32], 1568), reader([16, 32, 32], 1024)
+        self.head = nn.Sequential(nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
+
+    def forward(self, image, audio):
+        return self.head(torch.cat([self.image(image), self.audio(audio)], 1))
+
+
+def epochs():
+    rows = 10_000
+    image, audio = torch.randn(rows, 1, 28, 28), torch.randn(rows, 1, 32, 64)
+    y, model = torch.arange(rows) * 7 % 10, Concat()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    model.train()
+
+    def epoch():
+        order = torch.randperm(rows)
+        for at in range(0, rows, 64):
+            some = order[at : at + 64]
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(image[some], audio[some]), y[some])
+            loss.backward()
+            optimizer.step()
+
+    measure(epoch, warm=1)
+
+
 def resnet18():
     from torchvision.models import resnet18
 
@@ -96,6 +136,8 @@ elif name == "r18infer":
     model, x = resnet18().eval(), torch.randn(8, 3, 224, 224)
     with torch.inference_mode():
         measure(lambda: model(x))
+elif name == "avmnist":
+    epochs()
 elif name in ("softmax", "gelu"):
     x = torch.randn(4096, 1024)
     with torch.inference_mode():

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::conv2d::{Moves, Sizes};
+use super::conv2d::{self, Moves, Sizes, backward, winograd};
 use super::product::{View, product};
 use super::scratch::scratch;
 use super::simd::{sum, wide};
+use super::transpose::transpose;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
-use crate::memory::zeros;
+use crate::memory::{fresh, give_back, zeros};
 
 /// Sums of the weight's gradient that are made side by side.
 const SUMS: usize = 8;
@@ -78,6 +79,11 @@ impl Operator for ConvolutionBlock {
         let [x, weight, bias] = inputs else { return Default::default() };
         let pooled = Pooled::new(x, weight);
         let (sizes, given, [h, w]) = (pooled.sizes, pooled.given(), pooled.halved());
+        if pooled.tall == 2 && winograd::pays(sizes) {
+            let (x, weight, bias) = (x.numbers(), weight.numbers(), bias.numbers());
+            let (out, marks) = conv2d::pooled(sizes, x, weight, bias, save, SHUT);
+            return (Host::new(out, [sizes.n, sizes.o, h, w]), Saved { hosts: Vec::new(), marks });
+        }
         let mut out = zeros(sizes.n * given);
         let mut saved = vec![0u8; if save { out.len() } else { 0 }];
         let lot = sizes.lot();
@@ -127,6 +133,9 @@ impl Operator for ConvolutionBlock {
         let ([x, weight, _], [dx_wanted, dw_wanted, db_wanted]) = (inputs, wanted) else { return Vec::new() };
         let pooled = Pooled::new(x, weight);
         let (sizes, given, part) = (pooled.sizes, pooled.given(), pooled.part());
+        if pooled.tall == 2 && winograd::pays(sizes) {
+            return whole(pooled, x, weight, gradient, &saved.marks, wanted);
+        }
         let mut dx = zeros(if *dx_wanted { x.numbers().len() } else { 0 });
         let parts: Vec<&mut [f32]> = match *dx_wanted {
             true => dx.chunks_mut((part * sizes.sample()).max(1)).collect(),
@@ -152,12 +161,14 @@ impl Operator for ConvolutionBlock {
                 sums
             })
             .collect();
-        let mut dw = vec![0.0f32; sizes.o * sizes.patch()];
+        let mut turned = vec![0.0f32; sizes.o * sizes.patch()];
         let mut db = vec![0.0f32; sizes.o];
         for (w, b) in &sums {
-            dw.iter_mut().zip(w).for_each(|(a, b)| *a += b);
+            turned.iter_mut().zip(w).for_each(|(a, b)| *a += b);
             db.iter_mut().zip(b).for_each(|(a, b)| *a += b);
         }
+        let mut dw = fresh(turned.len());
+        transpose(&turned, sizes.patch(), sizes.o, &mut dw);
         vec![
             dx_wanted.then(|| Host::new(dx, x.shape())),
             dw_wanted.then(|| Host::new(dw, weight.shape())),
@@ -166,7 +177,44 @@ impl Operator for ConvolutionBlock {
     }
 }
 
-/// One lot of samples backward: adds to the sums of weight and bias, and to `dx` unless that is empty.
+/// All samples backward, with the gradient of the convolution laid out as a whole.
+fn whole(
+    pooled: Pooled,
+    x: &Host,
+    weight: &Host,
+    gradient: &Host,
+    marks: &[u8],
+    wanted: &[bool],
+) -> Vec<Option<Host>> {
+    let (sizes, given) = (pooled.sizes, pooled.given());
+    let [h, w] = pooled.halved();
+    let mut dy = fresh(sizes.n * sizes.given());
+    dy.par_chunks_mut(sizes.given().max(1))
+        .zip(gradient.numbers().par_chunks(given.max(1)).zip(marks.par_chunks(given.max(1))))
+        .for_each(|(dy, (gradient, marks))| {
+            let planes = gradient.chunks_exact((h * w).max(1)).zip(marks.chunks_exact((h * w).max(1)));
+            for (dy, (gradient, marks)) in dy.chunks_exact_mut(sizes.plane()).zip(planes) {
+                // A last row that belongs to no block takes nothing.
+                let (blocks, rest) = dy.split_at_mut(h * pooled.tall * sizes.ow);
+                rest.fill(0.0);
+                wide(
+                    #[inline(always)]
+                    || unpool(pooled, gradient, marks, blocks),
+                );
+            }
+        });
+    let want = |i: usize| wanted.get(i).copied().unwrap_or(false);
+    let all = vec![
+        want(0).then(|| Host::new(backward::input(sizes, weight.numbers(), &dy), x.shape())),
+        want(1).then(|| Host::new(backward::weight(sizes, x.numbers(), &dy), weight.shape())),
+        want(2).then(|| Host::new(backward::bias(sizes, &dy), [sizes.o])),
+    ];
+    give_back(dy);
+    all
+}
+
+/// One lot of samples backward: adds to the sums of weight, `[patch, o]`, and bias, and to `dx` unless that is empty. This
+/// way round the patches, the larger of the two in the product, need not be turned.
 fn back(
     pooled: Pooled,
     x: &[f32],
@@ -200,7 +248,7 @@ fn back(
             let dy = View::new(dy, sizes.o, columns);
             scratch(patch * columns, |patches| {
                 sizes.patches(x, samples, 0, rows.clone(), patches);
-                product(dy, View::new(patches, patch, columns).transposed(), dw, patch, true);
+                product(View::new(patches, patch, columns), dy.transposed(), dw, sizes.o, true);
                 if !dx.is_empty() {
                     product(View::new(weight, sizes.o, patch).transposed(), dy, patches, columns, false);
                     sizes.gather(patches, samples, 0, rows, dx);
@@ -265,7 +313,7 @@ fn unpool(pooled: Pooled, gradient: &[f32], marks: &[u8], out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::reference::{numbers, wide as f64s};
+    use crate::kernels::reference::{differences, numbers, wide as f64s};
 
     /// The plain sums that the operator stands for, in f64.
     fn plain(sizes: Sizes, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
@@ -327,6 +375,8 @@ mod tests {
             (2, 4, 30, 28, 5, 3),
             (3, 2, 1, 9, 4, 3),
             (40, 3, 1, 30, 2, 5),
+            (6, 17, 9, 7, 18, 3),
+            (1, 16, 21, 22, 16, 3),
         ];
         for (n, c, h, w, o, k) in shapes {
             let (sizes, [x, weight, bias]) = case(n, c, h, w, o, k);
@@ -374,6 +424,14 @@ mod tests {
             }
             assert!(kinks <= 1, "{kinks} gradients differ");
         }
+    }
+
+    #[test]
+    fn the_backward_pass_of_many_channels_is_the_finite_difference() {
+        let (sizes, inputs) = case(13, 16, 5, 4, 17, 3);
+        assert!(winograd::pays(sizes));
+        let apart = differences(&ConvolutionBlock, &inputs, |x| plain(sizes, &x[0], &x[1], &x[2]));
+        assert!(apart <= 1, "{apart} gradients differ");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::sizes::Sizes;
 use super::winograd;
 use crate::kernels::product::{View, product, product_together};
 use crate::kernels::scratch::scratch;
-use crate::memory::{fresh, zeros};
+use crate::kernels::transpose::transpose;
+use crate::memory::{fresh, give_back, zeros};
 
 /// Where all patches take no more numbers than this, they are laid out once and shared.
 const SHARED: usize = 4 << 20;
@@ -90,7 +91,7 @@ pub(in crate::kernels) fn weight(sizes: Sizes, x: &[f32], gradient: &[f32]) -> V
 /// All patches once, then one product.
 fn shared(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
     let (patch, columns) = (sizes.patch(), sizes.n * sizes.plane());
-    let mut out = fresh(sizes.o * patch);
+    let (mut turned, mut out) = (fresh(sizes.o * patch), fresh(sizes.o * patch));
     scratch(patch * columns, |patches| {
         let taps = sizes.kh * sizes.kw;
         patches
@@ -98,16 +99,17 @@ fn shared(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
             .enumerate()
             .for_each(|(channel, part)| sizes.patches_of(x, channel, part));
         scratch(sizes.o * columns, |dy| {
-            let dy: &[f32] = if sizes.n == 1 {
-                gradient
-            } else {
-                side_by_side(sizes, gradient, sizes.n, 0, dy);
-                dy
-            };
-            let patches = View::new(patches, patch, columns).transposed();
-            product_together(View::new(dy, sizes.o, columns), patches, &mut out, patch, false);
+            // What is turned here on all threads would be turned inside the product on one.
+            let plane = (sizes.plane() * sizes.o).max(1);
+            for (dy, gradient) in dy.chunks_exact_mut(plane).zip(gradient.chunks_exact(plane)) {
+                transpose(gradient, sizes.o, sizes.plane(), dy);
+            }
+            let (patches, dy) = (View::new(patches, patch, columns), View::new(dy, columns, sizes.o));
+            product_together(patches, dy, &mut turned, sizes.o, false);
         });
     });
+    transpose(&turned, patch, sizes.o, &mut out);
+    give_back(turned);
     out
 }
 
@@ -120,6 +122,7 @@ pub(super) fn summed(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
         .par_chunks(part * sizes.sample())
         .zip(gradient.par_chunks(part * sizes.given()))
         .map(|(x, gradient)| {
+            // `[groups, patch, outputs]`: this way round the patches, the larger of the two, need not be turned.
             let mut sum = vec![0.0f32; sizes.o * patch];
             for (x, gradient) in x.chunks(lot * sizes.sample()).zip(gradient.chunks(lot * sizes.given())) {
                 let samples = gradient.len() / sizes.given();
@@ -130,14 +133,15 @@ pub(super) fn summed(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
                         let from = group * outputs * plane + rows.start * sizes.ow;
                         scratch(patch * columns, |patches| {
                             sizes.patches(x, samples, group, rows, patches);
-                            let patches = View::new(patches, patch, columns).transposed();
+                            let patches = View::new(patches, patch, columns);
                             if samples == 1 {
                                 let dy = View::apart(&gradient[from..], outputs, columns, plane);
-                                product(dy, patches, sum, patch, true);
+                                product(patches, dy.transposed(), sum, outputs, true);
                             } else {
                                 scratch(outputs * columns, |dy| {
                                     side_by_side(sizes, gradient, samples, group, dy);
-                                    product(View::new(dy, outputs, columns), patches, sum, patch, true);
+                                    let dy = View::new(dy, outputs, columns).transposed();
+                                    product(patches, dy, sum, outputs, true);
                                 });
                             }
                         });
@@ -148,9 +152,14 @@ pub(super) fn summed(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
         })
         .collect();
     let mut sums = sums.into_iter();
-    let mut out = sums.next().unwrap_or_default();
+    let mut all = sums.next().unwrap_or_default();
     for sum in sums {
-        out.iter_mut().zip(&sum).for_each(|(a, b)| *a += b);
+        all.iter_mut().zip(&sum).for_each(|(a, b)| *a += b);
+    }
+    let mut out = fresh(all.len());
+    let group = (outputs * patch).max(1);
+    for (out, all) in out.chunks_exact_mut(group).zip(all.chunks_exact(group)) {
+        transpose(all, patch, outputs, out);
     }
     out
 }

@@ -2,10 +2,12 @@
 
 pub(super) mod backward;
 pub(super) mod forward;
+mod pooled;
 mod sizes;
 mod tiles;
 mod transforms;
-mod winograd;
+mod turns;
+pub(super) mod winograd;
 
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use super::batch_norm::open;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
 use forward::Finish;
 pub use sizes::Moves;
+pub(super) use pooled::pooled;
 pub(super) use sizes::Sizes;
 
 /// `y[s, o, p, q] = b[o] + sum_{c, i, j} w[o, c, i, j] x[s, c, p t + i d - z, q t + j d - z] [+ residual]` with stride `t`,

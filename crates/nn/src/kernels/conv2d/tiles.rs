@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::turns::{turn, turn_back};
 use crate::kernels::simd::LANES;
 
 /// Tiles of a block, about: their transforms of some hundred channels stay in the second cache.
@@ -69,15 +70,16 @@ impl Tiles {
             .collect()
     }
 
-    /// The rows of the output that each block writes: sample by sample, channel by channel.
-    pub fn parts<'a>(&self, out: &'a mut [f32]) -> Vec<Vec<&'a mut [f32]>> {
+    /// The rows of the output that each block writes, sample by sample, channel by channel: planes of `plane` places, of
+    /// which a row of tiles gives `row`.
+    pub fn parts<'a, T>(&self, out: &'a mut [T], plane: usize, row: usize) -> Vec<Vec<&'a mut [T]>> {
         let (samples, rows) = self.lot();
         let by_rows = self.down().div_ceil(rows).max(1);
-        let mut parts: Vec<Vec<&mut [f32]>> =
+        let mut parts: Vec<Vec<&mut [T]>> =
             (0..self.n.div_ceil(samples) * by_rows).map(|_| Vec::new()).collect();
-        for (i, plane) in out.chunks_mut((self.oh * self.ow).max(1)).enumerate() {
+        for (i, plane) in out.chunks_mut(plane.max(1)).enumerate() {
             let first = i / self.to.max(1) / samples * by_rows;
-            for (b, part) in plane.chunks_mut(2 * rows * self.ow).enumerate() {
+            for (b, part) in plane.chunks_mut((rows * row).max(1)).enumerate() {
                 parts[first + b].push(part);
             }
         }
@@ -99,11 +101,6 @@ impl Tiles {
         [2 * block.rows() + 2, 2 * self.across() + 2]
     }
 
-    /// Places of the output of a block, those over the edge included.
-    pub fn laid(&self, block: &Block) -> usize {
-        4 * self.count(block)
-    }
-
     /// The corner of each tile of a block, as a place among `rows` and `columns` of each sample.
     pub fn corners(&self, block: &Block, rows: usize, columns: usize) -> impl Iterator<Item = usize> {
         let (samples, down, across) = (block.samples(), block.rows(), self.across());
@@ -114,25 +111,30 @@ impl Tiles {
 
     /// What a block reads, channels last: `[samples, rows, columns, from]` in whole lanes, zeros outside.
     pub fn lay(&self, x: &[f32], block: &Block, laid: &mut [f32]) {
-        let deep = whole(self.from);
-        let [rows, columns] = self.read(block);
-        let [above, left] = self.padding;
-        let plane = self.h * self.w;
+        let (deep, plane) = (whole(self.from), self.h * self.w);
+        let ([rows, columns], [above, left]) = (self.read(block), self.padding);
         let inside = self.w.min(columns - left);
-        for (i, out) in laid.chunks_exact_mut((columns * deep).max(1)).enumerate() {
-            let sample = block.samples.start + i / rows;
-            let y = (2 * block.rows.start + i % rows).wrapping_sub(above);
-            if y >= self.h {
-                out.fill(0.0);
-                continue;
-            }
-            out[..left * deep].fill(0.0);
-            out[(left + inside) * deep..].fill(0.0);
-            let out = &mut out[left * deep..(left + inside) * deep];
-            let x = &x[sample * self.from * plane + y * self.w..];
-            turn(x, [self.from, plane], out, [inside, deep]);
-            for place in out.chunks_exact_mut(deep) {
-                place[self.from..].fill(0.0);
+        let line = (columns * deep).max(1);
+        for (laid, s) in laid.chunks_exact_mut(rows * line).zip(block.samples.clone()) {
+            // A lane of channels at a time, so that the lines of the cache that one row touches are there for the next.
+            for first in (0..deep).step_by(LANES) {
+                let channels = (self.from - first).min(LANES);
+                for (i, out) in laid.chunks_exact_mut(line).enumerate() {
+                    let y = (2 * block.rows.start + i).wrapping_sub(above);
+                    let border = if y < self.h { left..left + inside } else { 0..0 };
+                    for place in (0..border.start).chain(border.end..columns) {
+                        out[place * deep + first..][..LANES].fill(0.0);
+                    }
+                    if y >= self.h {
+                        continue;
+                    }
+                    let out = &mut out[left * deep + first..];
+                    let x = &x[(s * self.from + first) * plane + y * self.w..];
+                    turn(x, [channels, plane], out, [inside, deep]);
+                    for q in 0..if channels < LANES { inside } else { 0 } {
+                        out[q * deep + channels..q * deep + LANES].fill(0.0);
+                    }
+                }
             }
         }
     }
@@ -140,27 +142,14 @@ impl Tiles {
     /// The outputs of a block with channels last, `[samples, 2 rows, 2 across, to]` in whole lanes, to the rows of each
     /// channel; what lies over the edge is left out.
     pub fn give(&self, block: &Block, y: &[f32], planes: &mut [&mut [f32]]) {
-        let across = whole(self.to);
-        let columns = 2 * self.across();
-        for (s, planes) in planes.chunks_mut(self.to.max(1)).enumerate() {
-            let rows = planes.first().map_or(0, |p| p.len() / self.ow.max(1));
-            for row in 0..rows {
-                let y = &y[(s * block.rows() * 2 + row) * columns * across..][..columns * across];
-                let span = row * self.ow..(row + 1) * self.ow;
-                for (four, planes) in planes.chunks_mut(4).enumerate() {
-                    let places = y.chunks_exact(across).map(|place| &place[4 * four..4 * four + 4]);
-                    if let [a, b, c, d] = planes {
-                        let (a, b) = (&mut a[span.clone()], &mut b[span.clone()]);
-                        let (c, d) = (&mut c[span.clone()], &mut d[span.clone()]);
-                        for ((((place, a), b), c), d) in places.zip(a).zip(b).zip(c).zip(d) {
-                            (*a, *b, *c, *d) = (place[0], place[1], place[2], place[3]);
-                        }
-                        continue;
-                    }
-                    for (c, plane) in planes.iter_mut().enumerate() {
-                        let places = y.chunks_exact(across);
-                        plane[span.clone()].iter_mut().zip(places).for_each(|(v, p)| *v = p[4 * four + c]);
-                    }
+        let (across, columns) = (whole(self.to), 2 * self.across());
+        let line = (columns * across).max(1);
+        let samples = y.chunks_exact(2 * block.rows() * line).zip(planes.chunks_mut(self.to.max(1)));
+        for (y, planes) in samples {
+            for (lane, planes) in planes.chunks_mut(LANES).enumerate() {
+                let rows = planes.first().map_or(0, |p| p.len() / self.ow.max(1));
+                for (row, y) in y.chunks_exact(line).take(rows).enumerate() {
+                    turn_back(&y[lane * LANES..], across, planes, row * self.ow..(row + 1) * self.ow);
                 }
             }
         }
@@ -170,31 +159,4 @@ impl Tiles {
 /// A number of channels in whole lanes.
 pub(super) fn whole(channels: usize) -> usize {
     channels.next_multiple_of(LANES)
-}
-
-/// Rows of channels, `plane` apart, to places with their channels beside each other, `deep` apart. Four by four, which
-/// becomes a few shuffles.
-fn turn(x: &[f32], [channels, plane]: [usize; 2], out: &mut [f32], [places, deep]: [usize; 2]) {
-    let fours = channels / 4 * 4;
-    for c in (0..fours).step_by(4) {
-        let row = |i: usize| &x[(c + i) * plane..][..places];
-        let (rows, rest) = ([row(0), row(1), row(2), row(3)], places / 4 * 4);
-        let [a, b, e, f] = rows.map(|row| row.as_chunks::<4>().0);
-        let blocks = out.chunks_exact_mut(4 * deep);
-        for ((((out, a), b), e), f) in blocks.zip(a).zip(b).zip(e).zip(f) {
-            for i in 0..4 {
-                out[i * deep + c..][..4].copy_from_slice(&[a[i], b[i], e[i], f[i]]);
-            }
-        }
-        for q in rest..places {
-            for (i, row) in rows.iter().enumerate() {
-                out[q * deep + c + i] = row[q];
-            }
-        }
-    }
-    for c in fours..channels {
-        for (place, v) in out.chunks_exact_mut(deep).zip(&x[c * plane..][..places]) {
-            place[c] = *v;
-        }
-    }
 }

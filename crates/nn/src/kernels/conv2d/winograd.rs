@@ -22,7 +22,7 @@ use crate::kernels::simd::{LANES, wide};
 use crate::memory::{fresh, give_back, zeros};
 
 /// Points of a tile.
-const POINTS: usize = 16;
+pub(super) const POINTS: usize = 16;
 
 /// Rows of a transformed kernel that are made in one piece of work.
 const ROWS: usize = 8;
@@ -31,7 +31,7 @@ const ROWS: usize = 8;
 const KEPT: usize = 1 << 23;
 
 /// Whether it pays: the transform of the kernel costs as much as some ten tiles, and planes that fill no tiles waste them.
-pub(super) fn pays(s: Sizes) -> bool {
+pub(in crate::kernels) fn pays(s: Sizes) -> bool {
     let moves = s.moves;
     let plain = [s.kh, s.kw, moves.stride, moves.dilation, moves.groups] == [3, 3, 1, 1, 1];
     let inside = moves.padding.iter().all(|p| *p <= 2);
@@ -54,7 +54,7 @@ pub(super) fn input(s: Sizes, weight: &[f32], gradient: &[f32]) -> Vec<f32> {
 }
 
 /// Kernels at all points, `[16, from, to]` in whole lanes: from inputs to outputs, or `turned` from outputs to inputs.
-fn kernels(s: Sizes, weight: &[f32], turned: bool) -> Vec<f32> {
+pub(super) fn kernels(s: Sizes, weight: &[f32], turned: bool) -> Vec<f32> {
     let (from, to) = if turned { (s.o, s.c) } else { (s.c, s.o) };
     let (deep, across) = (whole(from), whole(to));
     let mut all = zeros(POINTS * deep * across);
@@ -94,35 +94,37 @@ fn kernels(s: Sizes, weight: &[f32], turned: bool) -> Vec<f32> {
 /// The correlation of `x [n, from, h, w]` with kernels at all points, to `[n, to, oh, ow]`.
 fn correlate(t: Tiles, x: &[f32], kernels: Vec<f32>, finish: Finish<'_>) -> Vec<f32> {
     let mut out = fresh(t.n * t.to * t.oh * t.ow);
-    let (deep, across) = (whole(t.from), whole(t.to));
-    let blocks = t.blocks();
-    let parts = t.parts(&mut out);
-    blocks.par_iter().zip(parts).for_each(|(block, mut planes)| {
-        let count = t.count(block);
-        scratch(POINTS * count * (deep + across), |memory| {
-            let (points, made) = memory.split_at_mut(POINTS * count * deep);
-            inputs_to_points(t, x, block, points);
-            for (p, made) in made.chunks_exact_mut(count * across).enumerate() {
-                let v = View::new(&points[p * count * deep..][..count * deep], count, deep);
-                product(
-                    v,
-                    View::new(&kernels[p * deep * across..][..deep * across], deep, across),
-                    made,
-                    across,
-                    false,
-                );
-            }
-            let laid = t.laid(block) * across;
-            // What the input took is free again.
-            if points.len() >= laid {
-                outputs(t, block, made, finish, &mut points[..laid], &mut planes);
-            } else {
-                scratch(laid, |y| outputs(t, block, made, finish, y, &mut planes));
-            }
+    let parts = t.parts(&mut out, t.oh * t.ow, 2 * t.ow);
+    t.blocks().par_iter().zip(parts).for_each(|(block, mut planes)| {
+        correlate_block(t, x, &kernels, block, |made, free| {
+            outputs(t, block, made, finish, free, &mut planes);
         });
     });
     give_back(kernels);
     out
+}
+
+/// The outputs of a block at all points, `[16, tiles, to]` in whole lanes, given to `each` with memory for the outputs
+/// themselves.
+pub(super) fn correlate_block(
+    t: Tiles,
+    x: &[f32],
+    kernels: &[f32],
+    block: &Block,
+    each: impl FnOnce(&[f32], &mut [f32]),
+) {
+    let (count, deep, across) = (t.count(block), whole(t.from), whole(t.to));
+    scratch(POINTS * count * across + count * (POINTS * deep).max(4 * across), |memory| {
+        let (made, free) = memory.split_at_mut(POINTS * count * across);
+        let points = &mut free[..POINTS * count * deep];
+        inputs_to_points(t, x, block, points);
+        for (p, made) in made.chunks_exact_mut(count * across).enumerate() {
+            let v = View::new(&points[p * count * deep..][..count * deep], count, deep);
+            let kernels = View::new(&kernels[p * deep * across..][..deep * across], deep, across);
+            product(v, kernels, made, across, false);
+        }
+        each(made, &mut free[..4 * count * across]);
+    });
 }
 
 /// The input of a block at all points, `[16, tiles, from]` in whole lanes.
