@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Our networks and PyTorch's in turn, medians of a few seconds each; then the ratios. PYTHON names a Python with torch.
-#   benches/nn/run.sh [ROUNDS [SECONDS]]
+#   benches/nn/run.sh [ROUNDS [SECONDS [THREADS [NAMES]]]]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-rounds="${1:-5}" seconds="${2:-3}" python="${PYTHON:-python3}"
+rounds="${1:-5}" seconds="${2:-3}" threads="${3:-2}" python="${PYTHON:-python3}"
+names="${4:-mlp cnn lstm r18train r18infer softmax gelu avmnist}"
 program=$(cargo bench --workspace --bench workloads --no-run --message-format=json 2>/dev/null |
     grep -o '"executable":"[^"]*workloads[^"]*"' | tail -1 | cut -d'"' -f4)
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 for _ in $(seq "$rounds"); do
-    for name in mlp cnn lstm r18train r18infer softmax gelu; do
-        "$program" "$name" "$seconds" | sed 's/^{/{"by": "ours", /' >>"$out"
-        "$python" benches/nn/pytorch.py "$name" "$seconds" | sed 's/^{/{"by": "torch", /' >>"$out"
+    for name in $names; do
+        RAYON_NUM_THREADS="$threads" "$program" "$name" "$seconds" | sed 's/^{/{"by": "ours", /' >>"$out"
+        # Where a wrapper of Python leaves a line of its own, the last one counts.
+        TORCH_THREADS="$threads" "$python" benches/nn/pytorch.py "$name" "$seconds" | tail -1 |
+            sed 's/^{/{"by": "torch", /' >>"$out"
     done
 done
 "$python" - "$out" <<'PY'

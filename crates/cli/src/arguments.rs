@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use consilience_engine::device::Choice;
 
 /// Makes one better model out of many, and proves it on held-out data.
 #[derive(Debug, Parser)]
@@ -14,9 +15,37 @@ pub struct Arguments {
     /// Threads, 1 to 1024; results never depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// Where networks are computed: auto takes a CUDA device where this build knows them and the machine has one. Results
+    /// of two devices agree within a tolerance.
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
+    pub device: On,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// A device by name.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum On {
+    /// A CUDA device where there is one, else the processor.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
+    /// What wgpu finds.
+    Wgpu,
+}
+
+impl From<On> for Choice {
+    fn from(on: On) -> Self {
+        match on {
+            On::Auto => Self::Auto,
+            On::Cpu => Self::Cpu,
+            On::Cuda => Self::Cuda,
+            On::Wgpu => Self::Wgpu,
+        }
+    }
 }
 
 /// Where a recipe's data and runs are.

@@ -11,8 +11,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use consilience_core::model::Stop;
+use consilience_engine::device;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, On};
+use fault::Fault;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -39,6 +41,13 @@ fn main() -> ExitCode {
         // Results never depend on it.
         if rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global().is_err() {
             show::warn("the number of threads could not be set");
+        }
+    }
+    // What reads no network need not look for a device.
+    let explicit = !matches!(arguments.device, On::Auto);
+    if asks || explicit {
+        if let Err(error) = device::choose(arguments.device.into()) {
+            return Fault::from(error).report(arguments.json);
         }
     }
     match commands::dispatch(&arguments, &stop) {

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod codec;
+pub mod device;
 pub mod evaluate;
 pub mod guess;
 mod ids;

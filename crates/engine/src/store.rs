@@ -52,7 +52,8 @@ struct Done {
 /// What never changes a hash is kept out of it: times, paths, threads. What is in it: the kind, the parameters, the
 /// seed, the inputs' hashes, the device and the instruction set.
 fn hash_of(kind: &str, key: &Value) -> String {
-    Hasher::new().part(kind).part(instruction_set()).part(canonical(key)).finish()
+    let (set, device) = (instruction_set(), crate::device::name());
+    Hasher::new().part(kind).part(set).part(device).part(canonical(key)).finish()
 }
 
 /// JSON with sorted keys and no white space.

@@ -1,7 +1,8 @@
-//! The tensor backend: burn's flex backend on the CPU. No other file names a device, a backend or a dispatch type.
+//! The tensor backend: burn's flex backend on the CPU with our own kernels, or one of its GPU backends where this program
+//! was built for them. No other file names a device, a backend or a dispatch type.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients as Graph;
@@ -20,11 +21,95 @@ pub type Tensor<const D: usize> = burn::tensor::Tensor<D>;
 /// What a backward pass gives: the gradients of the leaves that it reached.
 pub struct Gradients(burn::tensor::Gradients);
 
-/// The name of the device that computes, for provenance.
-pub const DEVICE: &str = "cpu";
+/// Which device to compute on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// A CUDA device where this program was built for one and the machine has one, else the processor.
+    #[default]
+    Auto,
+    /// The processor, by our own kernels.
+    Cpu,
+    /// The first CUDA device, by the backend's operators; with the feature `cuda`.
+    Cuda,
+    /// What wgpu finds (Vulkan, Metal, DirectX), by the backend's operators; with the feature `wgpu`.
+    Wgpu,
+}
+
+/// The device of this process, and its name.
+static CHOSEN: OnceLock<(Device, &'static str)> = OnceLock::new();
+
+/// Chooses the device of this process, before the first tensor is made; gives its name.
+///
+/// # Errors
+/// [`Error::Argument`] if this program was not built for such a device, the machine has none, or another was chosen.
+pub fn choose(choice: Choice) -> Result<&'static str> {
+    let (device, name) = match choice {
+        Choice::Cpu => (Device::flex(), CPU),
+        Choice::Auto => cuda().map_or((Device::flex(), CPU), |d| (d, "cuda")),
+        Choice::Cuda => {
+            let missing = || none("CUDA", "cuda", cfg!(feature = "cuda"));
+            (cuda().ok_or_else(missing)?, "cuda")
+        }
+        Choice::Wgpu => {
+            let missing = || none("wgpu", "wgpu", cfg!(feature = "wgpu"));
+            (wgpu().ok_or_else(missing)?, "wgpu")
+        }
+    };
+    let (_, chosen) = CHOSEN.get_or_init(|| (device, name));
+    if *chosen == name {
+        return Ok(name);
+    }
+    Err(Error::argument("the device cannot be changed any more").expected(*chosen).got(name))
+}
+
+fn none(what: &str, feature: &str, built: bool) -> Error {
+    let error = Error::argument(format!("there is no {what} device")).expected("a device that is there");
+    if built {
+        return error.got("none found on this machine").remedy("take --device cpu");
+    }
+    error
+        .got(format!("a program that was built without the feature {feature}"))
+        .remedy(format!("build it with --features {feature}, or take --device cpu"))
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Option<Device> {
+    Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().next()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Option<Device> {
+    None
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Option<Device> {
+    Device::enumerate(burn::tensor::DeviceType::Wgpu).into_iter().next()
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Option<Device> {
+    None
+}
+
+const CPU: &str = "cpu";
+
+fn chosen() -> &'static (Device, &'static str) {
+    CHOSEN.get_or_init(|| (Device::flex(), CPU))
+}
+
+/// The name of the device that computes, for hashes and provenance: what it gives differs from another's in the last bits.
+pub fn device_name() -> &'static str {
+    chosen().1
+}
+
+/// Whether tensors lie where our own kernels cannot read them.
+pub fn elsewhere() -> bool {
+    chosen().1 != CPU
+}
 
 fn device() -> Device {
-    Device::flex()
+    chosen().0.clone()
 }
 
 /// A tensor that takes no gradient. `data` must fill `shape`.
@@ -98,6 +183,10 @@ impl Host {
     /// # Errors
     /// [`Error::Internal`] if the backend cannot give them.
     pub fn of<const D: usize>(tensor: Tensor<D>) -> Result<Self> {
+        if elsewhere() {
+            let shape = tensor.dims();
+            return Ok(Self::new(read(tensor)?, shape));
+        }
         match tensor.try_into_primitive::<Flex>() {
             Ok(numbers) => Ok(Self::wrap(numbers)),
             Err(e) => Err(Error::internal(format!("a tensor cannot be read: {e:?}"))),
@@ -118,6 +207,9 @@ impl Host {
     /// A flat tensor over the same numbers, which takes no gradient.
     pub fn flat(&self) -> Tensor<1> {
         let count = self.numbers().len();
+        if elsewhere() {
+            return constant(self.numbers().to_vec(), [count]);
+        }
         Tensor::from_primitive::<Flex>(Flex::float_reshape(self.clone().unwrap(), [count].into()))
     }
 

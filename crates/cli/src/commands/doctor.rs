@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use consilience_core::files::{sweep_strays, write_atomic};
+use consilience_engine::device;
 use consilience_engine::store::instruction_set;
 
 use crate::fault::Fault;
@@ -24,7 +25,7 @@ pub fn doctor(runs: &Path, json: bool) -> Result<ExitCode, Fault> {
         ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
         ("instruction set", instruction_set().to_owned()),
         ("threads", threads.to_string()),
-        ("devices", "cpu".to_owned()),
+        ("devices", device::known()),
         ("onnx models", "not in this build".to_owned()),
         (
             "runs",

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bad_members;
+mod device;
 mod evaluate;
 mod first_recipes;
 mod house;

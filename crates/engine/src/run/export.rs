@@ -111,7 +111,7 @@ fn environment(session: &Session<'_>) -> BTreeMap<String, String> {
         ("system".to_owned(), format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
         ("instruction set".to_owned(), instruction_set().to_owned()),
         ("threads".to_owned(), rayon::current_num_threads().to_string()),
-        ("device".to_owned(), "cpu".to_owned()),
+        ("device".to_owned(), crate::device::name().to_owned()),
         ("seed".to_owned(), session.recipe.seed.to_string()),
     ])
 }

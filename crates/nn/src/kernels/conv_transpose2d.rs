@@ -7,6 +7,7 @@ use consilience_core::{Error, Result};
 use rayon::prelude::*;
 
 use super::batch_norm::open;
+use super::built_in;
 use super::conv2d::forward::{self, Finish};
 use super::conv2d::{Moves, Sizes, backward};
 use super::simd::wide;
@@ -35,17 +36,21 @@ pub fn conv_transpose2d(
     rectify: bool,
 ) -> Result<Tensor<4>> {
     let sizes = check(x.dims(), weight.dims(), moves, more)?;
-    let operator = Arc::new(ConvTranspose2d { moves, more, rectify });
-    let Some(bias) = bias else {
-        return Ok(backend::operate(operator, [x.into(), weight.into()]));
-    };
-    let [outputs] = bias.dims();
-    if outputs != sizes.c {
+    if let Some([outputs]) = bias.as_ref().map(Tensor::dims)
+        && outputs != sizes.c
+    {
         let wrong =
             Error::argument("a transposed convolution has a number in its bias for each output channel");
         return Err(wrong.expected(sizes.c).got(outputs));
     }
-    Ok(backend::operate(operator, [x.into(), weight.into(), bias.into()]))
+    if backend::elsewhere() {
+        return Ok(built_in::conv_transpose2d(x, weight, bias, moves, more, rectify));
+    }
+    let operator = Arc::new(ConvTranspose2d { moves, more, rectify });
+    Ok(match bias {
+        Some(bias) => backend::operate(operator, [x.into(), weight.into(), bias.into()]),
+        None => backend::operate(operator, [x.into(), weight.into()]),
+    })
 }
 
 /// The sizes of the convolution of which this is the transpose: its input is our output.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use consilience_core::{Error, Result};
 use rayon::prelude::*;
 
+use super::built_in;
 use super::simd::wide;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
 
@@ -51,6 +52,9 @@ pub enum Together {
 pub fn embedding_bag(table: Tensor<2>, bags: Bags, together: Together) -> Result<Tensor<2>> {
     let [words, _] = table.dims();
     check(&bags, words, together)?;
+    if backend::elsewhere() {
+        return Ok(built_in::embedding_bag(table, &bags, together));
+    }
     Ok(backend::operate(Arc::new(EmbeddingBag { bags, together }), [table.into()]))
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use consilience_core::{Error, Result};
 use rayon::prelude::*;
 
+use super::built_in;
 use super::simd::wide;
 use super::standard::{Standard, total};
 use crate::backend::{self, Host, Operator, Saved, Tensor};
@@ -38,6 +39,9 @@ pub fn group_norm(
             let wrong = Error::argument("a group normalization has a gamma and a beta for each channel");
             return Err(wrong.expected(channels).got(length));
         }
+    }
+    if backend::elsewhere() {
+        return Ok(built_in::group_norm(x, gamma, beta, groups, epsilon));
     }
     Ok(backend::operate(Arc::new(GroupNorm { groups, epsilon }), [x.into(), gamma.into(), beta.into()]))
 }

@@ -1,9 +1,10 @@
 //! A gated recurrent unit: [`super::recurrent`] with the mathematics of its cell.
 
+use super::built_in;
 use super::elementary::{sigmoid, tanh};
 use super::recurrent::{Cell, recurrent};
 use super::sequence::Steps;
-use crate::backend::Tensor;
+use crate::backend::{self, Tensor};
 
 /// `r = s(W_r x + b_r + U_r h + c_r)`, `z = s(W_z x + b_z + U_z h + c_z)`, `n = tanh(W_n x + b_n + r (U_n h + c_n))`,
 /// `h <- (1 - z) n + z h`, from zeros; gives `h` after each step. Rows of `weight_ih [3 hidden, inputs]`,
@@ -17,6 +18,9 @@ use crate::backend::Tensor;
 /// Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder"; the reset gate stands after the
 /// product, as in cuDNN.
 pub fn gru(x: Tensor<3>, weights: [Tensor<2>; 2], biases: [Tensor<1>; 2], steps: Steps) -> Tensor<3> {
+    if backend::elsewhere() {
+        return built_in::gru(x, weights, biases, &steps);
+    }
     recurrent::<Gru>(x, weights, biases, steps)
 }
 

@@ -1,9 +1,10 @@
 //! A long short-term memory: [`super::recurrent`] with the mathematics of its cell.
 
+use super::built_in;
 use super::elementary::{sigmoid, tanh};
 use super::recurrent::{Cell, recurrent};
 use super::sequence::Steps;
-use crate::backend::Tensor;
+use crate::backend::{self, Tensor};
 
 /// `i = s(..)`, `f = s(..)`, `g = tanh(..)`, `o = s(..)` of `W x + b + U h + c`, `m <- f m + i g`, `h <- o tanh(m)`, from
 /// zeros; gives `h` after each step. Rows of `weight_ih [4 hidden, inputs]`, `weight_hh [4 hidden, hidden]` and the biases
@@ -15,6 +16,9 @@ use crate::backend::Tensor;
 /// # Reference
 /// Hochreiter and Schmidhuber (1997), "Long short-term memory"; layout of PyTorch.
 pub fn lstm(x: Tensor<3>, weights: [Tensor<2>; 2], biases: [Tensor<1>; 2], steps: Steps) -> Tensor<3> {
+    if backend::elsewhere() {
+        return built_in::lstm(x, weights, biases, &steps);
+    }
     recurrent::<Lstm>(x, weights, biases, steps)
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::built_in;
 use super::simd::wide;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
 use crate::memory::{fresh, zeros};
@@ -24,6 +25,9 @@ pub struct Windows {
 /// # Shapes
 /// `[n, c, h, w]` to `[n, c, (h + 2 padding - size) / stride + 1, ..]`.
 pub fn max_pool(x: Tensor<4>, windows: Windows) -> Tensor<4> {
+    if backend::elsewhere() {
+        return built_in::max_pool(x, windows);
+    }
     backend::operate(Arc::new(Pool { windows, largest: true }), [x.into()])
 }
 
@@ -32,6 +36,9 @@ pub fn max_pool(x: Tensor<4>, windows: Windows) -> Tensor<4> {
 /// # Shapes
 /// As [`max_pool`].
 pub fn mean_pool(x: Tensor<4>, windows: Windows) -> Tensor<4> {
+    if backend::elsewhere() {
+        return built_in::mean_pool(x, windows);
+    }
     backend::operate(Arc::new(Pool { windows, largest: false }), [x.into()])
 }
 

@@ -12,10 +12,11 @@ pub(super) mod winograd;
 use std::sync::Arc;
 
 use super::batch_norm::open;
+use super::built_in;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
 use forward::Finish;
-pub use sizes::Moves;
 pub(super) use pooled::pooled;
+pub use sizes::Moves;
 pub(super) use sizes::Sizes;
 
 /// `y[s, o, p, q] = b[o] + sum_{c, i, j} w[o, c, i, j] x[s, c, p t + i d - z, q t + j d - z] [+ residual]` with stride `t`,
@@ -32,6 +33,9 @@ pub fn conv2d(
     moves: Moves,
     rectify: bool,
 ) -> Tensor<4> {
+    if backend::elsewhere() {
+        return built_in::conv2d(x, weight, bias, residual, moves, rectify);
+    }
     let operator = Arc::new(Conv2d { moves, rectify, biased: bias.is_some() });
     match (bias, residual) {
         (Some(b), Some(r)) => backend::operate(operator, [x.into(), weight.into(), b.into(), r.into()]),

@@ -37,8 +37,7 @@ pub(in crate::kernels) fn pooled(
         correlate_block(t, x, &kernels, block, |made, y| {
             let point = t.count(block) * across;
             let places = (0..t.count(block)).map(|i| (i * across, 4 * i * across));
-            let tiles =
-                Tile { places, from: [4 * point, point], to: [2 * across, across], width: across };
+            let tiles = Tile { places, from: [4 * point, point], to: [2 * across, across], width: across };
             debug_assert_eq!(made.len(), POINTS * point);
             apply::<PointsToOutput, 4, 2>(tiles, made, y);
             wide(
