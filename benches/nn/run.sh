@@ -12,8 +12,7 @@ trap 'rm -f "$out"' EXIT
 for _ in $(seq "$rounds"); do
     for name in $names; do
         RAYON_NUM_THREADS="$threads" "$program" "$name" "$seconds" | sed 's/^{/{"by": "ours", /' >>"$out"
-        # Where a wrapper of Python leaves a line of its own, the last one counts.
-        TORCH_THREADS="$threads" "$python" benches/nn/pytorch.py "$name" "$seconds" | tail -1 |
+        TORCH_THREADS="$threads" "$python" benches/nn/peer.py "$name" "$seconds" |
             sed 's/^{/{"by": "torch", /' >>"$out"
     done
 done

@@ -1,4 +1,4 @@
-//! One training step or prediction of the networks of `pytorch.py`, in milliseconds: `workloads NAME [SECONDS]`.
+//! One training step or prediction of the networks of `peer.py`, in milliseconds: `workloads NAME [SECONDS]`.
 //!
 //! Prints a line of JSON: median, least, count and the peak of resident memory.
 

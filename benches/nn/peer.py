@@ -1,4 +1,4 @@
-"""The networks of `workloads.rs` in PyTorch on the CPU: `pytorch.py NAME [SECONDS]`, threads by TORCH_THREADS (2).
+"""The networks of `workloads.rs` in PyTorch on the CPU: `peer.py NAME [SECONDS]`, threads by TORCH_THREADS (2).
 
 pip install torch==2.15.0 torchvision==0.29.2. Prints a line of JSON: median, least, count, peak of resident memory.
 """
