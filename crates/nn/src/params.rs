@@ -123,6 +123,12 @@ impl Params {
         Bound(self.0.iter().map(leaf).collect())
     }
 
+    /// The parameter that holds the number farthest from zero.
+    pub fn largest(&self) -> Option<&str> {
+        let far = |p: &Host| p.numbers().iter().fold(0.0f32, |far, v| far.max(v.abs()));
+        self.iter().max_by(|a, b| far(a.1).total_cmp(&far(b.1))).map(|(n, _)| n)
+    }
+
     /// The first parameter that holds a number that is not finite, and that number.
     pub fn not_finite(&self) -> Option<(&str, f32)> {
         let bad = |p: &Host| p.numbers().iter().copied().find(|v| !v.is_finite());
@@ -210,6 +216,8 @@ mod tests {
         assert_eq!(gradients.keys().collect::<Vec<_>>(), ["b"]);
         assert_eq!(gradients["b"].numbers(), [3.0, 3.0]);
         assert_eq!(params.not_finite(), None);
+        params.iter_mut().next().unwrap().1.numbers_mut()[1] = -4.0;
+        assert_eq!(params.largest(), Some("a"));
         params.iter_mut().last().unwrap().1.numbers_mut()[1] = f32::INFINITY;
         assert_eq!(params.not_finite(), Some(("b", f32::INFINITY)));
     }

@@ -6,6 +6,7 @@ use consilience_core::Error;
 
 use crate::backend::Host;
 use crate::kernels::{squares, wide};
+use crate::params::Params;
 
 /// So many of the last batches are looked at.
 const LAST: usize = 20;
@@ -45,6 +46,15 @@ impl Halt {
 /// A number that is not finite.
 pub fn not_finite(what: &str, got: f32) -> Halt {
     Halt::Diverged(Error::model(what).got(got))
+}
+
+/// A loss that is not finite though every layer is: the square of a number that is too large.
+pub fn too_large(params: &Params, loss: f32) -> Halt {
+    let halt = not_finite("the loss is not finite", loss);
+    match params.largest() {
+        Some(name) => halt.at(format!("parameter {name}, whose numbers are the largest")),
+        None => halt,
+    }
 }
 
 /// The losses of the last batches. The loss has exploded when more than half of the last twenty batches are above a hundred

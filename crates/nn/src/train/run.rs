@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 
 use super::ahead;
 use super::checkpoint::Checkpoint;
-use super::divergence::{Halt, Halting, not_finite};
+use super::divergence::{Halt, Halting, not_finite, too_large};
 use super::feed::Feed;
 use super::loss::Goal;
 use super::mixing::Mixing;
@@ -174,7 +174,7 @@ impl<'a> Run<'a> {
             if !s.is_finite() {
                 let watching = Pass::predicting(&bound).watching();
                 setup.architecture.forward(&watching, again).map_err(Halt::Diverged)?;
-                return Err(not_finite("the loss is not finite, though every layer is", s as f32));
+                return Err(too_large(self.at.predicting(), s as f32));
             }
             sum += s;
             total += t;

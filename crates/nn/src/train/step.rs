@@ -2,7 +2,7 @@
 
 use consilience_core::{Error, Result};
 
-use super::divergence::{Halt, Halting, clip, exploded, not_finite};
+use super::divergence::{Halt, Halting, clip, exploded, too_large};
 use super::feed::Feed;
 use super::mixing::{Mixing, Pairs};
 use super::run::Run;
@@ -64,7 +64,7 @@ impl Run<'_> {
         if !value.is_finite() {
             // Which layer it was is found by going through them again.
             setup.architecture.forward(&pass.watching(), again).map_err(Halt::Diverged)?;
-            return Err(not_finite("the loss is not finite, though every layer is", value));
+            return Err(too_large(&self.at.params, value));
         }
         drop(again);
         let explodes = self.at.losses.see(value);

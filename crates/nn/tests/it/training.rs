@@ -252,12 +252,18 @@ fn training_that_diverges_goes_on_at_half_the_rate_and_says_so() {
     let calm = mlp(&made, with(wild(), json!({"retries": 10})));
     assert!((2..=10).contains(&calm.notes.len()), "{:?}", calm.notes);
     for (i, note) in calm.notes.iter().enumerate() {
+        assert!(note.contains("layer ") || note.contains("parameter "), "{note}");
         let share = format!("at 1/{} of the rate", 2u32 << i);
         assert!(note.starts_with("training diverged (epoch ") && note.ends_with(&share), "{note}");
     }
     let lowest = calm.log.iter().filter_map(|l| l.held_loss).fold(f32::INFINITY, f32::min);
     assert!(lowest < 0.2, "{lowest} of the variance is left: {:?}", calm.notes);
     assert_eq!(calm.log.len(), 12);
+    // All of them went back to the start: nothing is left of what diverged, neither in the parameters nor in the optimizer.
+    assert!(calm.notes.iter().all(|n| n.contains("from the start")), "{:?}", calm.notes);
+    let rate = 3.0 / f64::from(1u32 << calm.notes.len());
+    let slow = mlp(&made, with(wild(), json!({"rate": rate})));
+    assert_eq!((parts(&calm), &calm.log), (parts(&slow), &slow.log));
     // A fit that goes well is the same with retries as without, and says nothing.
     let fine = with(wild(), json!({"rate": 0.01}));
     let plain = mlp(&made, fine.clone());
@@ -285,7 +291,11 @@ impl Progress for After {
 #[test]
 fn a_fit_that_goes_on_after_divergence_resumes_with_the_same_bytes() {
     let made = plane();
-    let settings = with(wild(), json!({"retries": 10, "average": 0.9, "epochs": 6}));
+    // The rate rises over three epochs, so that some of them are good before it is too high.
+    let settings = with(
+        wild(),
+        json!({"retries": 10, "average": 0.9, "epochs": 30, "schedule": "warm_up", "patience": 3}),
+    );
     let fit = |folder: &Path, left: usize| -> (Result<Fitted>, usize) {
         let after = After { stop: Stop::default(), left: Mutex::new(left) };
         let mut context = Context::new(Seed::new(1), &after, &after.stop);
@@ -297,9 +307,10 @@ fn a_fit_that_goes_on_after_divergence_resumes_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, steps) = fit(folder.path(), usize::MAX);
     let whole = whole.unwrap();
-    assert!(!whole.notes.is_empty() && steps > 30, "{steps}");
+    assert!(whole.notes.iter().any(|n| n.contains("from the end of epoch")), "{:?}", whole.notes);
+    assert!(whole.notes.len() > 1 && steps > 30, "{steps}: {:?}", whole.notes);
     // Once in a while, often enough to be stopped before, between and after the divergences.
-    for every in [1, 2, 5] {
+    for every in [1, 3, 7] {
         let folder = tempfile::tempdir().unwrap();
         let mut stops = 0;
         let done = loop {
