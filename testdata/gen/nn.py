@@ -1,6 +1,7 @@
 """Golden values for the networks, made by PyTorch: python3 testdata/gen/nn.py > testdata/golden/nn.json
 
-Pinned: torch 2.15.0 (CPU). Forward passes, losses and gradients of small networks; steps of optimizers; schedules.
+Pinned: torch 2.15.0 (CPU). Forward passes, losses and gradients of small networks; steps of optimizers; schedules;
+losses with label smoothing and with weights of classes.
 """
 import json
 import sys
@@ -109,5 +110,22 @@ schedules = {
     "one_cycle": factors(lambda o, n: torch.optim.lr_scheduler.OneCycleLR(o, max_lr=1.0, total_steps=n), 20),
 }
 
-json.dump({"peer": f"torch {torch.__version__}", "cases": cases, "steps": steps, "schedules": schedules}, sys.stdout)
+
+
+def loss_case(rows, classes, smoothing, weights):
+    """The mean cross-entropy with label smoothing, or with weights of classes, and its gradient for the logits."""
+    logits = torch.randn(rows, classes, requires_grad=True)
+    target = torch.randint(classes, (rows,))
+    weight = None if weights is None else torch.tensor(weights)
+    loss = F.cross_entropy(logits, target, weight=weight, label_smoothing=smoothing)
+    loss.backward()
+    return {"classes": classes, "logits": flat(logits)["values"], "target": target.tolist(), "smoothing": smoothing,
+            "weights": weights, "loss": loss.item(), "gradient": flat(logits.grad)["values"]}
+
+
+# With both at once PyTorch also weighs the classes that the truth is spread over; we weigh rows, so each is alone here.
+losses = [loss_case(7, 4, 0.1, None), loss_case(5, 2, 0.3, None), loss_case(6, 11, 0.9, None),
+          loss_case(8, 3, 0.0, [0.5, 2.0, 1.25]), loss_case(9, 5, 0.0, [4.0, 0.125, 1.0, 1.0, 0.75])]
+
+json.dump({"peer": f"torch {torch.__version__}", "cases": cases, "steps": steps, "schedules": schedules, "losses": losses}, sys.stdout)
 print(f"torch {torch.__version__}, python {sys.version.split()[0]}", file=sys.stderr)

@@ -228,7 +228,7 @@ impl Estimator for Networked {
             }
         }
         if fields.iter().any(|f| f.shape.is_empty() || f.shape.contains(&0)) {
-            return Ok(());
+            return self.method.training().check(task);
         }
         self.method.check(&fields, task)
     }

@@ -6,6 +6,7 @@ use consilience_core::{Error, Result};
 use serde_json::json;
 
 use crate::backend::{self, Tensor};
+use crate::memory;
 
 /// Fitted preprocessing: raw columns in, vector columns of known shapes out. Each field it gives is a modality.
 pub trait Prepare: Send + Sync {
@@ -158,18 +159,35 @@ impl Block {
             return;
         }
         for (mine, theirs) in self.slots.iter_mut().zip(other.slots) {
-            mine.values.extend(theirs.values);
+            mine.values.extend_from_slice(&theirs.values);
             mine.present.extend(theirs.present);
+            memory::give_back(theirs.values);
         }
+    }
+
+    /// Makes room for as many more rows of the same fields.
+    pub fn reserve(&mut self, rows: usize) {
+        self.ids.reserve_exact(rows);
+        for slot in &mut self.slots {
+            slot.values.reserve_exact(rows * slot.width);
+            slot.present.reserve_exact(rows);
+        }
+    }
+
+    /// Lets the rows go; their memory is used again.
+    pub fn give_back(self) {
+        self.slots.into_iter().for_each(|s| memory::give_back(s.values));
     }
 
     /// The rows given, in that order; they must exist.
     #[must_use]
     pub fn take(&self, rows: &[usize]) -> Self {
-        let pick = |s: &Slot| Slot {
-            width: s.width,
-            values: rows.iter().flat_map(|&r| &s.values[r * s.width..(r + 1) * s.width]).copied().collect(),
-            present: rows.iter().map(|&r| s.present[r]).collect(),
+        let pick = |s: &Slot| {
+            let mut values = memory::fresh(rows.len() * s.width);
+            for (out, &r) in values.chunks_mut(s.width.max(1)).zip(rows) {
+                out.copy_from_slice(&s.values[r * s.width..(r + 1) * s.width]);
+            }
+            Slot { width: s.width, values, present: rows.iter().map(|&r| s.present[r]).collect() }
         };
         Self {
             ids: rows.iter().map(|&r| self.ids[r]).collect(),
@@ -197,7 +215,7 @@ fn slot(batch: &Batch, field: &Field) -> Result<Slot> {
     let width: usize = field.shape.iter().product();
     let place = || format!("column \"{}\"", field.name);
     let Some(column) = batch.get(&field.name) else {
-        return Ok(Slot { width, values: vec![0.0; rows * width], present: vec![false; rows] });
+        return Ok(Slot { width, values: memory::zeros(rows * width), present: vec![false; rows] });
     };
     let Column::Vector(vectors) = column else {
         return Err(Error::data("a network reads vectors").at(place()).got(column.kind().name()));
@@ -208,7 +226,7 @@ fn slot(batch: &Batch, field: &Field) -> Result<Slot> {
             .expected(format!("{:?}", field.shape))
             .got(format!("{:?}", vectors.shape)));
     }
-    let mut values = vec![0.0; rows * width];
+    let mut values = memory::zeros(rows * width);
     let mut present = vec![false; rows];
     for (r, (out, flag)) in values.chunks_mut(width).zip(&mut present).enumerate() {
         let Some(row) = vectors.get(r) else { continue };
@@ -226,7 +244,8 @@ fn slot(batch: &Batch, field: &Field) -> Result<Slot> {
     Ok(Slot { width, values, present })
 }
 
-/// Rows as tensors, one entry a modality.
+/// Rows as tensors, one entry a modality. Clones share the numbers.
+#[derive(Clone)]
 pub struct Inputs {
     /// How many rows.
     pub rows: usize,

@@ -110,13 +110,40 @@ impl Params {
     /// The parameters as tensors for a forward pass: leaves that take gradients, or constants. They share their numbers
     /// with these parameters, which should not be changed before the tensors are dropped: they would be copied then.
     pub fn bind(&self, gradients: bool) -> Bound {
-        let tensor = |p: &Host| if gradients { backend::leaf(p) } else { p.flat() };
-        Bound(self.0.iter().map(|(n, p)| (n.clone(), (p.shape(), tensor(p)))).collect())
+        self.bind_where(|_| gradients)
+    }
+
+    /// The same, where only the parameters whose names are wanted take gradients.
+    pub fn bind_where(&self, wanted: impl Fn(&str) -> bool) -> Bound {
+        let leaf = |(n, p): (&String, &Host)| {
+            let learns = wanted(n);
+            let flat = if learns { backend::leaf(p) } else { p.flat() };
+            (n.clone(), Leaf { shape: p.shape(), flat, learns })
+        };
+        Bound(self.0.iter().map(leaf).collect())
+    }
+
+    /// The parameter that holds the number farthest from zero.
+    pub fn largest(&self) -> Option<&str> {
+        let far = |p: &Host| p.numbers().iter().fold(0.0f32, |far, v| far.max(v.abs()));
+        self.iter().max_by(|a, b| far(a.1).total_cmp(&far(b.1))).map(|(n, _)| n)
+    }
+
+    /// The first parameter that holds a number that is not finite, and that number.
+    pub fn not_finite(&self) -> Option<(&str, f32)> {
+        let bad = |p: &Host| p.numbers().iter().copied().find(|v| !v.is_finite());
+        self.iter().find_map(|(n, p)| Some((n, bad(p)?)))
     }
 }
 
+struct Leaf {
+    shape: Vec<usize>,
+    flat: Tensor<1>,
+    learns: bool,
+}
+
 /// Parameters as the tensors of one or more forward passes.
-pub struct Bound(BTreeMap<String, (Vec<usize>, Tensor<1>)>);
+pub struct Bound(BTreeMap<String, Leaf>);
 
 impl Bound {
     /// A parameter in its shape.
@@ -124,7 +151,7 @@ impl Bound {
     /// # Errors
     /// [`Error::Internal`] if there is none of that name with `D` dimensions.
     pub fn get<const D: usize>(&self, name: &str) -> Result<Tensor<D>> {
-        let (shape, flat) =
+        let Leaf { shape, flat, .. } =
             self.0.get(name).ok_or_else(|| Error::internal(format!("no parameter \"{name}\"")))?;
         let shape: [usize; D] = shape.as_slice().try_into().map_err(|_| {
             Error::internal(format!("parameter \"{name}\" has shape {shape:?}, not {D} dimensions"))
@@ -138,8 +165,8 @@ impl Bound {
     /// [`Error::Internal`] if the backend cannot give them.
     pub fn gradients(&self, mut gradients: Gradients) -> Result<BTreeMap<String, Host>> {
         let mut all = BTreeMap::new();
-        for (name, (_, flat)) in &self.0 {
-            if let Some(values) = backend::take_gradient(flat, &mut gradients)? {
+        for (name, leaf) in self.0.iter().filter(|(_, leaf)| leaf.learns) {
+            if let Some(values) = backend::take_gradient(&leaf.flat, &mut gradients)? {
                 all.insert(name.clone(), values);
             }
         }
@@ -177,6 +204,22 @@ mod tests {
             assert_eq!((name, p.shape()), (d.name.as_str(), d.shape.clone()));
             assert_eq!(p.numbers(), [d.center as f32; 6]);
         }
+    }
+
+    #[test]
+    fn only_what_is_wanted_takes_a_gradient_and_a_bad_number_is_found() {
+        let declared = ["a", "b"].map(|n| Declared::constant(n, vec![2], 3.0));
+        let mut params = Params::init(&declared, Seed::new(1));
+        let bound = params.bind_where(|name| name == "b");
+        let loss = (bound.get::<1>("a").unwrap() * bound.get::<1>("b").unwrap()).sum();
+        let gradients = bound.gradients(backend::backward(&loss).unwrap()).unwrap();
+        assert_eq!(gradients.keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(gradients["b"].numbers(), [3.0, 3.0]);
+        assert_eq!(params.not_finite(), None);
+        params.iter_mut().next().unwrap().1.numbers_mut()[1] = -4.0;
+        assert_eq!(params.largest(), Some("a"));
+        params.iter_mut().last().unwrap().1.numbers_mut()[1] = f32::INFINITY;
+        assert_eq!(params.not_finite(), Some(("b", f32::INFINITY)));
     }
 
     #[test]

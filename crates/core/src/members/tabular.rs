@@ -57,7 +57,7 @@ impl Estimator for Tabular {
         let weight: Option<Vec<f32>> = data.weight.map(|w| rows.iter().map(|&r| w[r]).collect());
         let learner = self.learner.fit(x.view(), &target, weight.as_deref(), &context.child("learner"))?;
         let model = TabularModel { prepared, learner, task: target.task() };
-        Ok(Fitted { model: Box::new(model), log: Vec::new(), best_epoch: None })
+        Ok(Fitted { model: Box::new(model), log: Vec::new(), best_epoch: None, notes: Vec::new() })
     }
 
     fn outline(&self, _: &Schema, _: &Task) -> Outline {

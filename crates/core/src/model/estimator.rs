@@ -80,7 +80,7 @@ pub struct Context<'a> {
 pub struct Keep<'a> {
     /// The folder; made by the first fit that writes into it.
     pub folder: &'a Path,
-    /// At most once in this time; zero for as often as the fit can.
+    /// At most once in this time, and when the fit is stopped; zero for as often as the fit can.
     pub every: Duration,
 }
 
@@ -160,6 +160,9 @@ pub struct Fitted {
     pub log: Vec<LogRow>,
     /// The epoch that early stopping chose.
     pub best_epoch: Option<u32>,
+    /// What whoever reads the results must know of the fit, in sentences without an end: that it diverged and went on at a
+    /// lower rate.
+    pub notes: Vec<String>,
 }
 
 impl fmt::Debug for Fitted {
@@ -167,6 +170,7 @@ impl fmt::Debug for Fitted {
         f.debug_struct("Fitted")
             .field("log", &self.log)
             .field("best_epoch", &self.best_epoch)
+            .field("notes", &self.notes)
             .finish_non_exhaustive()
     }
 }

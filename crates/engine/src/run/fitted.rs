@@ -40,6 +40,8 @@ pub(crate) struct Plan<'a> {
 struct FitLog {
     log: Vec<LogRow>,
     best_epoch: Option<u32>,
+    #[serde(default)]
+    notes: Vec<String>,
 }
 
 /// Writes a model into a step's folder.
@@ -84,7 +86,8 @@ impl Session<'_> {
                 let context = Context { start, epochs, checkpoint, ..*context };
                 let fitted = build.estimator.fit(data, &context)?;
                 keep_model(dir, &fitted.model.save()?)?;
-                write_json(&dir.join("log.json"), &FitLog { log: fitted.log, best_epoch: fitted.best_epoch })
+                let (log, best_epoch, notes) = (fitted.log, fitted.best_epoch, fitted.notes);
+                write_json(&dir.join("log.json"), &FitLog { log, best_epoch, notes })
             })
         })?;
         let log = read_json(&step.path.join("log.json"))?;
@@ -106,6 +109,8 @@ impl Session<'_> {
         let (mut seconds, mut fold_bytes) = (0.0, 0);
         let mut folds = Vec::new();
         let mut best = Vec::new();
+        let starts: Vec<&Draft> = start.into_iter().collect();
+        let mut notes = notes_of(&starts);
         let mut honest = None;
         if self.honest.origin == Origin::OutOfFold {
             let fold_of: BTreeMap<usize, u32> =
@@ -125,6 +130,7 @@ impl Session<'_> {
                 seconds += step.seconds;
                 fold_bytes += size_of_tree(&step.path.join("model"));
                 best.extend(log.best_epoch);
+                notes.extend(log.notes.iter().map(|note| format!("{label}: {note}")));
                 let made = self.made(&step)?;
                 let places: Vec<usize> =
                     (0..self.honest.rows.len()).filter(|i| self.honest.folds[*i] == fold).collect();
@@ -143,6 +149,7 @@ impl Session<'_> {
         } else {
             let (step, log) = self.fit_step(name, build, &fit, start_final, epochs)?;
             seconds += step.seconds;
+            notes.extend(log.notes.iter().map(|note| format!("{name}: {note}")));
             (self.made(&step)?, log.log, size_of_tree(&step.path.join("model")))
         };
         if honest.is_none() {
@@ -155,7 +162,6 @@ impl Session<'_> {
             honest = Some(p.predictions);
         }
         let judged = self.judge_with(name, &made, &mut cost)?;
-        let starts: Vec<&Draft> = start.into_iter().collect();
         let fits = fits_of(&starts, (name, seconds));
         cost.fit_seconds = fits.values().sum();
         cost.bytes = Some(bytes);
@@ -175,7 +181,7 @@ impl Session<'_> {
             learned: starts.iter().fold(Learned::rows(self.data, &fit), |l, s| l.and(&s.learned)),
             made_by: canonical(&build.key),
             curve,
-            notes: notes_of(&starts),
+            notes,
         })
     }
 

@@ -145,7 +145,7 @@ fn a_stopped_run_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_stopped_fit_goes_on_at_its_epoch() {
+fn a_stopped_fit_goes_on_at_its_batch() {
     let place = Place::new();
     let text = recipe(
         "validation",
@@ -163,7 +163,7 @@ fn a_stopped_fit_goes_on_at_its_epoch() {
     let told = Told::default();
     let done = place.watched(&text, "runs", false, &Stop::default(), &told).unwrap();
     let first = *told.0.lock().unwrap().first().unwrap();
-    assert_eq!(first, 11 * 4 + 1);
+    assert_eq!(first, 46 + 1);
     assert!(!files(&place.path().join("runs/.store")).keys().any(|n| n.contains(".kept")));
     let whole = place.request(&text, "calm", false, &Seen::default()).unwrap();
     assert!(files(&done.dir.join("model")) == files(&whole.dir.join("model")));

@@ -61,6 +61,32 @@ fn distance(a: &[(String, Vec<f32>)], b: &[(String, Vec<f32>)]) -> f32 {
 }
 
 #[test]
+fn every_training_setting_runs_from_a_recipe_and_a_fit_that_diverged_says_so() {
+    let members = "all: {fit: mlp, on: [table], hidden: [6], epochs: 3, smoothing: 0.1, class_weights: balanced, \
+         average: 0.9, rates: {encoders.table: 0.5, head: 2}, retries: 1}, \
+         named: {fit: mlp, on: [table], hidden: [6], epochs: 2, class_weights: {\"yes\": 2.5, \"no\": 1}}, \
+         wild: {fit: mlp, on: [table], hidden: [6], epochs: 20, optimizer: sgd, rate: 10000, retries: 10}";
+    let place = Place::new();
+    let done = place.run(&recipe("validation", members, "vote: {fuse: soft_vote, of: [all, named]}"));
+    assert!(has_note(&done, "wild: training diverged (epoch "), "{:?}", done.outcome.verdict.notes);
+    assert!(!has_note(&done, "all: training") && !has_note(&done, "named: training"));
+    let found = json(&place.step(&done, "wild").join("log.json"));
+    assert!(found["notes"][0].as_str().unwrap().ends_with("at 1/2 of the rate"), "{found}");
+    // More yeses are predicted where they weigh more.
+    let yes = |name: &str| crate::place::predicted(&done, &format!("{name}: yes")).iter().sum::<f32>();
+    assert!(yes("named") > yes("all"));
+    for (bad, says) in [
+        ("class_weights: {maybe: 2}", "there is no class \"maybe\""),
+        ("rates: {encoder.table: 0.1}", "did you mean \"encoders.table\"?"),
+        ("rates: {encoders: 0, head: 0}", "every part is frozen"),
+    ] {
+        let members = format!("one: {{fit: mlp, on: [table], {bad}}}, two: {{fit: logistic}}");
+        let (code, text) = place.refused(&recipe("validation", &members, ""));
+        assert!(code == 2 && text.contains("one: ") && text.contains(says), "{code}: {text}");
+    }
+}
+
+#[test]
 fn networks_from_one_start_are_merged() {
     // `still` moves so little that it shows where it started.
     let members = "start: {fit: mlp, on: [table], hidden: [8], epochs: 4, inner: 0}, \

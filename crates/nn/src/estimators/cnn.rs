@@ -25,7 +25,7 @@ pub struct Cnn {
 
 impl Method for Cnn {
     const NAME: &'static str = "cnn";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: &'static str = "convolutions on one modality (images, log-mel spectrograms, sequences)";
 
     fn validate(&self) -> Result<()> {

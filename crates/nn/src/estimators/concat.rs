@@ -41,7 +41,7 @@ impl Default for Concat {
 
 impl Method for Concat {
     const NAME: &'static str = "concat";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: &'static str = "features of all modalities side by side, trained together";
 
     fn validate(&self) -> Result<()> {

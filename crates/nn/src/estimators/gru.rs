@@ -25,7 +25,7 @@ pub struct Gru {
 
 impl Method for Gru {
     const NAME: &'static str = "gru";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: &'static str = "a recurrent layer on one modality (sequences, log-mel frames)";
 
     fn validate(&self) -> Result<()> {

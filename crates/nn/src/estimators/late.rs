@@ -30,7 +30,7 @@ pub struct Late {
 
 impl Method for Late {
     const NAME: &'static str = "late";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: &'static str = "a head for each modality, trained together; the mean of those present";
 
     fn validate(&self) -> Result<()> {

@@ -25,7 +25,7 @@ pub struct Mlp {
 
 impl Method for Mlp {
     const NAME: &'static str = "mlp";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: &'static str = "dense layers on one modality (a table, an embedding)";
 
     fn validate(&self) -> Result<()> {

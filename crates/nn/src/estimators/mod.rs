@@ -40,9 +40,12 @@ pub trait NetworkMethod: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Argument`] naming the column or setting that does not fit.
-    fn check(&self, fields: &[Field], _task: &Task) -> Result<()> {
+    fn check(&self, fields: &[Field], task: &Task) -> Result<()> {
         self.training().validate()?;
-        self.architecture(fields)?.check()
+        self.training().check(task)?;
+        let architecture = self.architecture(fields)?;
+        architecture.check()?;
+        self.training().factors(&architecture.declare(task)).map(drop)
     }
 
     /// Fits. `prepare` is the fitted preprocessing, which the model takes in; `augment` changes the rows
@@ -64,7 +67,16 @@ pub trait NetworkMethod: Send + Sync {
     /// What it would become: layers, parameters, memory. Empty where the columns do not fit.
     fn outline(&self, fields: &[Field], task: &Task) -> Outline {
         match self.architecture(fields).and_then(|a| a.check().map(|()| a)) {
-            Ok(architecture) => architecture.outline(task, self.training().batch),
+            Ok(architecture) => {
+                let training = self.training();
+                let mut outline = architecture.outline(task, training.batch);
+                // Where to go back to: the start, and the last good epoch with its average and two moments.
+                let average = u64::from(training.average.is_some());
+                let copies = average + if training.retries > 0 { 4 + average } else { 0 };
+                let more = 4 * copies * outline.parameters.unwrap_or_default();
+                outline.memory = outline.memory.map(|m| m + more);
+                outline
+            }
             Err(_) => Outline::default(),
         }
     }

@@ -42,6 +42,7 @@ pub struct Joint {
 }
 
 /// Logits or values `[rows, outputs]`.
+#[derive(Clone)]
 #[allow(clippy::large_enum_variant)]
 pub enum Heads {
     /// Of one head for all modalities together.

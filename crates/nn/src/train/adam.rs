@@ -7,8 +7,8 @@ use consilience_core::model::Parts;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::Step;
 use super::checkpoint::remembered;
+use super::{Factors, Step};
 use crate::backend::Host;
 use crate::kernels::{PIECE, wide};
 use crate::params::Params;
@@ -19,7 +19,8 @@ const EPSILON: f64 = 1e-8;
 
 /// `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`,
 /// `w <- w - rate (decay w + (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + e))` with `b1 = .9`, `b2 = .999`, `e = 1e-8`.
-/// Only weights decay, not biases (parameters of one dimension).
+/// Only weights decay, not biases (parameters of one dimension). A part with a factor of its own has `factor * rate` for
+/// `rate`, in the decay too.
 ///
 /// # Reference
 /// Kingma and Ba (2015), "Adam"; Loshchilov and Hutter (2019), "Decoupled weight decay regularization".
@@ -44,9 +45,16 @@ impl Adam {
 }
 
 impl Step for Adam {
-    fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Host>, rate: f64) {
-        for (name, param) in params.iter_mut() {
+    fn step_by(
+        &mut self,
+        params: &mut Params,
+        gradients: &BTreeMap<String, Host>,
+        rate: f64,
+        factors: &Factors,
+    ) {
+        for (name, param) in params.iter_mut().filter(|(name, _)| !factors.frozen(name)) {
             let Some(gradient) = gradients.get(name) else { continue };
+            let rate = rate * factors.of(name);
             let gradient = gradient.numbers();
             let m = self.moments.entry(name.to_owned()).or_insert_with(|| Moments {
                 steps: 0,

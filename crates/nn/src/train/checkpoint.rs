@@ -1,4 +1,4 @@
-//! Where a fit stands after an epoch, kept in a file so that it can go on from there.
+//! The file in which a fit keeps where it stands, so that it can go on from there.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -11,59 +11,26 @@ use consilience_core::{Error, Result};
 use serde_json::{Value, json};
 
 use super::Step;
+use super::divergence::Losses;
+use super::standing::{Best, Good, Standing, Sums};
 use crate::backend::Host;
 use crate::params::{Declared, Params};
 
 /// Raised whenever the file or the training changes.
-const VERSION: &str = "network checkpoint 1";
+const VERSION: &str = "network checkpoint 2";
 
 /// The name of the array that holds everything small as JSON.
 const CONFIG: &str = "config";
 
-/// The best epoch so far.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Best {
-    /// Its loss on the held-out rows.
-    pub loss: f64,
-    /// The epoch, from 1.
-    pub epoch: u32,
-    /// The parameters after it.
-    pub params: Params,
-}
-
-/// Where a fit stands between two epochs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
-    /// The parameters.
-    pub params: Params,
-    /// How many epochs are done.
-    pub epoch: u32,
-    /// How many steps are done.
-    pub steps: u64,
-    /// A line for each epoch.
-    pub log: Vec<LogRow>,
-    /// The best epoch, if rows are held out.
-    pub best: Option<Best>,
-}
-
-impl Standing {
-    /// Before the first epoch.
-    pub fn start(params: Params) -> Self {
-        Self { params, epoch: 0, steps: 0, log: Vec::new(), best: None }
-    }
-
-    /// Whether the best epoch is `patience` epochs ago.
-    pub fn tired(&self, patience: u32) -> bool {
-        self.best.as_ref().is_some_and(|best| self.epoch - best.epoch >= patience)
-    }
-}
+/// A file that takes long to write is written so many times less often than that.
+const SELDOM: u32 = 20;
 
 /// The file of one fit in the folder of its step.
 #[derive(Debug)]
 pub struct Checkpoint {
     file: PathBuf,
     every: Duration,
-    last: Cell<Instant>,
+    next: Cell<Instant>,
 }
 
 impl Checkpoint {
@@ -72,17 +39,21 @@ impl Checkpoint {
         let hash = parts.into_iter().fold(Hasher::new().part(VERSION), Hasher::part).finish();
         let short: String = hash.chars().take(32).collect();
         let file = folder.join(format!("network-{short}.safetensors"));
-        Self { file, every, last: Cell::new(Instant::now()) }
+        Self { file, every, next: Cell::new(Instant::now() + every) }
     }
 
     /// Keeps a standing, unless the last one is recent: writing would cost more than doing it again.
     ///
     /// # Errors
     /// As [`Checkpoint::write`].
-    pub fn keep(&self, at: &Standing, optimizer: &dyn Step) -> Result<()> {
-        if self.last.get().elapsed() >= self.every {
-            self.write(at, optimizer)?;
-            self.last.set(Instant::now());
+    pub fn keep(&self, at: &Standing, optimizer: &dyn Step, good: Option<&Good>) -> Result<()> {
+        let begin = Instant::now();
+        if begin >= self.next.get() {
+            self.write(at, optimizer, good)?;
+            let end = Instant::now();
+            let pause =
+                if self.every.is_zero() { self.every } else { self.every.max((end - begin) * SELDOM) };
+            self.next.set(end + pause);
         }
         Ok(())
     }
@@ -91,37 +62,38 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Write`] naming the file.
-    pub fn write(&self, at: &Standing, optimizer: &dyn Step) -> Result<()> {
-        let held: Vec<f32> = at.log.iter().filter_map(|l| l.held_loss).collect();
-        let fit: Vec<f32> = at.log.iter().map(|l| l.fit_loss).collect();
-        let mut parts = Parts::new("checkpoint", json!({"epoch": at.epoch, "steps": at.steps}))
-            .with_f32("log.fit", &fit)
-            .with_f32("log.held", &held)
-            .nest("params", at.params.write(Parts::new("params", Value::Null)))
-            .nest("optimizer", optimizer.save());
-        if let Some(best) = &at.best {
-            let inner = Parts::new("best", json!({"epoch": best.epoch})).with_f64("best.loss", &[best.loss]);
-            parts = parts.nest("best", best.params.write(inner));
+    pub fn write(&self, at: &Standing, optimizer: &dyn Step, good: Option<&Good>) -> Result<()> {
+        let mut parts = save(at).nest("optimizer", optimizer.save());
+        if let Some(good) = good {
+            let mut inner = save(&good.at).nest("optimizer", good.optimizer.clone());
+            if let Value::Object(config) = &mut inner.config {
+                config.insert("used".to_owned(), json!(good.used));
+            }
+            parts = parts.nest("good", inner);
         }
         let config = serde_json::to_vec(&parts.config).map_err(|e| Error::internal(e.to_string()))?;
         parts = parts.with(CONFIG, Array::U8(vec![config.len()], config));
         write_arrays(&self.file, &parts.arrays)
     }
 
-    /// Where the fit stood after its last epoch, and the optimizer put back there; `None` if there is no file.
+    /// Where the fit stood, and the optimizer put back there; `None` if there is no file.
     ///
     /// # Errors
     /// [`Error::Read`] or [`Error::Model`] naming the file if it cannot be read or is damaged.
-    pub fn read(&self, declared: &[Declared], optimizer: &mut dyn Step) -> Result<Option<Standing>> {
+    pub fn read(
+        &self,
+        declared: &[Declared],
+        optimizer: &mut dyn Step,
+    ) -> Result<Option<(Standing, Option<Good>)>> {
         if !self.file.exists() {
             return Ok(None);
         }
-        self.standing(declared, optimizer).map(Some).map_err(|e| {
+        self.kept(declared, optimizer).map(Some).map_err(|e| {
             e.at(self.file.display()).remedy("remove the file; the fit then starts from its beginning")
         })
     }
 
-    fn standing(&self, declared: &[Declared], optimizer: &mut dyn Step) -> Result<Standing> {
+    fn kept(&self, declared: &[Declared], optimizer: &mut dyn Step) -> Result<(Standing, Option<Good>)> {
         let arrays = read_arrays(&self.file)?;
         let config = match arrays.get(CONFIG) {
             Some(Array::U8(_, bytes)) => serde_json::from_slice(bytes).ok(),
@@ -129,36 +101,94 @@ impl Checkpoint {
         };
         let config: Value = config.ok_or_else(|| damaged("it does not say where it stands"))?;
         let parts = Parts { arrays, ..Parts::new("checkpoint", config) };
-        let (epoch, steps) = (parts.field::<u32>("epoch")?, parts.field("steps")?);
-        let (fit, held) = (parts.f32("log.fit")?.1, parts.f32("log.held")?.1);
-        if fit.len() != epoch as usize || ![0, fit.len()].contains(&held.len()) {
-            return Err(damaged("its learning curve has another length than the epochs"));
-        }
-        let line = |(i, fit): (usize, &f32)| LogRow {
-            epoch: i as u32 + 1,
-            fit_loss: *fit,
-            held_loss: held.get(i).copied(),
-        };
-        let params = Params::from_parts(declared, &parts.nested("params")?)?;
-        optimizer.load(&parts.nested("optimizer")?, &params)?;
-        let best = match parts.config.get("best") {
+        let good = match parts.config.get("good") {
             None => None,
             Some(_) => {
-                let inner = parts.nested("best")?;
-                let loss = inner.f64("best.loss")?.first().copied().unwrap_or(f64::NAN);
-                let best = Best {
-                    loss,
-                    epoch: inner.field("epoch")?,
-                    params: Params::from_parts(declared, &inner)?,
-                };
-                if best.epoch > epoch || !best.loss.is_finite() {
-                    return Err(damaged("its best epoch cannot be"));
-                }
-                Some(best)
+                let inner = parts.nested("good")?;
+                let (at, state) = (load(&inner, declared)?, inner.nested("optimizer")?);
+                optimizer.load(&state, &at.params)?;
+                Some(Good { at, optimizer: state, used: inner.field("used")? })
             }
         };
-        Ok(Standing { params, epoch, steps, log: fit.iter().enumerate().map(line).collect(), best })
+        let at = load(&parts, declared)?;
+        optimizer.load(&parts.nested("optimizer")?, &at.params)?;
+        Ok((at, good))
     }
+}
+
+fn save(at: &Standing) -> Parts {
+    let held: Vec<f32> = at.log.iter().filter_map(|l| l.held_loss).collect();
+    let fit: Vec<f32> = at.log.iter().map(|l| l.fit_loss).collect();
+    let Sums { batches, rows, loss, weight, score } = at.sums;
+    let config = json!({
+        "epoch": at.epoch, "steps": at.steps, "batches": batches, "rows": rows, "retries": at.retries,
+    });
+    let mut parts = Parts::new("checkpoint", config)
+        .with_f32("log.fit", &fit)
+        .with_f32("log.held", &held)
+        .with_f64("sums", &[loss, weight, score])
+        .with_f32("losses", &at.losses.numbers())
+        .nest("params", at.params.write(Parts::new("params", Value::Null)));
+    if let Some(average) = &at.average {
+        parts = parts.nest("average", average.write(Parts::new("average", Value::Null)));
+    }
+    if let Some(best) = &at.best {
+        let inner = Parts::new("best", json!({"epoch": best.epoch})).with_f64("best.loss", &[best.loss]);
+        parts = parts.nest("best", best.params.write(inner));
+    }
+    parts
+}
+
+fn load(parts: &Parts, declared: &[Declared]) -> Result<Standing> {
+    let (epoch, steps) = (parts.field::<u32>("epoch")?, parts.field("steps")?);
+    let (fit, held) = (parts.f32("log.fit")?.1, parts.f32("log.held")?.1);
+    if fit.len() != epoch as usize || ![0, fit.len()].contains(&held.len()) {
+        return Err(damaged("its learning curve has another length than the epochs"));
+    }
+    let line = |(i, fit): (usize, &f32)| LogRow {
+        epoch: i as u32 + 1,
+        fit_loss: *fit,
+        held_loss: held.get(i).copied(),
+    };
+    let sums = match parts.f64("sums")? {
+        [loss, weight, score] if [loss, weight, score].iter().all(|s| s.is_finite()) => Sums {
+            batches: parts.field("batches")?,
+            rows: parts.field("rows")?,
+            loss: *loss,
+            weight: *weight,
+            score: *score,
+        },
+        _ => return Err(damaged("the sums of its epoch cannot be")),
+    };
+    let losses = Losses::from_numbers(parts.f32("losses")?.1);
+    let best = match parts.config.get("best") {
+        None => None,
+        Some(_) => {
+            let inner = parts.nested("best")?;
+            let loss = inner.f64("best.loss")?.first().copied().unwrap_or(f64::NAN);
+            let params = Params::from_parts(declared, &inner)?;
+            let best = Best { loss, epoch: inner.field("epoch")?, params };
+            if best.epoch > epoch || !best.loss.is_finite() {
+                return Err(damaged("its best epoch cannot be"));
+            }
+            Some(best)
+        }
+    };
+    let average = match parts.config.get("average") {
+        None => None,
+        Some(_) => Some(Params::from_parts(declared, &parts.nested("average")?)?),
+    };
+    Ok(Standing {
+        params: Params::from_parts(declared, &parts.nested("params")?)?,
+        average,
+        epoch,
+        steps,
+        sums,
+        log: fit.iter().enumerate().map(line).collect(),
+        best,
+        losses: losses.ok_or_else(|| damaged("its last losses cannot be"))?,
+        retries: parts.field("retries")?,
+    })
 }
 
 fn damaged(what: &str) -> Error {
@@ -198,26 +228,33 @@ mod tests {
             [|| Box::new(Adam::new(0.1)), || Box::new(Sgd::new(0.9, 0.1))];
         for (i, make) in makers.into_iter().enumerate() {
             let file = Checkpoint::new(folder.path(), Duration::from_secs(3600), [&[i as u8][..]]);
-            let seldom = Standing::start(Params::init(&declared, Seed::new(2)));
-            file.keep(&seldom, make().as_ref()).unwrap();
-            let (mut optimizer, mut at) = (make(), Standing::start(Params::init(&declared, Seed::new(1))));
+            let seldom = Standing::start(Params::init(&declared, Seed::new(2)), false);
+            file.keep(&seldom, make().as_ref(), None).unwrap();
+            let mut optimizer = make();
+            let mut at = Standing::start(Params::init(&declared, Seed::new(1)), i == 0);
             assert!(file.read(&declared, make().as_mut()).unwrap().is_none());
             optimizer.step(&mut at.params, &gradients(0.2), 0.01);
             at.best = Some(Best { loss: 0.1 + 0.2, epoch: 1, params: at.params.clone() });
+            at.log = vec![LogRow { epoch: 1, fit_loss: 0.1, held_loss: Some(0.3) }];
+            at.epoch = 1;
+            let good = Good { at: at.clone(), optimizer: optimizer.save(), used: i == 1 };
             optimizer.step(&mut at.params, &gradients(0.3), 0.01);
-            at.log = vec![
-                LogRow { epoch: 1, fit_loss: 0.1, held_loss: Some(0.3) },
-                LogRow { epoch: 2, fit_loss: f32::MIN_POSITIVE, held_loss: Some(0.4) },
-            ];
+            at.log.push(LogRow { epoch: 2, fit_loss: f32::MIN_POSITIVE, held_loss: Some(0.4) });
             (at.epoch, at.steps) = (2, u64::MAX - 1);
-            file.write(&at, optimizer.as_ref()).unwrap();
+            at.sums = Sums { batches: 3, rows: 40, loss: 0.1 + 0.7, weight: 1.0 / 3.0, score: 17.0 };
+            assert!((0..30).all(|l| !at.losses.see(l as f32 / 7.0)));
+            at.retries = vec!["training diverged\n\"here\"".to_owned()];
+            file.write(&at, optimizer.as_ref(), Some(&good)).unwrap();
             let mut other = make();
-            let mut back = file.read(&declared, other.as_mut()).unwrap().unwrap();
-            assert_eq!(back, at);
+            let (mut back, good_back) = file.read(&declared, other.as_mut()).unwrap().unwrap();
+            assert_eq!((&back, good_back.as_ref()), (&at, Some(&good)));
             assert!(back.tired(1) && !back.tired(2));
+            assert_eq!(back.slowed(), 0.5);
             optimizer.step(&mut at.params, &gradients(0.4), 0.01);
             other.step(&mut back.params, &gradients(0.4), 0.01);
             assert_eq!(back, at);
+            file.write(&at, optimizer.as_ref(), None).unwrap();
+            assert_eq!(file.read(&declared, make().as_mut()).unwrap().unwrap(), (at, None));
             // Damage is named, with the file and what to do.
             let wider = [Declared::new("a/b", vec![3, 3], 3)];
             let error = file.read(&wider, make().as_mut()).unwrap_err().to_string();

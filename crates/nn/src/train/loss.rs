@@ -1,6 +1,6 @@
 //! Losses: cross-entropy for classes, squared error for values.
 
-use consilience_core::array::MIN_PROBABILITY;
+use consilience_core::array::{MIN_PROBABILITY, argmax};
 use consilience_core::model::{Target, Task};
 use consilience_core::{Error, Result};
 
@@ -8,7 +8,7 @@ use super::mixing::Pairs;
 use crate::backend::{self, Tensor};
 use crate::fusion::Heads;
 use crate::kernels::cross_entropy;
-use crate::network::Scale;
+use crate::network::{Scale, outputs};
 
 /// The truth of all training rows in the form of the loss, with weights.
 pub struct Goal {
@@ -16,6 +16,7 @@ pub struct Goal {
     /// `[rows, outputs]`: one-hot classes, or standardized values.
     truth: Vec<f32>,
     weight: Vec<f32>,
+    smoothing: f32,
 }
 
 impl Goal {
@@ -36,7 +37,35 @@ impl Goal {
             }
         };
         let weight = weight.map_or_else(|| vec![1.0; target.len()], <[f32]>::to_vec);
-        Self { task, truth, weight }
+        Self { task, truth, weight, smoothing: 0.0 }
+    }
+
+    /// Trains towards `(1 - e) y + e / K` with `K` classes; what is held out is scored as before.
+    ///
+    /// # Reference
+    /// Szegedy et al. (2016), "Rethinking the Inception architecture for computer vision".
+    #[must_use]
+    pub fn smoothed(self, smoothing: f64) -> Self {
+        Self { smoothing: smoothing as f32, ..self }
+    }
+
+    /// Multiplies the weight of each row by that of its class, in training and for what is held out.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if a product is no number of 32 bits above zero.
+    pub fn weighed(mut self, classes: &[f64]) -> Result<Self> {
+        for (row, weight) in self.truth.chunks(self.task.width()).zip(&mut self.weight) {
+            let class = row.iter().zip(classes).find(|(y, _)| **y > 0.0).map_or(1.0, |(_, w)| *w);
+            let product = (f64::from(*weight) * class) as f32;
+            if !product.is_finite() || product <= 0.0 {
+                return Err(Error::argument("the weight of a row times that of its class is out of range")
+                    .at("class_weights")
+                    .expected("a number above 0")
+                    .got(product));
+            }
+            *weight = product;
+        }
+        Ok(self)
     }
 
     /// The truths and weights as bytes, to tell one fit from another by.
@@ -51,19 +80,18 @@ impl Goal {
     }
 
     /// The loss to train by, and the weight of the rows in it:
-    /// `sum_i w_i sum_m r_im L(head_m, y_i) / sum_i w_i`, with one head for all modalities or one for each. `None` if no
-    /// row has any modality. With pairs the truth of row `i` is `l y_i + (1 - l) y_j`, in one-hot classes or standardized
-    /// values, and its weight stays `w_i`.
+    /// `sum_i w_i sum_m r_im L(head_m, y_i) / sum_i w_i`, with one head for all modalities or one for each, and `y_i` from
+    /// [`Goal::truths`]. `None` if no row has any modality.
     ///
     /// # Errors
     /// [`Error::Internal`] for rows without a truth.
     pub fn training(
         &self,
         heads: Heads,
+        truth: &[f32],
         positions: &[usize],
         present: &[Vec<f32>],
         any: &[bool],
-        pairs: Option<&Pairs>,
     ) -> Result<Option<(Tensor<1>, f64)>> {
         let mut total = 0.0f64;
         for (p, _) in positions.iter().zip(any).filter(|(_, any)| **any) {
@@ -72,7 +100,6 @@ impl Goal {
         if total <= 0.0 {
             return Ok(None);
         }
-        let truth = self.mixed(positions, pairs)?;
         let all: Vec<f32> = any.iter().map(|a| f32::from(u8::from(*a))).collect();
         let mut sum: Option<Tensor<1>> = None;
         let parts = match heads {
@@ -81,7 +108,7 @@ impl Goal {
         };
         for (head, flags) in parts {
             let Some(head) = head else { continue };
-            let part = self.head(head, &truth, positions, flags, total)?;
+            let part = self.head(head, truth, positions, flags, total)?;
             sum = Some(match sum {
                 Some(sum) => sum + part,
                 None => part,
@@ -90,19 +117,59 @@ impl Goal {
         Ok(sum.map(|s| (s, total)))
     }
 
-    /// The truths of some rows, `[rows, outputs]`.
-    fn mixed(&self, positions: &[usize], pairs: Option<&Pairs>) -> Result<Vec<f32>> {
-        let mut truth = Vec::with_capacity(positions.len() * self.task.width());
+    /// What some rows are trained towards, `[rows, outputs]`. With pairs it is `l y_i + (1 - l) y_j` for row `i`, in one-hot
+    /// classes or standardized values, while the weight of the row stays `w_i`; smoothing comes after.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for rows without a truth.
+    pub fn truths(&self, positions: &[usize], pairs: Option<&Pairs>) -> Result<Vec<f32>> {
+        let width = self.task.width();
+        let mut truth = Vec::with_capacity(positions.len() * width);
         for p in positions {
             truth.extend_from_slice(self.row(*p)?.0);
         }
-        let Some(pairs) = pairs else { return Ok(truth) };
-        for ((mine, partner), own) in truth.chunks_mut(self.task.width()).zip(&pairs.partners).zip(&pairs.own)
-        {
-            let theirs = self.row(*partner)?.0;
-            mine.iter_mut().zip(theirs).for_each(|(y, z)| *y = own * *y + (1.0 - own) * z);
+        if let Some(pairs) = pairs {
+            for ((mine, partner), own) in truth.chunks_mut(width).zip(&pairs.partners).zip(&pairs.own) {
+                let theirs = self.row(*partner)?.0;
+                mine.iter_mut().zip(theirs).for_each(|(y, z)| *y = own * *y + (1.0 - own) * z);
+            }
+        }
+        if self.smoothing > 0.0 {
+            let (kept, spread) = (1.0 - self.smoothing, self.smoothing / width as f32);
+            truth.iter_mut().for_each(|y| *y = kept * *y + spread);
         }
         Ok(truth)
+    }
+
+    /// How well rows with any modality are told: how many of them have the largest output where the truth is largest, or
+    /// the sum of their squared errors in standard units; and how many they are.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if outputs cannot be read.
+    pub fn score(
+        &self,
+        heads: &Heads,
+        truth: &[f32],
+        present: &[Vec<f32>],
+        any: &[bool],
+    ) -> Result<(f64, u64)> {
+        let outputs = match heads {
+            // The largest logit is the largest probability.
+            Heads::One(head) => backend::read(head.clone())?,
+            several => outputs(several.clone(), present, &self.task)?,
+        };
+        let width = self.task.width();
+        let (mut score, mut rows) = (0.0f64, 0);
+        for ((output, truth), _) in
+            outputs.chunks(width).zip(truth.chunks(width)).zip(any).filter(|(_, a)| **a)
+        {
+            rows += 1;
+            score += match self.task {
+                Task::Classify(_) => f64::from(u8::from(argmax(output) == argmax(truth))),
+                Task::Regress => output.iter().zip(truth).map(|(v, t)| f64::from(v - t).powi(2)).sum(),
+            };
+        }
+        Ok((score, rows))
     }
 
     fn head(
@@ -163,8 +230,10 @@ mod tests {
         let rows = positions.len();
         let head = backend::constant(logits.to_vec(), [rows, logits.len() / rows]);
         let present = [vec![1.0; rows]];
+        let truth = goal.truths(positions, pairs).unwrap();
+        let any = vec![true; rows];
         let (loss, weight) =
-            goal.training(Heads::One(head), positions, &present, &vec![true; rows], pairs).unwrap().unwrap();
+            goal.training(Heads::One(head), &truth, positions, &present, &any).unwrap().unwrap();
         assert_eq!(weight, rows as f64);
         f64::from(backend::read(loss).unwrap()[0])
     }
@@ -186,5 +255,91 @@ mod tests {
         assert!((got - (4.0 + 4.0) / 2.0).abs() < 1e-6, "{got}");
         let plain = loss(&goal, &[3.0, 1.0], &[0, 1], None);
         assert!((plain - (1.0 + 4.0) / 2.0).abs() < 1e-6, "{plain}");
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        classes: usize,
+        logits: Vec<f32>,
+        target: Vec<u32>,
+        smoothing: f64,
+        weights: Option<Vec<f64>>,
+        loss: f32,
+        gradient: Vec<f32>,
+    }
+
+    #[test]
+    fn smoothing_and_weights_of_classes_agree_with_pytorch() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/nn.json");
+        let golden: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let cases: Vec<Case> = serde_json::from_value(golden["losses"].clone()).unwrap();
+        assert_eq!(cases.len(), 5);
+        for case in cases {
+            let (rows, k) = (case.target.len(), case.classes);
+            let classes = Classes::new((0..k).map(|c| format!("c{c}")).collect()).unwrap();
+            let target = Target::Classes { classes, codes: case.target };
+            let mut goal = Goal::new(&target, None, Scale::default()).smoothed(case.smoothing);
+            let weights = case.weights.unwrap_or_else(|| vec![1.0; k]);
+            goal = goal.weighed(&weights).unwrap();
+            let logits = backend::leaf(&backend::Host::new(case.logits, [rows, k]));
+            let head = Heads::One(logits.clone().reshape([rows, k]));
+            let positions: Vec<usize> = (0..rows).collect();
+            let truth = goal.truths(&positions, None).unwrap();
+            let any = vec![true; rows];
+            let (loss, weight) =
+                goal.training(head, &truth, &positions, &[vec![1.0; rows]], &any).unwrap().unwrap();
+            let codes = target.codes().unwrap().1;
+            let expected: f64 = codes.iter().map(|c| f64::from(weights[*c as usize] as f32)).sum();
+            assert!((weight - expected).abs() < 1e-9 * expected);
+            // A hundred roundings of numbers near one.
+            let near =
+                |a: f32, b: f32| assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{a} instead of {b}");
+            near(backend::read(loss.clone()).unwrap()[0], case.loss);
+            let mut gradients = backend::backward(&loss).unwrap();
+            let gradient = backend::take_gradient(&logits, &mut gradients).unwrap().unwrap();
+            assert_eq!(gradient.numbers().len(), case.gradient.len());
+            gradient.numbers().iter().zip(case.gradient).for_each(|(a, b)| near(*a, b));
+        }
+    }
+
+    #[test]
+    fn what_is_held_out_is_weighed_and_not_smoothed() {
+        let classes = Classes::new(vec!["a".into(), "b".into()]).unwrap();
+        let goal = |smoothing: f64, weights: [f64; 2]| {
+            let target = Target::Classes { classes: classes.clone(), codes: vec![0, 1] };
+            Goal::new(&target, Some(&[2.0, 1.0]), Scale::default()).smoothed(smoothing).weighed(&weights)
+        };
+        let probabilities = [0.5, 0.5, 0.75, 0.25];
+        let (sum, weight) =
+            goal(0.3, [1.0, 4.0]).unwrap().held(&probabilities, &[0, 1], &[true, true]).unwrap();
+        assert!((sum - (2.0 * 2f64.ln() + 4.0 * 4f64.ln())).abs() < 1e-6 && weight == 6.0, "{sum}, {weight}");
+        for extreme in [1e-60, 1e60] {
+            let error = goal(0.0, [1.0, extreme]).err().unwrap().to_string();
+            assert!(error.starts_with("class_weights"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_score_counts_rows_told_right_or_squares_of_errors() {
+        let classes = Classes::new(vec!["a".into(), "b".into()]).unwrap();
+        let target = Target::Classes { classes, codes: vec![0, 1, 1] };
+        let goal = Goal::new(&target, None, Scale::default()).smoothed(0.2);
+        let truth = goal.truths(&[0, 1, 2], None).unwrap();
+        let tensor = |v: &[f32], width: usize| backend::constant(v.to_vec(), [v.len() / width, width]);
+        let one = Heads::One(tensor(&[2.0, 1.0, 2.0, 1.0, 0.0, 1.0], 2));
+        assert_eq!(goal.score(&one, &truth, &[vec![1.0; 3]], &[true; 3]).unwrap(), (2.0, 3));
+        assert_eq!(goal.score(&one, &truth, &[vec![1.0; 3]], &[true, false, true]).unwrap(), (2.0, 2));
+        // The mean of two heads; the second one has no say about the second row.
+        let pair = Heads::Each(vec![
+            Some(tensor(&[1.0, 0.0, 0.0, 1.0, 0.0, 0.5], 2)),
+            Some(tensor(&[0.0, 9.0, 9.0, 0.0, 0.0, 0.5], 2)),
+        ]);
+        let present = [vec![1.0; 3], vec![1.0, 0.0, 1.0]];
+        assert_eq!(goal.score(&pair, &truth, &present, &[true; 3]).unwrap(), (2.0, 3));
+        let goal = Goal::new(&Target::Values(vec![4.0, -1.0]), None, Scale::default());
+        let truth = goal.truths(&[0, 1], None).unwrap();
+        let head = Heads::One(tensor(&[2.0, 0.0], 1));
+        assert_eq!(goal.score(&head, &truth, &[vec![1.0; 2]], &[true; 2]).unwrap(), (5.0, 2));
     }
 }

@@ -45,7 +45,9 @@ impl<'a> Mixing<'a> {
             pairs.partners.push(*partner);
             pairs.own.push(own);
         }
-        let mixed = block.mix(&feed.block(&pairs.partners, Some(epoch))?, &pairs.own);
+        let partners = feed.block(&pairs.partners, Some(epoch))?;
+        let mixed = block.mix(&partners, &pairs.own);
+        partners.give_back();
         pairs.own.iter_mut().zip(mixed).filter(|(_, mixed)| !mixed).for_each(|(own, _)| *own = 1.0);
         Ok(pairs)
     }

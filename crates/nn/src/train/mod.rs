@@ -1,19 +1,30 @@
 //! Training: settings, optimizers, schedules, early stopping on inner rows, the loop.
 
 mod adam;
+mod ahead;
+mod average;
 mod checkpoint;
+mod class_weights;
+mod divergence;
 mod feed;
 mod fit;
 mod loss;
 mod mixing;
+mod pace;
+mod rates;
+mod run;
 mod schedule;
 mod settings;
 mod sgd;
 mod split;
+mod standing;
 mod start;
+mod step;
 
 pub use adam::Adam;
+pub use class_weights::{ClassWeights, Rule};
 pub use fit::fit;
+pub use rates::Factors;
 pub use schedule::Schedule;
 pub use settings::{Optimizer, Training};
 pub use sgd::Sgd;
@@ -52,10 +63,21 @@ impl fmt::Debug for Augmentation {
     }
 }
 
-/// Moves parameters against their gradients. A parameter without a gradient stays as it is.
+/// Moves parameters against their gradients. A parameter without a gradient stays as it is, to the last bit.
 pub trait Step: Send {
     /// One step of size `rate`.
-    fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Host>, rate: f64);
+    fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Host>, rate: f64) {
+        self.step_by(params, gradients, rate, &Factors::default());
+    }
+
+    /// One step of size `rate` times the factor of each parameter; those that are frozen stay.
+    fn step_by(
+        &mut self,
+        params: &mut Params,
+        gradients: &BTreeMap<String, Host>,
+        rate: f64,
+        factors: &Factors,
+    );
 
     /// What it remembers of the steps so far.
     fn save(&self) -> Parts;

@@ -1,10 +1,14 @@
 //! The settings that all networks share.
 
+use std::collections::BTreeMap;
+
+use consilience_core::model::Task;
 use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Adam, Schedule, Sgd, Step};
+use super::{Adam, ClassWeights, Factors, Schedule, Sgd, Step};
+use crate::params::Declared;
 
 /// What moves the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +57,26 @@ pub struct Training {
     /// layer, in [0, 1).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub dropout: f64,
+    /// Label smoothing: the share `e` of the truth that is spread over all classes, in [0, 1). What is trained towards is
+    /// `(1 - e) y + e / K` with `K` classes. Held-out rows are scored by their plain truth. For classes only.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1))]
+    pub smoothing: f64,
+    /// How much the rows of each class count in the loss, in training and on held-out rows: `none` (all alike),
+    /// `balanced` (rare classes more: n / (K n_c)), or a map from class to a number above 0; a class that is not named
+    /// has 1. It multiplies a column of role weight. For classes only.
+    pub class_weights: ClassWeights,
+    /// The share `d` of a moving average of the parameters that is kept at each step, in (0, 1), such as 0.999:
+    /// `a <- d_t a + (1 - d_t) w` with `d_t = min(d, (1 + t) / (10 + t))` at step `t`. Held-out rows are scored by the
+    /// averaged parameters, and the fitted network has them. Without it nothing is averaged.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub average: Option<f64>,
+    /// Factors of the rate by part, such as `{encoders.image: 0.1}`. A part is a parameter's name or its beginning up to
+    /// a dot (`encoders`, `encoders.image`, `head`); the longest one counts. With 0 a part is frozen.
+    pub rates: BTreeMap<String, f64>,
+    /// How often training that diverges (numbers that are not finite, an exploding loss) goes on at half the rate, from
+    /// the end of the last good epoch; from the start if that does not help. With 0 it ends with an error.
+    #[schemars(range(min = 0, max = 10))]
+    pub retries: u32,
 }
 
 impl Default for Training {
@@ -69,6 +93,11 @@ impl Default for Training {
             inner: 0.1,
             patience: 5,
             dropout: 0.0,
+            smoothing: 0.0,
+            class_weights: ClassWeights::default(),
+            average: None,
+            rates: BTreeMap::new(),
+            retries: 0,
         }
     }
 }
@@ -80,7 +109,7 @@ impl Training {
     /// [`Error::Argument`] naming the setting.
     pub fn validate(&self) -> Result<()> {
         let finite_positive = |v: f64| v.is_finite() && v > 0.0;
-        let rules: [(&str, bool, &str, String); 9] = [
+        let rules: [(&str, bool, &str, String); 12] = [
             ("epochs", self.epochs >= 1, "at least 1", self.epochs.to_string()),
             ("batch", self.batch >= 1, "at least 1", self.batch.to_string()),
             ("rate", finite_positive(self.rate), "a number above 0", self.rate.to_string()),
@@ -105,13 +134,60 @@ impl Training {
             ("inner", (0.0..=0.5).contains(&self.inner), "a share in [0, 0.5]", self.inner.to_string()),
             ("patience", self.patience >= 1, "at least 1", self.patience.to_string()),
             ("dropout", (0.0..1.0).contains(&self.dropout), "a share in [0, 1)", self.dropout.to_string()),
+            (
+                "smoothing",
+                (0.0..1.0).contains(&self.smoothing),
+                "a share in [0, 1)",
+                self.smoothing.to_string(),
+            ),
+            (
+                "average",
+                self.average.is_none_or(|d| d > 0.0 && d < 1.0),
+                "a share in (0, 1), or null",
+                format!("{:?}", self.average),
+            ),
+            ("retries", self.retries <= 10, "at most 10", self.retries.to_string()),
         ];
         match rules.into_iter().find(|(_, fine, _, _)| !fine) {
             Some((name, _, expected, got)) => {
-                Err(Error::argument("the setting is out of range").at(name).expected(expected).got(got))
+                return Err(Error::argument("the setting is out of range")
+                    .at(name)
+                    .expected(expected)
+                    .got(got));
             }
+            None => self.class_weights.validate()?,
+        }
+        match self.rates.iter().find(|(_, factor)| !factor.is_finite() || **factor < 0.0) {
+            Some((part, factor)) => Err(Error::argument("the factor of a part is out of range")
+                .at(format!("rates: {part}"))
+                .expected("a number of at least 0")
+                .got(factor)),
             None => Ok(()),
         }
+    }
+
+    /// Checks what depends on the task: smoothing and weights are for classes only, and the classes that are named must
+    /// be there.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the setting.
+    pub fn check(&self, task: &Task) -> Result<()> {
+        if self.smoothing > 0.0 && task.classes().is_none() {
+            return Err(Error::argument("values have no classes to spread the truth over")
+                .at("smoothing")
+                .expected("0 with task: regress")
+                .got(self.smoothing)
+                .remedy("leave smoothing out"));
+        }
+        self.class_weights.check(task)
+    }
+
+    /// The factors of the rate, parameter by parameter.
+    ///
+    /// # Errors
+    /// As [`Factors::new`].
+    pub fn factors(&self, declared: &[Declared]) -> Result<Factors> {
+        Factors::new(&self.rates, declared)
     }
 
     /// The optimizer, at its start.
@@ -140,11 +216,37 @@ mod tests {
             ("clip", Training { clip: Some(0.0), ..good.clone() }),
             ("inner", Training { inner: 0.6, ..good.clone() }),
             ("patience", Training { patience: 0, ..good.clone() }),
-            ("dropout", Training { dropout: 1.0, ..good }),
+            ("dropout", Training { dropout: 1.0, ..good.clone() }),
+            ("smoothing", Training { smoothing: 1.0, ..good.clone() }),
+            ("smoothing", Training { smoothing: f64::NAN, ..good.clone() }),
+            ("average", Training { average: Some(1.0), ..good.clone() }),
+            ("average", Training { average: Some(0.0), ..good.clone() }),
+            ("average", Training { average: Some(f64::NAN), ..good.clone() }),
+            ("retries", Training { retries: 11, ..good.clone() }),
+            ("rates: head", Training { rates: BTreeMap::from([("head".into(), -0.1)]), ..good.clone() }),
+            (
+                "rates: head",
+                Training { rates: BTreeMap::from([("head".into(), f64::INFINITY)]), ..good.clone() },
+            ),
+            (
+                "class_weights",
+                Training { class_weights: ClassWeights::Named(BTreeMap::from([("a".into(), 0.0)])), ..good },
+            ),
         ];
         for (name, settings) in bad {
             let error = settings.validate().unwrap_err();
             assert!(error.to_string().starts_with(name), "{error}");
         }
+    }
+
+    #[test]
+    fn what_needs_classes_is_refused_for_values() {
+        let good = Training::default();
+        good.check(&Task::Regress).unwrap();
+        let error = Training { smoothing: 0.1, ..good.clone() }.check(&Task::Regress).unwrap_err();
+        assert!(error.to_string().starts_with("smoothing: "), "{error}");
+        let balanced = ClassWeights::Rule(super::super::Rule::Balanced);
+        let error = Training { class_weights: balanced, ..good }.check(&Task::Regress).unwrap_err();
+        assert!(error.to_string().starts_with("class_weights: "), "{error}");
     }
 }

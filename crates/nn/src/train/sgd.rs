@@ -7,14 +7,14 @@ use consilience_core::model::Parts;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::Step;
 use super::checkpoint::remembered;
+use super::{Factors, Step};
 use crate::backend::Host;
 use crate::kernels::{PIECE, wide};
 use crate::params::Params;
 
 /// `g <- g + decay w`, `v <- momentum v + g`, `w <- w - rate v`. Only weights decay, not biases (parameters of one
-/// dimension).
+/// dimension). A part with a factor of its own has `factor * rate` for `rate`.
 ///
 /// # Reference
 /// Sutskever, Martens, Dahl and Hinton (2013), "On the importance of initialization and momentum in deep learning".
@@ -33,10 +33,17 @@ impl Sgd {
 }
 
 impl Step for Sgd {
-    fn step(&mut self, params: &mut Params, gradients: &BTreeMap<String, Host>, rate: f64) {
-        let (momentum, rate) = (self.momentum as f32, rate as f32);
-        for (name, param) in params.iter_mut() {
+    fn step_by(
+        &mut self,
+        params: &mut Params,
+        gradients: &BTreeMap<String, Host>,
+        rate: f64,
+        factors: &Factors,
+    ) {
+        let momentum = self.momentum as f32;
+        for (name, param) in params.iter_mut().filter(|(name, _)| !factors.frozen(name)) {
             let Some(gradient) = gradients.get(name) else { continue };
+            let rate = (rate * factors.of(name)) as f32;
             let gradient = gradient.numbers();
             let decay = if param.shape().len() > 1 { self.decay as f32 } else { 0.0 };
             let pieces = param.numbers_mut().par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE));

@@ -1,13 +1,13 @@
 //! A fit that was stopped goes on where it was.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use consilience_core::Result;
 use consilience_core::augment::Mixup;
 use consilience_core::model::{Context, Fitted, Keep, Progress, Stop};
 use consilience_core::seed::Seed;
-use consilience_nn::Augmentation;
+use consilience_nn::{AugmentHook, Augmentation};
 use serde_json::{Value, json};
 
 use crate::data::{method, stripes, xor};
@@ -28,18 +28,26 @@ impl Progress for Until {
     }
 }
 
-/// After every epoch.
+/// After every batch.
 fn often(folder: &Path) -> Keep<'_> {
     Keep { folder, every: std::time::Duration::ZERO }
 }
 
-/// Fits two modalities with mixup, and gives the steps that were done.
-fn fit(settings: &Value, seed: u64, folder: Option<&Path>, last: u64) -> (Result<Fitted>, Vec<u64>) {
+/// Fits two modalities with mixup, and gives the steps that were done. With `lazy` every row is read anew for each batch,
+/// by the thread that prepares them.
+fn fit(
+    settings: &Value,
+    seed: u64,
+    lazy: bool,
+    folder: Option<&Path>,
+    last: u64,
+) -> (Result<Fitted>, Vec<u64>) {
     let made = stripes(80, 8, 1);
     let until = Until { stop: Stop::default(), last, told: Mutex::default() };
     let mut context = Context::new(Seed::new(seed), &until, &until.stop);
     context.checkpoint = folder.map(often);
-    let augment = Augmentation { batch: None, mixup: Some(Mixup::default()) };
+    let same: AugmentHook = Arc::new(|_, _, _| Ok(()));
+    let augment = Augmentation { batch: lazy.then_some(same), mixup: Some(Mixup::default()) };
     let fitted = made.fit_augmented(method("concat", settings.clone()).as_ref(), augment, &context);
     let told = until.told.lock().unwrap().clone();
     (fitted, told)
@@ -47,37 +55,78 @@ fn fit(settings: &Value, seed: u64, folder: Option<&Path>, last: u64) -> (Result
 
 fn same(a: &Fitted, b: &Fitted) {
     assert!(a.model.save().unwrap() == b.model.save().unwrap());
-    assert_eq!((&a.log, a.best_epoch), (&b.log, b.best_epoch));
+    let bits = |f: &Fitted| -> Vec<(u32, u32, Option<u32>)> {
+        f.log.iter().map(|l| (l.epoch, l.fit_loss.to_bits(), l.held_loss.map(f32::to_bits))).collect()
+    };
+    assert_eq!((bits(a), a.best_epoch, &a.notes), (bits(b), b.best_epoch, &b.notes));
 }
 
 #[test]
-fn a_stopped_fit_resumes_with_the_same_bytes() {
-    for (optimizer, inner) in [("adam", 0.2), ("sgd", 0.0)] {
-        let folder = tempfile::tempdir().unwrap();
+fn a_fit_that_is_stopped_after_any_batch_resumes_with_the_same_bytes() {
+    for (optimizer, inner, lazy) in [("adam", 0.2, false), ("sgd", 0.0, true)] {
         let settings = json!({
-            "encoders": {"image": {"cnn": {"channels": [4], "features": 8}}, "vector": {"mlp": {"hidden": [4]}}},
-            "epochs": 6, "batch": 20, "optimizer": optimizer, "inner": inner, "dropout": 0.2,
-            "schedule": "one_cycle", "weight_decay": 0.01, "rate": 0.005,
+            "encoders": {"image": {"mlp": {"hidden": [6]}}, "vector": {"mlp": {"hidden": [4]}}},
+            "epochs": 3, "batch": 20, "optimizer": optimizer, "inner": inner, "dropout": 0.2, "hidden": 8,
+            "schedule": "one_cycle", "weight_decay": 0.01, "rate": 0.05, "average": 0.9, "smoothing": 0.1,
+            "class_weights": {"class 1": 2}, "rates": {"encoders.image": 0.5}, "retries": 1,
         });
-        let batches = if inner > 0.0 { 64u64.div_ceil(20) } else { 4 };
-        let (whole, told) = fit(&settings, 1, None, 0);
+        let (whole, told) = fit(&settings, 1, lazy, None, 0);
         let whole = whole.unwrap();
-        assert_eq!(told.len() as u64, 6 * batches);
-        // Stopped in the first batch of the fourth epoch: that batch is lost, the three epochs are not.
-        let (stopped, _) = fit(&settings, 1, Some(folder.path()), 3 * batches + 1);
-        assert_eq!(stopped.unwrap_err().exit_code(), 130);
-        // Fits with other seeds or settings share the folder and do not meddle.
-        let (other, told) = fit(&settings, 2, Some(folder.path()), 0);
-        assert_eq!((told.len() as u64, other.is_ok()), (6 * batches, true));
-        let (resumed, told) = fit(&settings, 1, Some(folder.path()), 0);
-        assert_eq!(told, (3 * batches + 1..=6 * batches).collect::<Vec<_>>());
+        // 64 rows, or 80: four batches an epoch.
+        assert_eq!(told, (1..=12).collect::<Vec<_>>());
+        for last in 1..=12 {
+            let folder = tempfile::tempdir().unwrap();
+            let (stopped, told) = fit(&settings, 1, lazy, Some(folder.path()), last);
+            assert_eq!(told, (1..=last).collect::<Vec<_>>());
+            match stopped {
+                Err(e) => assert_eq!(e.exit_code(), 130, "{e}"),
+                // After the last batch of all nothing asks any more, unless rows are held out.
+                Ok(fitted) => same(&fitted, &whole),
+            }
+            let (resumed, told) = fit(&settings, 1, lazy, Some(folder.path()), 0);
+            assert_eq!(told, (last + 1..=12).collect::<Vec<_>>(), "{optimizer}: stopped after {last}");
+            same(&resumed.unwrap(), &whole);
+        }
+        // Stopped after every batch, again and again; fits with other seeds or settings share the folder and do not meddle.
+        let folder = tempfile::tempdir().unwrap();
+        for last in 1..12 {
+            let (stopped, told) = fit(&settings, 1, lazy, Some(folder.path()), last);
+            assert_eq!((stopped.unwrap_err().exit_code(), told), (130, vec![last]));
+            if last == 5 {
+                let (other, told) = fit(&settings, 2, lazy, Some(folder.path()), 0);
+                assert_eq!((told.len() as u64, other.is_ok()), (12, true));
+            }
+        }
+        let (resumed, told) = fit(&settings, 1, lazy, Some(folder.path()), 0);
+        assert_eq!(told, [12]);
         same(&resumed.unwrap(), &whole);
         // Once more: everything is done already.
-        let (again, told) = fit(&settings, 1, Some(folder.path()), 0);
+        let (again, told) = fit(&settings, 1, lazy, Some(folder.path()), 0);
         assert_eq!(told.len(), 0);
         same(&again.unwrap(), &whole);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
+}
+
+#[test]
+fn a_stop_is_kept_though_it_is_not_time_yet() {
+    let made = xor(60, 1);
+    let mlp = || method("mlp", json!({"hidden": [4], "epochs": 2, "batch": 10, "inner": 0.0}));
+    let folder = tempfile::tempdir().unwrap();
+    let fit = |last: u64| {
+        let until = Until { stop: Stop::default(), last, told: Mutex::default() };
+        let mut context = Context::new(Seed::new(1), &until, &until.stop);
+        context.checkpoint =
+            Some(Keep { folder: folder.path(), every: std::time::Duration::from_secs(3600) });
+        let fitted = made.fit_in(mlp().as_ref(), &context);
+        let told = until.told.lock().unwrap().clone();
+        (fitted, told)
+    };
+    assert_eq!(fit(4).0.unwrap_err().exit_code(), 130);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let (resumed, told) = fit(0);
+    assert_eq!(told, (5..=12).collect::<Vec<_>>());
+    same(&resumed.unwrap(), &made.fit(mlp().as_ref(), 1).unwrap());
 }
 
 #[test]

@@ -11,3 +11,4 @@ mod members;
 mod mixup;
 mod refusals;
 mod threads;
+mod training;

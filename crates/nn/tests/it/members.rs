@@ -52,6 +52,13 @@ fn every_method_is_the_same_bytes_again_and_after_loading() {
         let outline = method(name, small(name)).outline(&made.fields, &made.target.task());
         assert_eq!(outline.parameters, model.parameters(), "{name}");
         assert!(outline.memory.unwrap() > 0 && !outline.lines.is_empty());
+        let mut careful = small(name);
+        careful
+            .as_object_mut()
+            .unwrap()
+            .extend([("average".into(), json!(0.9)), ("retries".into(), json!(1))]);
+        let careful = method(name, careful).outline(&made.fields, &made.target.task());
+        assert_eq!(careful.memory.unwrap() - outline.memory.unwrap(), 4 * 6 * outline.parameters.unwrap());
     }
 }
 
