@@ -10,7 +10,9 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchTensor, Flex, backend_extension};
-use burn::tensor::{Device, TensorData, activation};
+use burn::tensor::{Device, Int, TensorData};
+// What our kernels are made of where they cannot run themselves.
+pub(crate) use burn::tensor::{activation, module, ops};
 use consilience_core::{Error, Result};
 
 use crate::memory;
@@ -148,10 +150,13 @@ pub fn take_gradient(leaf: &Tensor<1>, gradients: &mut Gradients) -> Result<Opti
     leaf.grad_remove(&mut gradients.0).map(Host::of).transpose()
 }
 
-/// `max(x, 0)`.
-pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    activation::relu(x)
+/// Some rows of a table, in the order given; they must exist.
+pub(crate) fn rows(table: Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    let rows: Vec<i64> = rows.iter().map(|i| *i as i64).collect();
+    let rows = burn::tensor::Tensor::<1, Int>::from_data(rows.as_slice(), &table.device());
+    table.select(0, rows)
 }
+
 
 /// Numbers on the host with a shape, row-major: parameters, gradients, and what own kernels read and give. Clones share
 /// their buffer until one of them is changed.

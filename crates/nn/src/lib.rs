@@ -23,6 +23,7 @@ pub mod layers;
 pub mod memory;
 pub mod network;
 pub mod params;
+mod pool;
 pub mod train;
 
 pub use estimators::{FUSIONS, NETWORKS, NetworkMethod};

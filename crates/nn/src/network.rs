@@ -12,6 +12,7 @@ use crate::inputs::{Block, Prepare};
 use crate::layers::Pass;
 use crate::memory::Reuse;
 use crate::params::{Bound, Params};
+use crate::pool::within;
 
 /// The kind under which networks are saved.
 pub const KIND: &str = "network";
@@ -112,7 +113,7 @@ impl Network {
             let raw = if rows.len() == batch.rows() { batch.clone() } else { batch.take(&rows)? };
             let inputs = Block::new(&self.prepare.prepare(&raw)?, &fields)?.into_inputs();
             let (present, any) = (inputs.present.clone(), inputs.any());
-            each(start, self.architecture.forward(&pass, inputs)?, &present, &any)?;
+            each(start, within(|| self.architecture.forward(&pass, inputs))?, &present, &any)?;
         }
         Ok(())
     }

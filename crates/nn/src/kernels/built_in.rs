@@ -1,13 +1,11 @@
 //! The same computations from the backend's own operators: for devices where our kernels cannot run.
 
-use burn::tensor::activation::{gelu, log_softmax, relu, sigmoid, tanh};
-use burn::tensor::{Int, module, ops};
-
 use super::conv2d::Moves;
 use super::embedding_bag::{Bags, Together};
 use super::pool::Windows;
 use super::{Activation, Moments, Steps};
-use crate::backend::{self, Tensor};
+use crate::backend::activation::{self, gelu, log_softmax, relu, sigmoid, tanh};
+use crate::backend::{self, Tensor, module, ops};
 
 pub fn activate<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
     match activation {
@@ -19,7 +17,7 @@ pub fn activate<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<
 }
 
 pub fn softmax(x: Tensor<2>) -> Tensor<2> {
-    burn::tensor::activation::softmax(x, 1)
+    activation::softmax(x, 1)
 }
 
 pub fn cross_entropy(x: Tensor<2>, truth: Tensor<2>, share: Tensor<1>) -> Tensor<1> {
@@ -141,9 +139,7 @@ pub fn embedding_bag(table: Tensor<2>, bags: &Bags, together: Together) -> Tenso
             if start == end {
                 return backend::zeros([1, width]);
             }
-            let words: Vec<i64> = bags.indices[start..end].iter().map(|i| *i as i64).collect();
-            let words = burn::tensor::Tensor::<1, Int>::from_data(words.as_slice(), &table.device());
-            table.clone().select(0, words).max_dim(0)
+            backend::rows(table.clone(), &bags.indices[start..end]).max_dim(0)
         };
         return Tensor::cat(spans.map(one).collect(), 0);
     }

@@ -1,6 +1,6 @@
 //! The file in which a fit keeps where it stands, so that it can go on from there.
 
-use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ const SELDOM: u32 = 20;
 pub struct Checkpoint {
     file: PathBuf,
     every: Duration,
-    next: Cell<Instant>,
+    next: Mutex<Instant>,
 }
 
 impl Checkpoint {
@@ -39,7 +39,7 @@ impl Checkpoint {
         let hash = parts.into_iter().fold(Hasher::new().part(VERSION), Hasher::part).finish();
         let short: String = hash.chars().take(32).collect();
         let file = folder.join(format!("network-{short}.safetensors"));
-        Self { file, every, next: Cell::new(Instant::now() + every) }
+        Self { file, every, next: Mutex::new(Instant::now() + every) }
     }
 
     /// Keeps a standing, unless the last one is recent: writing would cost more than doing it again.
@@ -48,12 +48,13 @@ impl Checkpoint {
     /// As [`Checkpoint::write`].
     pub fn keep(&self, at: &Standing, optimizer: &dyn Step, good: Option<&Good>) -> Result<()> {
         let begin = Instant::now();
-        if begin >= self.next.get() {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if begin >= *next {
             self.write(at, optimizer, good)?;
             let end = Instant::now();
             let pause =
                 if self.every.is_zero() { self.every } else { self.every.max((end - begin) * SELDOM) };
-            self.next.set(end + pause);
+            *next = end + pause;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::inputs::Block;
 use crate::layers::Pass;
 use crate::network::outputs;
 use crate::params::{Declared, Params};
+use crate::pool::within;
 
 /// Rows of the held-out part are scored this many at a time.
 const CHUNK: usize = 256;
@@ -145,7 +146,7 @@ impl<'a> Run<'a> {
             |(b, positions)| Batch::new(feed, mixing, positions, epoch).map_err(|e| e.at(place(*b))),
             |(b, positions), batch| {
                 setup.context.stop.check()?;
-                self.step(positions, batch, horizon).map_err(|e| e.at(place(*b)))?;
+                within(|| self.step(positions, batch, horizon)).map_err(|e| e.at(place(*b)))?;
                 let pace = self.pace.rows(positions.len());
                 let note = note(&self.at, epochs, &setup.goal.task, setup.deviation, pace);
                 let done = u64::from(epoch - 1) * batches + self.at.sums.batches;
@@ -168,7 +169,7 @@ impl<'a> Run<'a> {
             let inputs = block.into_inputs();
             let again = inputs.clone();
             let (present, any) = (inputs.present.clone(), inputs.any());
-            let joint = setup.architecture.forward(&Pass::predicting(&bound), inputs)?;
+            let joint = within(|| setup.architecture.forward(&Pass::predicting(&bound), inputs))?;
             let values = outputs(joint.heads, &present, &setup.goal.task)?;
             let (s, t) = setup.goal.held(&values, positions, &any)?;
             if !s.is_finite() {
