@@ -157,7 +157,6 @@ pub(crate) fn rows(table: Tensor<2>, rows: &[usize]) -> Tensor<2> {
     table.select(0, rows)
 }
 
-
 /// Numbers on the host with a shape, row-major: parameters, gradients, and what own kernels read and give. Clones share
 /// their buffer until one of them is changed.
 ///

@@ -1,7 +1,7 @@
 //! The file in which a fit keeps where it stands, so that it can go on from there.
 
-use std::sync::{Mutex, PoisonError};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use consilience_core::files::Hasher;
