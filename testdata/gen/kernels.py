@@ -104,6 +104,8 @@ y = (F.cross_entropy(x, torch.tensor(truth), reduction="none") * torch.tensor(sh
 case("cross_entropy", {"truth": truth, "share": share}, [x], y)
 x = (draw(4, 6).detach() * 2).requires_grad_()
 case("gelu", {}, [x], F.gelu(x))
+x = draw(3, 5)
+case("log_softmax", {}, [x], F.log_softmax(x, 1))
 
 json.dump({"peer": f"torch {torch.__version__}", "cases": cases}, sys.stdout, separators=(",", ":"))
 print(f"torch {torch.__version__}, python {sys.version.split()[0]}", file=sys.stderr)

@@ -4,7 +4,7 @@ use consilience_nn::backend::{self, Host, Tensor};
 use consilience_nn::kernels::{
     Activation, Bags, Direction, Moves, Together, Windows, activate, batch_norm, bidirectional_gru,
     bidirectional_lstm, conv_transpose2d, conv2d, cross_entropy, dense, embedding_bag, group_norm,
-    layer_norm, max_pool, mean_pool, softmax,
+    layer_norm, log_softmax, max_pool, mean_pool, softmax,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -119,6 +119,7 @@ impl Leaves<'_> {
                 flat(embedding_bag(self.get(0), bags, together).unwrap())
             }
             "softmax" => flat(softmax(self.get(0))),
+            "log_softmax" => flat(log_softmax(self.get(0))),
             "cross_entropy" => {
                 let truth: Vec<f32> = case.setting::<Vec<Vec<f32>>>("truth").concat();
                 let share: Vec<f32> = case.setting("share");
@@ -145,7 +146,7 @@ fn leaf(numbers: &[f32]) -> Tensor<1> {
 fn outputs_and_gradients_of_kernels_agree() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/kernels.json");
     let golden: Golden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert_eq!(golden.cases.len(), 18);
+    assert_eq!(golden.cases.len(), 19);
     for (number, case) in golden.cases.iter().enumerate() {
         let what = format!("{} (case {number})", case.kernel);
         let leaves = Leaves { case, flat: case.inputs.iter().map(|i| leaf(&i.values)).collect() };
