@@ -149,6 +149,9 @@ mod tests {
             ([14, 16, 5, 3, 17, 3, 3], same),
             ([6, 18, 7, 8, 16, 3, 3], Moves { padding: [0, 2], ..moves }),
             ([1, 16, 29, 26, 16, 3, 3], Moves { padding: [2, 1], ..moves }),
+            // Taps that never meet the plane.
+            ([2, 1, 2, 2, 2, 7, 7], Moves { padding: [3, 3], ..moves }),
+            ([1, 2, 3, 2, 1, 3, 3], Moves { padding: [3, 4], dilation: 4, ..moves }),
         ]
     }
 
