@@ -4,7 +4,7 @@ use super::conv2d::Moves;
 use super::embedding_bag::{Bags, Together};
 use super::pool::Windows;
 use super::{Activation, Moments, Steps};
-use crate::backend::activation::{self, gelu, log_softmax, relu, sigmoid, tanh};
+use crate::backend::activation::{self, gelu, relu, sigmoid, tanh};
 use crate::backend::{self, Tensor, module, ops};
 
 pub fn activate<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
@@ -20,9 +20,13 @@ pub fn softmax(x: Tensor<2>) -> Tensor<2> {
     activation::softmax(x, 1)
 }
 
+pub fn log_softmax(x: Tensor<2>) -> Tensor<2> {
+    activation::log_softmax(x, 1)
+}
+
 pub fn cross_entropy(x: Tensor<2>, truth: Tensor<2>, share: Tensor<1>) -> Tensor<1> {
     let [rows, _] = x.dims();
-    (log_softmax(x, 1) * truth * share.reshape([rows, 1])).sum().neg()
+    (log_softmax(x) * truth * share.reshape([rows, 1])).sum().neg()
 }
 
 pub fn dense(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, rectify: bool) -> Tensor<2> {
@@ -261,6 +265,7 @@ mod tests {
         }
         let rows = |x: Tensor<1>| x.reshape([5, 7]);
         same("softmax", [&[5, 7]], |[x]| own::softmax(rows(x)), |[x]| softmax(rows(x)));
+        same("log softmax", [&[5, 7]], |[x]| own::log_softmax(rows(x)), |[x]| log_softmax(rows(x)));
         let (truth, share) =
             (|| backend::constant(numbers(35, 8), [5, 7]), || backend::constant(vec![0.2; 5], [5]));
         same(

@@ -44,4 +44,4 @@ pub use lstm::lstm;
 pub use pool::{Windows, max_pool, mean_pool};
 pub use sequence::Steps;
 pub use simd::{PIECE, squares, wide};
-pub use softmax::{cross_entropy, softmax};
+pub use softmax::{cross_entropy, log_softmax, softmax};

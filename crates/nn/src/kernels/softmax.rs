@@ -1,4 +1,4 @@
-//! Softmax over rows, and the cross-entropy of what it gives, in one pass each.
+//! Softmax over rows, its logarithm, and the cross-entropy of what it gives, in one pass each.
 
 use std::sync::Arc;
 
@@ -19,6 +19,15 @@ pub fn softmax(x: Tensor<2>) -> Tensor<2> {
         return built_in::softmax(x);
     }
     backend::operate(Arc::new(Softmax), [x.into()])
+}
+
+/// `x_k - ln sum_j e^x_j` of each row, `[rows, classes]`: the logarithm of [`softmax`], also where that is too small for a
+/// number.
+pub fn log_softmax(x: Tensor<2>) -> Tensor<2> {
+    if backend::elsewhere() {
+        return built_in::log_softmax(x);
+    }
+    backend::operate(Arc::new(LogSoftmax), [x.into()])
 }
 
 /// `-sum_r share_r sum_k truth_rk ln p_rk` with `p` the softmax of each row: the cross-entropy with weights, from logits.
@@ -101,6 +110,54 @@ impl Operator for Softmax {
 }
 
 #[derive(Debug)]
+struct LogSoftmax;
+
+impl Operator for LogSoftmax {
+    fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
+        let [x] = inputs else { return Default::default() };
+        let k = width(x);
+        let piece = (PIECE / k).max(1) * k;
+        let mut out = fresh(x.numbers().len());
+        out.par_chunks_mut(piece).zip(x.numbers().par_chunks(piece)).for_each(|(out, x)| {
+            wide(
+                #[inline(always)]
+                || {
+                    for (out, x) in out.chunks_exact_mut(k).zip(x.chunks_exact(k)) {
+                        let (log, top) = row(x, out);
+                        out.iter_mut().zip(x).for_each(|(y, x)| *y = (x - top) - log);
+                    }
+                },
+            );
+        });
+        let out = Host::new(out, x.shape());
+        let hosts = if save { vec![out.clone()] } else { Vec::new() };
+        (out, Saved { hosts, marks: Vec::new() })
+    }
+
+    fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, _: &[bool]) -> Vec<Option<Host>> {
+        let ([x], [y]) = (inputs, saved.hosts.as_slice()) else { return Vec::new() };
+        let k = width(x);
+        let piece = (PIECE / k).max(1) * k;
+        let mut dx = fresh(x.numbers().len());
+        let from = y.numbers().par_chunks(piece).zip(gradient.numbers().par_chunks(piece));
+        dx.par_chunks_mut(piece).zip(from).for_each(|(dx, (y, g))| {
+            wide(
+                #[inline(always)]
+                || {
+                    for ((dx, y), g) in dx.chunks_exact_mut(k).zip(y.chunks_exact(k)).zip(g.chunks_exact(k)) {
+                        let all = sum(g, |g| g);
+                        for ((d, y), g) in dx.iter_mut().zip(y).zip(g) {
+                            *d = g - exp_down(*y) * all;
+                        }
+                    }
+                },
+            );
+        });
+        vec![Some(Host::new(dx, x.shape()))]
+    }
+}
+
+#[derive(Debug)]
 struct CrossEntropy;
 
 impl Operator for CrossEntropy {
@@ -169,6 +226,24 @@ mod tests {
         assert_eq!(Softmax.forward(&[far], false).0.numbers(), [1.0, 0.0, 1.0, 0.0]);
         let bad = Host::new(vec![f32::NAN, 1.0], [1, 2]);
         assert!(Softmax.forward(&[bad], false).0.numbers().iter().all(|v| v.is_nan()));
+    }
+
+    #[test]
+    fn the_logarithm_is_exact_where_the_softmax_is_nothing() {
+        for (rows, k) in [(3, 2), (5, 17), (1, 1), (2, 40)] {
+            let x = [Host::new(numbers(rows * k, 1).iter().map(|v| v * 9.0).collect(), [rows, k])];
+            let logs = |x: &[f64]| -> Vec<f64> { plain(x, k).iter().map(|p| p.ln()).collect() };
+            let (out, _) = LogSoftmax.forward(&x, false);
+            for (a, e) in out.numbers().iter().zip(logs(&f64s(x[0].numbers()))) {
+                assert!((f64::from(*a) - e).abs() < 1e-6 * (1.0 + e.abs()), "{a} {e}");
+            }
+            assert_eq!(differences(&LogSoftmax, &x, |all| logs(&all[0])), 0);
+        }
+        let far = Host::new(vec![1e4, -1e4, 0.0, f32::NEG_INFINITY], [2, 2]);
+        let (out, _) = LogSoftmax.forward(&[far], false);
+        assert_eq!(out.numbers(), [0.0, -2e4, 0.0, f32::NEG_INFINITY]);
+        let bad = Host::new(vec![f32::NAN, 1.0], [1, 2]);
+        assert!(LogSoftmax.forward(&[bad], false).0.numbers().iter().all(|v| v.is_nan()));
     }
 
     #[test]
