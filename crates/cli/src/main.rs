@@ -45,10 +45,10 @@ fn main() -> ExitCode {
     }
     // What reads no network need not look for a device.
     let explicit = !matches!(arguments.device, On::Auto);
-    if asks || explicit {
-        if let Err(error) = device::choose(arguments.device.into()) {
-            return Fault::from(error).report(arguments.json);
-        }
+    if (asks || explicit)
+        && let Err(error) = device::choose(arguments.device.into())
+    {
+        return Fault::from(error).report(arguments.json);
     }
     match commands::dispatch(&arguments, &stop) {
         Ok(code) => code,

@@ -140,8 +140,10 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
                 let size = load(&outline);
                 work += f64::from(fits) * split.fit.len() as f64 * epochs * size;
                 disk += u64::from(fits) * outline.parameters.unwrap_or(250_000) * 4;
-                memory =
-                    memory.max(data_bytes(opened.data.source.as_ref()) + outline.memory.unwrap_or(64 << 20));
+                memory = memory.max(
+                    data_bytes(opened.data.source.as_ref())
+                        .saturating_add(outline.memory.unwrap_or(64 << 20)),
+                );
                 describe(name, "member", &method.name, on, &outline, fits)
             }
             Member::Load { path, .. } => {
@@ -173,8 +175,10 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
                     method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);
                 work += f64::from(fits) * split.fit.len() as f64 * epochs * load(&outline);
                 disk += u64::from(fits) * outline.parameters.unwrap_or(250_000) * 4;
-                memory =
-                    memory.max(data_bytes(opened.data.source.as_ref()) + outline.memory.unwrap_or(64 << 20));
+                memory = memory.max(
+                    data_bytes(opened.data.source.as_ref())
+                        .saturating_add(outline.memory.unwrap_or(64 << 20)),
+                );
                 describe(name, "fusion", &method.name, on, &outline, fits)
             }
         });

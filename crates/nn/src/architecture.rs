@@ -13,7 +13,7 @@ use crate::inputs::Inputs;
 use crate::layers::Pass;
 use crate::params::Declared;
 
-/// The most parameters of an encoder: with gradients and moments they take 16 GB.
+/// The most parameters of an encoder or a fusion: with gradients and moments they take 16 GB.
 const LARGEST: u128 = 1 << 30;
 
 /// A modality with its encoder.
@@ -41,10 +41,10 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    /// Checks that every encoder can read its modality, and that the encoders are no larger than can be trained.
+    /// Checks that every encoder can read its modality, and that encoders and fusion are no larger than can be trained.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming the column.
+    /// [`Error::Argument`] naming the column, or the width of the fusion.
     pub fn check(&self) -> Result<()> {
         if self.modalities.is_empty() {
             return Err(Error::argument("a network needs at least one column to read"));
@@ -55,18 +55,10 @@ impl Architecture {
         }
         self.modalities.iter().try_for_each(|m| {
             m.encoder.get().check(&m.field)?;
-            let shapes = m.encoder.get().declare(&m.layer(), &m.field);
-            let one = |d: &Declared| d.shape.iter().fold(1u128, |n, s| n.saturating_mul(*s as u128));
-            let size = shapes.iter().fold(0u128, |n, d| n.saturating_add(one(d)));
-            if size > LARGEST {
-                return Err(Error::argument("the encoder has too many parameters")
-                    .at(format!("column \"{}\"", m.field.name))
-                    .expected(format!("at most {LARGEST}"))
-                    .got(size)
-                    .remedy("take narrower layers"));
-            }
-            Ok(())
-        })
+            let place = format!("column \"{}\"", m.field.name);
+            bounded("encoder", &place, &m.encoder.get().declare(&m.layer(), &m.field))
+        })?;
+        bounded("fusion", "hidden", &self.fusion.get().declare(&self.branches(), 1))
     }
 
     /// The prepared columns, in order.
@@ -127,9 +119,24 @@ impl Architecture {
         }
         lines.extend(self.fusion.get().outline(&self.branches(), task.width()));
         // Activations and their gradients; values, gradients and two moments of the parameters; four bytes each.
-        let memory = 4 * (2 * numbers * batch as u64 + 4 * parameters);
+        let memory =
+            (2 * numbers).saturating_mul(batch as u64).saturating_add(4 * parameters).saturating_mul(4);
         Outline { parameters: Some(parameters), lines, memory: Some(memory), inputs: self.fields() }
     }
+}
+
+/// Refuses more parameters than can be trained.
+fn bounded(what: &str, place: &str, declared: &[Declared]) -> Result<()> {
+    let one = |d: &Declared| d.shape.iter().fold(1u128, |n, s| n.saturating_mul(*s as u128));
+    let size = declared.iter().fold(0u128, |n, d| n.saturating_add(one(d)));
+    if size > LARGEST {
+        return Err(Error::argument(format!("the {what} has too many parameters"))
+            .at(place)
+            .expected(format!("at most {LARGEST}"))
+            .got(size)
+            .remedy("take narrower layers"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -151,6 +158,16 @@ mod tests {
             let error = one.check().unwrap_err().to_string();
             assert!(error.contains("too many parameters") && error.contains("column \"table\""), "{error}");
         }
+        for hidden in [1 << 30, usize::MAX] {
+            let modality = Modality {
+                field: Field::vector("table", vec![7]),
+                encoder: Encoder::Mlp(MlpEncoder { hidden: vec![5] }),
+            };
+            let one =
+                Architecture { modalities: vec![modality], fusion: Fusion::Concat(ConcatHead { hidden }) };
+            let error = one.check().unwrap_err().to_string();
+            assert!(error.contains("hidden: the fusion has too many parameters"), "{error}");
+        }
     }
 
     #[test]
@@ -168,6 +185,7 @@ mod tests {
         let task = Task::Classify(Classes::new(vec!["a".into(), "b".into()]).unwrap());
         let cnn = 16 * 9 + 16 + 32 * 16 * 9 + 32 + 64 * 1568 + 64;
         let expected = cnn + 5 * 7 + 5 + 6 * (64 + 5 + 2) + 6 + 2 * 6 + 2;
+        assert_eq!(architecture.outline(&task, usize::MAX).memory, Some(u64::MAX));
         let outline = architecture.outline(&task, 64);
         assert_eq!(outline.parameters, Some(expected as u64));
         assert!(outline.lines.contains(&"encoders.image.conv1 16x14x14".to_owned()), "{:?}", outline.lines);

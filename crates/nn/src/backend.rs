@@ -236,10 +236,11 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         let Some(tensor) = self.0.take() else { return };
-        if tensor.is_unique() && memory::worth(tensor.layout().num_elements()) {
-            if let Ok(numbers) = tensor.into_data().try_into_vec::<f32>() {
-                memory::give_back(numbers);
-            }
+        if tensor.is_unique()
+            && memory::worth(tensor.layout().num_elements())
+            && let Ok(numbers) = tensor.into_data().try_into_vec::<f32>()
+        {
+            memory::give_back(numbers);
         }
     }
 }

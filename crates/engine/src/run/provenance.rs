@@ -74,6 +74,7 @@ pub(crate) fn provenance(session: &Session<'_>, name: &str, learned: &Learned) -
         "seed": session.recipe.seed,
         "data": session.recipe.data,
         "data_sha256": session.data.content,
+        "device": crate::device::name(),
         "instruction_set": crate::store::instruction_set(),
         "fitting_rows": learned.digests.len(),
         "fitting_rows_known": learned.complete,

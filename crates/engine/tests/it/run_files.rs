@@ -47,6 +47,9 @@ fn a_run_leaves_every_file_and_a_model_that_says_what_was_reported() {
     let costs = json(&done.dir.join("cost.json"));
     assert_eq!(costs["candidates"].as_object().unwrap().len(), 6);
     assert!(!json(&done.dir.join("env.json"))["instruction set"].as_str().unwrap().is_empty());
+    for said in ["env.json", "model/provenance.json"] {
+        assert_eq!(json(&done.dir.join(said))["device"], "cpu", "{said}");
+    }
     let folder = place.path().to_string_lossy().into_owned();
     for (name, bytes) in &left {
         let inside = bytes.windows(folder.len()).any(|w| w == folder.as_bytes());

@@ -74,7 +74,7 @@ pub trait NetworkMethod: Send + Sync {
                 let average = u64::from(training.average.is_some());
                 let copies = average + if training.retries > 0 { 4 + average } else { 0 };
                 let more = 4 * copies * outline.parameters.unwrap_or_default();
-                outline.memory = outline.memory.map(|m| m + more);
+                outline.memory = outline.memory.map(|m| m.saturating_add(more));
                 outline
             }
             Err(_) => Outline::default(),

@@ -184,4 +184,17 @@ mod tests {
             assert!(out.numbers()[0].is_nan() && out.numbers()[1].is_finite());
         }
     }
+
+    #[test]
+    fn far_from_zero_gelu_is_zero_or_the_number_itself() {
+        let x = [Host::new(vec![-6.0, -1e4, -1e30, 1e4, 1e30], [5])];
+        let (out, saved) = Activation::Gelu.forward(&x, true);
+        assert_eq!(out.numbers(), [0.0, 0.0, 0.0, 1e4, 1e30]);
+        let slopes = Activation::Gelu.backward(&x, &saved, &Host::new(vec![1.0; 5], [5]), &[true]);
+        let slopes = slopes[0].as_ref().unwrap().numbers();
+        assert!(
+            slopes.iter().zip([0.0, 0.0, 0.0, 1.0, 1.0]).all(|(s, e)| (s - e).abs() < 1e-6),
+            "{slopes:?}"
+        );
+    }
 }

@@ -308,6 +308,24 @@ mod tests {
             |[a, w, b]| own::convolution_block(x(a), w.reshape([5, 4, 3, 3]), b),
             |[a, w, b]| convolution_block(x(a), w.reshape([5, 4, 3, 3]), b),
         );
+        // Planes of several blocks of tiles by Winograd's way, of odd sizes too.
+        for [h, w] in [[24, 30], [25, 31], [41, 2]] {
+            let shape = [2, 40, h, w];
+            let same_size = Moves { padding: [1, 1], ..Moves::default() };
+            let kernel = |w: Tensor<1>| w.reshape([50, 40, 3, 3]);
+            same(
+                "conv2d of large planes",
+                [&shape, &[50, 40, 3, 3], &[50]],
+                |[a, w, b]| own::conv2d(a.reshape(shape), kernel(w), Some(b), None, same_size, true),
+                |[a, w, b]| conv2d(a.reshape(shape), kernel(w), Some(b), None, same_size, true),
+            );
+            same(
+                "convolution block of large planes",
+                [&shape, &[50, 40, 3, 3], &[50]],
+                |[a, w, b]| own::convolution_block(a.reshape(shape), kernel(w), b),
+                |[a, w, b]| convolution_block(a.reshape(shape), kernel(w), b),
+            );
+        }
         let moves = Moves { stride: 2, padding: [1, 1], ..Moves::default() };
         same(
             "conv transpose",

@@ -278,7 +278,7 @@ fn pool(pooled: Pooled, made: &[f32], b: f32, out: &mut [f32], marks: &mut [u8])
                 let more = |a: f32, b: f32| if b > a { b } else { a };
                 let m = more(more(u[0], u[1]), more(l[0], l[1])) + b;
                 let kept = if m > 0.0 { m } else { 0.0 };
-                let all = u[0] + u[1] + l[0] + l[1];
+                let all = u[0] + u[1] + l[0] + l[1] + b;
                 *out = if all.is_nan() { f32::NAN } else { kept };
             }
         } else {
@@ -287,7 +287,7 @@ fn pool(pooled: Pooled, made: &[f32], b: f32, out: &mut [f32], marks: &mut [u8])
                 let (m1, i1) = if u[1] > u[0] { (u[1], 1) } else { (u[0], 0) };
                 let (m2, i2) = if l[1] > l[0] { (l[1], 3) } else { (l[0], 2) };
                 let (m, i) = if m2 > m1 { (m2, i2) } else { (m1, i1) };
-                let (m, all) = (m + b, u[0] + u[1] + l[0] + l[1]);
+                let (m, all) = (m + b, u[0] + u[1] + l[0] + l[1] + b);
                 let kept = if m > 0.0 { m } else { 0.0 };
                 *out = if all.is_nan() { f32::NAN } else { kept };
                 *mark = if m > 0.0 { i } else { SHUT };
@@ -381,6 +381,11 @@ mod tests {
             (40, 3, 1, 30, 2, 5),
             (6, 17, 9, 7, 18, 3),
             (1, 16, 21, 22, 16, 3),
+            // Kernels of which some taps never meet the plane.
+            (3, 2, 2, 2, 3, 7),
+            (1, 1, 3, 3, 2, 15),
+            (3, 2, 1, 2, 3, 7),
+            (2, 1, 1, 6, 2, 15),
         ];
         for (n, c, h, w, o, k) in shapes {
             let (sizes, [x, weight, bias]) = case(n, c, h, w, o, k);
@@ -399,7 +404,9 @@ mod tests {
 
     #[test]
     fn the_backward_pass_is_the_finite_difference() {
-        for (n, c, h, w, o, k) in [(3, 2, 5, 7, 3, 3), (9, 1, 4, 4, 2, 5), (5, 2, 1, 9, 3, 3)] {
+        for (n, c, h, w, o, k) in
+            [(3, 2, 5, 7, 3, 3), (9, 1, 4, 4, 2, 5), (5, 2, 1, 9, 3, 3), (3, 1, 2, 3, 2, 9)]
+        {
             let (sizes, [x, weight, bias]) = case(n, c, h, w, o, k);
             let (out, marks) = ConvolutionBlock.forward(&[x.clone(), weight.clone(), bias.clone()], true);
             let pull = numbers(out.numbers().len(), 4);
@@ -449,6 +456,15 @@ mod tests {
             &[false, true, false],
         );
         assert!(matches!(got.as_slice(), [None, Some(_), None]));
+        for shape in [[2, 1, 4, 4, 2, 3], [9, 16, 8, 8, 16, 3]] {
+            let [n, c, h, w, o, k] = shape;
+            let (_, [x, weight, _]) = case(n, c, h, w, o, k);
+            let mut shift = vec![0.0f32; o];
+            shift[1] = f32::NAN;
+            let (out, _) = ConvolutionBlock.forward(&[x, weight, Host::new(shift, [o])], true);
+            let marked = |i: usize| out.numbers()[i * (h / 2) * (w / 2)].is_nan();
+            assert!(!marked(0) && marked(1), "a bias that is not a number, {shape:?}");
+        }
         let mut bad = x.numbers().to_vec();
         bad[0] = f32::NAN;
         let bad = Host::new(bad, x.shape());

@@ -6,11 +6,15 @@ thread_local! {
     static KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `work` with `length` numbers whose values nobody promises.
+/// Calls `work` with `length` numbers whose values nobody promises. Where debug assertions are on they are not numbers, so
+/// that a forgotten one is seen.
 pub fn scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut memory = KEPT.with(|kept| kept.borrow_mut().pop()).unwrap_or_default();
     if memory.len() < length {
         memory.resize(length, 0.0);
+    }
+    if cfg!(debug_assertions) {
+        memory[..length].fill(f32::NAN);
     }
     let result = work(&mut memory[..length]);
     KEPT.with(|kept| kept.borrow_mut().push(memory));

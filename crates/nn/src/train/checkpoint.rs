@@ -59,7 +59,8 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Keeps a standing: after a crash the file holds the old one or the new one.
+    /// Keeps a standing: after a crash the file holds the old one or the new one. One that holds a number that is not finite
+    /// is not kept, since what diverges at the next batch does so again from the standing before.
     ///
     /// # Errors
     /// [`Error::Write`] naming the file.
@@ -71,6 +72,9 @@ impl Checkpoint {
                 config.insert("used".to_owned(), json!(good.used));
             }
             parts = parts.nest("good", inner);
+        }
+        if !parts.arrays.values().all(finite) {
+            return Ok(());
         }
         let config = serde_json::to_vec(&parts.config).map_err(|e| Error::internal(e.to_string()))?;
         parts = parts.with(CONFIG, Array::U8(vec![config.len()], config));
@@ -190,6 +194,14 @@ fn load(parts: &Parts, declared: &[Declared]) -> Result<Standing> {
         losses: losses.ok_or_else(|| damaged("its last losses cannot be"))?,
         retries: parts.field("retries")?,
     })
+}
+
+fn finite(array: &Array) -> bool {
+    match array {
+        Array::F32(_, numbers) => numbers.iter().all(|v| v.is_finite()),
+        Array::F64(_, numbers) => numbers.iter().all(|v| v.is_finite()),
+        Array::U32(..) | Array::U8(..) => true,
+    }
 }
 
 fn damaged(what: &str) -> Error {

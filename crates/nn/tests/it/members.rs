@@ -1,12 +1,12 @@
 //! Networks as members: saved and loaded, absent modalities, features, starting from another.
 
-use consilience_core::model::{Batch, Column, Context, Mask, Model, Quiet, Stop};
+use consilience_core::model::{Batch, Column, Context, Mask, Model, Quiet, Stop, Vectors};
 use consilience_core::seed::Seed;
 use consilience_nn::network::Network;
 use consilience_nn::{AsIs, FUSIONS, NETWORKS};
 use serde_json::json;
 
-use crate::data::{Made, method, says, stripes, xor};
+use crate::data::{Made, classes, method, normal, says, stripes, xor};
 
 fn small(name: &str) -> serde_json::Value {
     match name {
@@ -160,4 +160,39 @@ fn a_network_starts_from_another_of_the_same_architecture() {
     says(start(first.as_ref(), 7).unwrap_err(), &["to start from", "tensor encoders.x.dense1.weight"]);
     let cnn = rows_for("cnn", 20).fit(method("cnn", small("cnn")).as_ref(), 1).unwrap().model;
     says(start(cnn.as_ref(), 6).unwrap_err(), &["tensor encoders.x.dense1.weight"]);
+}
+
+#[test]
+fn every_small_shape_that_is_not_refused_is_fitted_and_predicted() {
+    let mut fitted = 0;
+    for shape in
+        [vec![1, 2, 2], vec![2, 3, 9], vec![17, 4, 4], vec![2, 3], vec![3, 1], vec![6, 5], vec![1, 5, 1]]
+    {
+        let x =
+            Vectors::new(shape.clone(), normal(3 * shape.iter().product::<usize>(), Seed::new(1))).unwrap();
+        let made = Made::new(vec![("x", x)], classes(vec![0, 1, 0], 2));
+        let kernels =
+            [1, 3, 5, 7, 9, 15].map(|k| ("cnn", json!({"channels": [16], "kernel": k, "features": 2})));
+        let others = [("mlp", json!({"hidden": [1]})), ("gru", json!({"hidden": 1}))];
+        for (name, settings) in kernels.into_iter().chain(others) {
+            for batch in [1, 2, 100] {
+                let mut settings = settings.clone();
+                settings.as_object_mut().unwrap().extend([
+                    ("batch".into(), json!(batch)),
+                    ("epochs".into(), json!(1)),
+                    ("inner".into(), json!(0)),
+                ]);
+                let method = method(name, settings);
+                if method.check(&made.fields, &made.target.task()).is_err() {
+                    continue;
+                }
+                let model = made.fit(method.as_ref(), 1).unwrap().model;
+                let p = model.predict(&made.batch).unwrap();
+                assert!(p.p().unwrap().iter().all(|v| v.is_finite()), "{name} {shape:?}");
+                assert_eq!(model.predict(&made.batch.take(&[]).unwrap()).unwrap().rows(), 0);
+                fitted += 1;
+            }
+        }
+    }
+    assert!(fitted > 100, "{fitted}");
 }

@@ -328,6 +328,24 @@ fn a_fit_that_goes_on_after_divergence_resumes_with_the_same_bytes() {
 }
 
 #[test]
+fn a_fit_that_is_stopped_after_the_step_that_ruins_it_ends_as_if_it_had_not_been() {
+    let made = plane();
+    let settings =
+        json!({"hidden": [8], "epochs": 2, "batch": 20, "rate": 1e300, "optimizer": "sgd", "inner": 0.0});
+    let fit = |folder: Option<&Path>, left: usize| {
+        let after = After { stop: Stop::default(), left: Mutex::new(left) };
+        let mut context = Context::new(Seed::new(1), &after, &after.stop);
+        context.checkpoint = folder.map(|folder| Keep { folder, every: std::time::Duration::ZERO });
+        made.fit_in(method("mlp", settings.clone()).as_ref(), &context).unwrap_err()
+    };
+    let whole = fit(None, usize::MAX).to_string();
+    assert!(whole.starts_with("epoch 1, batch 2: "), "{whole}");
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(fit(Some(folder.path()), 1).exit_code(), 130);
+    assert_eq!(fit(Some(folder.path()), usize::MAX).to_string(), whole);
+}
+
+#[test]
 fn a_loss_that_explodes_but_stays_finite_is_divergence_too() {
     // With clipped gradients steps are long, but numbers never run away to infinity.
     let settings = json!({"hidden": [8], "epochs": 40, "batch": 10, "rate": 200.0, "optimizer": "sgd", "inner": 0.0, "clip": 1.0});

@@ -149,6 +149,9 @@ mod tests {
             ([14, 16, 5, 3, 17, 3, 3], same),
             ([6, 18, 7, 8, 16, 3, 3], Moves { padding: [0, 2], ..moves }),
             ([1, 16, 29, 26, 16, 3, 3], Moves { padding: [2, 1], ..moves }),
+            // Taps that never meet the plane.
+            ([2, 1, 2, 2, 2, 7, 7], Moves { padding: [3, 3], ..moves }),
+            ([1, 2, 3, 2, 1, 3, 3], Moves { padding: [3, 4], dilation: 4, ..moves }),
         ]
     }
 
@@ -200,11 +203,15 @@ mod tests {
 
     #[test]
     fn large_weights_share_their_patches_and_small_ones_are_summed_to_the_same() {
-        let (sizes, inputs) = case([12, 8, 6, 6, 130, 3, 3], Moves { padding: [1, 1], ..Moves::default() });
-        let gradient = numbers(12 * 130 * 36, 5);
-        let one = backward::weight(sizes, inputs[0].numbers(), &gradient);
-        let two = backward::summed(sizes, inputs[0].numbers(), &gradient);
-        assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-4 * (1.0 + a.abs())));
+        // The second by Winograd's way, with more transformed numbers than are kept at a time.
+        for shape in [[12, 8, 6, 6, 130, 3, 3], [5, 64, 64, 64, 64, 3, 3]] {
+            let (sizes, inputs) = case(shape, Moves { padding: [1, 1], ..Moves::default() });
+            let gradient = numbers(sizes.n * sizes.given(), 5);
+            let one = backward::weight(sizes, inputs[0].numbers(), &gradient);
+            let two = backward::summed(sizes, inputs[0].numbers(), &gradient);
+            let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4 * (1.0 + a.abs());
+            assert!(one.iter().zip(&two).all(near), "{shape:?}");
+        }
     }
 
     #[test]

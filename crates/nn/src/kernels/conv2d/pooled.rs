@@ -76,7 +76,7 @@ fn largest(four: &mut [f32], bias: &[f32], shut: f32) {
         let (m1, i1) = if *b > *a { (*b, 1.0) } else { (*a, 0.0) };
         let (m2, i2) = if *d > *c { (*d, 3.0) } else { (*c, 2.0) };
         let (m, i) = if m2 > m1 { (m2, i2) } else { (m1, i1) };
-        let (m, all) = (m + bias, *a + *b + *c + *d);
+        let (m, all) = (m + bias, *a + *b + *c + *d + bias);
         let kept = if m > 0.0 { m } else { 0.0 };
         *a = if all.is_nan() { f32::NAN } else { kept };
         *b = if m > 0.0 { i } else { shut };

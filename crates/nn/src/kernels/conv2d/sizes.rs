@@ -107,7 +107,9 @@ impl Sizes {
         // The last column q with q * stride + shift - padding < w.
         let right = (self.w + padding).checked_sub(shift + 1).map_or(0, |last| last / stride + 1);
         let right = right.min(self.ow).max(left);
-        (left, right, (left * stride + shift).saturating_sub(padding))
+        // A tap that no column sees has no first pixel: it would lie beyond the row, and for the last row beyond the input.
+        let first = if left < right { (left * stride + shift).saturating_sub(padding) } else { 0 };
+        (left, right, first)
     }
 
     /// The row of the input under row `y` of the output and tap `i`; `None` outside.
