@@ -106,6 +106,9 @@ x = (draw(4, 6).detach() * 2).requires_grad_()
 case("gelu", {}, [x], F.gelu(x))
 x = draw(3, 5)
 case("log_softmax", {}, [x], F.log_softmax(x, 1))
+for kernel, function in [("tanh", torch.tanh), ("sigmoid", torch.sigmoid)]:
+    x = (draw(4, 6).detach() * 2).requires_grad_()
+    case(kernel, {}, [x], function(x))
 
 json.dump({"peer": f"torch {torch.__version__}", "cases": cases}, sys.stdout, separators=(",", ":"))
 print(f"torch {torch.__version__}, python {sys.version.split()[0]}", file=sys.stderr)

@@ -128,6 +128,8 @@ impl Leaves<'_> {
                 cross_entropy(x, truth, backend::constant(share, [rows]))
             }
             "gelu" => flat(activate(Activation::Gelu, self.get::<2>(0))),
+            "tanh" => flat(activate(Activation::Tanh, self.get::<2>(0))),
+            "sigmoid" => flat(activate(Activation::Sigmoid, self.get::<2>(0))),
             other => panic!("no kernel {other}"),
         }
     }
@@ -146,7 +148,7 @@ fn leaf(numbers: &[f32]) -> Tensor<1> {
 fn outputs_and_gradients_of_kernels_agree() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/kernels.json");
     let golden: Golden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert_eq!(golden.cases.len(), 19);
+    assert_eq!(golden.cases.len(), 21);
     for (number, case) in golden.cases.iter().enumerate() {
         let what = format!("{} (case {number})", case.kernel);
         let leaves = Leaves { case, flat: case.inputs.iter().map(|i| leaf(&i.values)).collect() };
