@@ -145,6 +145,24 @@ impl Operator for Activation {
     }
 }
 
+/// The gradient where the rectifier let through, by what came out of it.
+pub(super) fn open(out: &Host, given: &Host) -> Host {
+    let (out, gradient) = (out.numbers(), given.numbers());
+    let mut masked = fresh(gradient.len());
+    let from = out.par_chunks(PIECE).zip(gradient.par_chunks(PIECE));
+    masked.par_chunks_mut(PIECE).zip(from).for_each(|(masked, (out, gradient))| {
+        wide(
+            #[inline(always)]
+            || {
+                for ((m, y), g) in masked.iter_mut().zip(out).zip(gradient) {
+                    *m = if *y > 0.0 { *g } else { 0.0 };
+                }
+            },
+        );
+    });
+    Host::new(masked, given.shape())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

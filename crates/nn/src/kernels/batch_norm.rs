@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
+use super::activation::open;
 use super::built_in;
-use super::simd::{PIECE, sum, sum_pairs, wide};
+use super::simd::{sum, sum_pairs, wide};
 use crate::backend::{self, Host, Operator, Saved, Tensor};
 use crate::memory::fresh;
 
@@ -199,24 +200,6 @@ impl Operator for BatchNorm {
         all.extend(residual.first().map(|_| want(3).then(|| through.clone())));
         all
     }
-}
-
-/// The gradient where the rectifier let through.
-pub(super) fn open(out: &Host, given: &Host) -> Host {
-    let (out, gradient) = (out.numbers(), given.numbers());
-    let mut masked = fresh(gradient.len());
-    let from = out.par_chunks(PIECE).zip(gradient.par_chunks(PIECE));
-    masked.par_chunks_mut(PIECE).zip(from).for_each(|(masked, (out, gradient))| {
-        wide(
-            #[inline(always)]
-            || {
-                for ((m, y), g) in masked.iter_mut().zip(out).zip(gradient) {
-                    *m = if *y > 0.0 { *g } else { 0.0 };
-                }
-            },
-        );
-    });
-    Host::new(masked, given.shape())
 }
 
 #[inline(always)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use consilience_core::{Error, Result};
 use rayon::prelude::*;
 
-use super::batch_norm::open;
+use super::activation::open;
 use super::built_in;
 use super::conv2d::forward::{self, Finish};
 use super::conv2d::{Moves, Sizes, backward};

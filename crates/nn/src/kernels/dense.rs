@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::batch_norm::open;
+use super::activation::open;
 use super::built_in;
 use super::product::{View, product_together};
-use super::simd::{PIECE, wide};
+use super::simd::{PIECE, columns, wide};
 use super::transpose::transpose;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
 use crate::memory::{fresh, give_back};
@@ -94,20 +94,6 @@ impl Operator for Dense {
             db.then(|| Host::new(columns(gradient, o), [o])),
         ]
     }
-}
-
-/// The sum of each of `width` columns.
-pub(super) fn columns(numbers: &[f32], width: usize) -> Vec<f32> {
-    let mut out = vec![0.0f32; width];
-    wide(
-        #[inline(always)]
-        || {
-            for row in numbers.chunks_exact(width.max(1)) {
-                out.iter_mut().zip(row).for_each(|(a, b)| *a += b);
-            }
-        },
-    );
-    out
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::product::{View, product};
-use super::sequence::{Gates, Sequences, Steps, transposed};
+use super::sequence::{Gates, Sequences, Steps};
 use super::simd::wide;
+use super::transpose::transpose;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
-use crate::memory::{fresh, zeros};
+use crate::memory::{fresh, give_back, zeros};
 
 /// The mathematics of one row at one step. Its functions are `#[inline(always)]`, so that they become vector code.
 pub(super) trait Cell: Debug + Send + Sync + 'static {
@@ -184,7 +185,9 @@ impl<C: Cell> Operator for Recurrent<C> {
             return Default::default();
         };
         let (h, width) = (s.hidden, s.width());
-        let (w_t, u_t) = (transposed(w.numbers(), width, s.inputs), transposed(u.numbers(), width, h));
+        let (mut w_t, mut u_t) = (fresh(w.numbers().len()), fresh(u.numbers().len()));
+        transpose(w.numbers(), width, s.inputs, &mut w_t);
+        transpose(u.numbers(), width, h, &mut u_t);
         let bias: Vec<f32> = match C::APART {
             true => b.numbers().to_vec(),
             false => b.numbers().iter().zip(c.numbers()).map(|(b, c)| b + c).collect(),
@@ -202,6 +205,8 @@ impl<C: Cell> Operator for Recurrent<C> {
                 s.project(x, &w_t, &bias, gates);
                 run::<C>(&s, block * s.block(), &u_t, c.numbers(), Block { gates, states, kept });
             });
+        give_back(w_t);
+        give_back(u_t);
         let out = Host::new(states, [s.rows, s.steps, h]);
         let mut saved = Saved::default();
         if save {

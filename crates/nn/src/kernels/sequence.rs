@@ -6,6 +6,7 @@
 use rayon::prelude::*;
 
 use super::product::{View, product};
+use super::simd::columns;
 
 /// How sequences are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -171,24 +172,4 @@ impl<'a> Sequences<'a> {
             bias_hh,
         }
     }
-}
-
-/// The sum of each column.
-fn columns(numbers: &[f32], width: usize) -> Vec<f32> {
-    let mut out = vec![0.0f32; width];
-    for row in numbers.chunks_exact(width) {
-        out.iter_mut().zip(row).for_each(|(a, b)| *a += b);
-    }
-    out
-}
-
-/// `[columns, rows]` from `[rows, columns]`.
-pub(super) fn transposed(numbers: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let mut out = vec![0.0f32; numbers.len()];
-    for (r, row) in numbers.chunks_exact(columns.max(1)).enumerate() {
-        for (c, v) in row.iter().enumerate() {
-            out[c * rows + r] = *v;
-        }
-    }
-    out
 }

@@ -40,6 +40,20 @@ pub fn sum_pairs(a: &[f32], b: &[f32], each: impl Fn(f32, f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(v, w)| each(*v, *w)).sum::<f32>()
 }
 
+/// The sum of each of `width` columns.
+pub fn columns(numbers: &[f32], width: usize) -> Vec<f32> {
+    let mut out = vec![0.0f32; width];
+    wide(
+        #[inline(always)]
+        || {
+            for row in numbers.chunks_exact(width.max(1)) {
+                out.iter_mut().zip(row).for_each(|(a, b)| *a += b);
+            }
+        },
+    );
+    out
+}
+
 /// The sum of squares, in lanes of f64.
 #[inline(always)]
 pub fn squares(numbers: &[f32]) -> f64 {

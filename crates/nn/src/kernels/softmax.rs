@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::built_in;
 use super::elementary::exp_down;
-use super::simd::{largest, sum, wide};
+use super::simd::{largest, sum, sum_pairs, wide};
 use crate::backend::{self, Host, Operator, Saved, Tensor};
 use crate::memory::fresh;
 
@@ -18,7 +18,7 @@ pub fn softmax(x: Tensor<2>) -> Tensor<2> {
     if backend::elsewhere() {
         return built_in::softmax(x);
     }
-    backend::operate(Arc::new(Softmax), [x.into()])
+    backend::operate(Arc::new(Softmax { logarithm: false }), [x.into()])
 }
 
 /// `x_k - ln sum_j e^x_j` of each row, `[rows, classes]`: the logarithm of [`softmax`], also where that is too small for a
@@ -27,7 +27,7 @@ pub fn log_softmax(x: Tensor<2>) -> Tensor<2> {
     if backend::elsewhere() {
         return built_in::log_softmax(x);
     }
-    backend::operate(Arc::new(LogSoftmax), [x.into()])
+    backend::operate(Arc::new(Softmax { logarithm: true }), [x.into()])
 }
 
 /// `-sum_r share_r sum_k truth_rk ln p_rk` with `p` the softmax of each row: the cross-entropy with weights, from logits.
@@ -62,8 +62,11 @@ fn row(x: &[f32], out: &mut [f32]) -> (f32, f32) {
     (total.ln(), top)
 }
 
+/// The softmax, or its logarithm.
 #[derive(Debug)]
-struct Softmax;
+struct Softmax {
+    logarithm: bool,
+}
 
 impl Operator for Softmax {
     fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
@@ -76,55 +79,12 @@ impl Operator for Softmax {
                 #[inline(always)]
                 || {
                     for (out, x) in out.chunks_exact_mut(k).zip(x.chunks_exact(k)) {
-                        row(x, out);
-                    }
-                },
-            );
-        });
-        let out = Host::new(out, x.shape());
-        let hosts = if save { vec![out.clone()] } else { Vec::new() };
-        (out, Saved { hosts, marks: Vec::new() })
-    }
-
-    fn backward(&self, inputs: &[Host], saved: &Saved, gradient: &Host, _: &[bool]) -> Vec<Option<Host>> {
-        let ([x], [p]) = (inputs, saved.hosts.as_slice()) else { return Vec::new() };
-        let k = width(x);
-        let piece = (PIECE / k).max(1) * k;
-        let mut dx = fresh(x.numbers().len());
-        let from = p.numbers().par_chunks(piece).zip(gradient.numbers().par_chunks(piece));
-        dx.par_chunks_mut(piece).zip(from).for_each(|(dx, (p, g))| {
-            wide(
-                #[inline(always)]
-                || {
-                    for ((dx, p), g) in dx.chunks_exact_mut(k).zip(p.chunks_exact(k)).zip(g.chunks_exact(k)) {
-                        let along = super::simd::sum_pairs(p, g, |p, g| p * g);
-                        for ((d, p), g) in dx.iter_mut().zip(p).zip(g) {
-                            *d = p * (g - along);
-                        }
-                    }
-                },
-            );
-        });
-        vec![Some(Host::new(dx, x.shape()))]
-    }
-}
-
-#[derive(Debug)]
-struct LogSoftmax;
-
-impl Operator for LogSoftmax {
-    fn forward(&self, inputs: &[Host], save: bool) -> (Host, Saved) {
-        let [x] = inputs else { return Default::default() };
-        let k = width(x);
-        let piece = (PIECE / k).max(1) * k;
-        let mut out = fresh(x.numbers().len());
-        out.par_chunks_mut(piece).zip(x.numbers().par_chunks(piece)).for_each(|(out, x)| {
-            wide(
-                #[inline(always)]
-                || {
-                    for (out, x) in out.chunks_exact_mut(k).zip(x.chunks_exact(k)) {
                         let (log, top) = row(x, out);
-                        out.iter_mut().zip(x).for_each(|(y, x)| *y = (x - top) - log);
+                        if self.logarithm {
+                            for (y, x) in out.iter_mut().zip(x) {
+                                *y = (x - top) - log;
+                            }
+                        }
                     }
                 },
             );
@@ -145,9 +105,17 @@ impl Operator for LogSoftmax {
                 #[inline(always)]
                 || {
                     for ((dx, y), g) in dx.chunks_exact_mut(k).zip(y.chunks_exact(k)).zip(g.chunks_exact(k)) {
-                        let all = sum(g, |g| g);
-                        for ((d, y), g) in dx.iter_mut().zip(y).zip(g) {
-                            *d = g - exp_down(*y) * all;
+                        let each = dx.iter_mut().zip(y).zip(g);
+                        if self.logarithm {
+                            let all = sum(g, |g| g);
+                            for ((d, y), g) in each {
+                                *d = g - exp_down(*y) * all;
+                            }
+                        } else {
+                            let along = sum_pairs(y, g, |y, g| y * g);
+                            for ((d, y), g) in each {
+                                *d = y * (g - along);
+                            }
                         }
                     }
                 },
@@ -204,6 +172,9 @@ mod tests {
     use super::*;
     use crate::kernels::reference::{differences, numbers, wide as f64s};
 
+    const PLAIN: Softmax = Softmax { logarithm: false };
+    const LOGARITHM: Softmax = Softmax { logarithm: true };
+
     fn plain(x: &[f64], k: usize) -> Vec<f64> {
         let row = |x: &[f64]| {
             let total: f64 = x.iter().map(|v| v.exp()).sum();
@@ -216,16 +187,16 @@ mod tests {
     fn rows_sum_to_one_and_gradients_are_the_plain_ones() {
         for (rows, k) in [(3, 2), (5, 17), (1, 1), (2, 40)] {
             let x = [Host::new(numbers(rows * k, 1).iter().map(|v| v * 9.0).collect(), [rows, k])];
-            let (out, _) = Softmax.forward(&x, false);
+            let (out, _) = PLAIN.forward(&x, false);
             for (a, e) in out.numbers().iter().zip(plain(&f64s(x[0].numbers()), k)) {
                 assert!((f64::from(*a) - e).abs() < 1e-6 * (e + 1e-6), "{a} {e}");
             }
-            assert_eq!(differences(&Softmax, &x, |all| plain(&all[0], k)), 0);
+            assert_eq!(differences(&PLAIN, &x, |all| plain(&all[0], k)), 0);
         }
         let far = Host::new(vec![1e4, -1e4, 0.0, f32::NEG_INFINITY], [2, 2]);
-        assert_eq!(Softmax.forward(&[far], false).0.numbers(), [1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(PLAIN.forward(&[far], false).0.numbers(), [1.0, 0.0, 1.0, 0.0]);
         let bad = Host::new(vec![f32::NAN, 1.0], [1, 2]);
-        assert!(Softmax.forward(&[bad], false).0.numbers().iter().all(|v| v.is_nan()));
+        assert!(PLAIN.forward(&[bad], false).0.numbers().iter().all(|v| v.is_nan()));
     }
 
     #[test]
@@ -233,17 +204,17 @@ mod tests {
         for (rows, k) in [(3, 2), (5, 17), (1, 1), (2, 40)] {
             let x = [Host::new(numbers(rows * k, 1).iter().map(|v| v * 9.0).collect(), [rows, k])];
             let logs = |x: &[f64]| -> Vec<f64> { plain(x, k).iter().map(|p| p.ln()).collect() };
-            let (out, _) = LogSoftmax.forward(&x, false);
+            let (out, _) = LOGARITHM.forward(&x, false);
             for (a, e) in out.numbers().iter().zip(logs(&f64s(x[0].numbers()))) {
                 assert!((f64::from(*a) - e).abs() < 1e-6 * (1.0 + e.abs()), "{a} {e}");
             }
-            assert_eq!(differences(&LogSoftmax, &x, |all| logs(&all[0])), 0);
+            assert_eq!(differences(&LOGARITHM, &x, |all| logs(&all[0])), 0);
         }
         let far = Host::new(vec![1e4, -1e4, 0.0, f32::NEG_INFINITY], [2, 2]);
-        let (out, _) = LogSoftmax.forward(&[far], false);
+        let (out, _) = LOGARITHM.forward(&[far], false);
         assert_eq!(out.numbers(), [0.0, -2e4, 0.0, f32::NEG_INFINITY]);
         let bad = Host::new(vec![f32::NAN, 1.0], [1, 2]);
-        assert!(LogSoftmax.forward(&[bad], false).0.numbers().iter().all(|v| v.is_nan()));
+        assert!(LOGARITHM.forward(&[bad], false).0.numbers().iter().all(|v| v.is_nan()));
     }
 
     #[test]

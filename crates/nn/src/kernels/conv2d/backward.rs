@@ -8,6 +8,7 @@ use super::sizes::Sizes;
 use super::winograd;
 use crate::kernels::product::{View, product, product_together};
 use crate::kernels::scratch::scratch;
+use crate::kernels::simd::{sum, wide};
 use crate::kernels::transpose::transpose;
 use crate::memory::{fresh, give_back, zeros};
 
@@ -167,8 +168,14 @@ pub(super) fn summed(sizes: Sizes, x: &[f32], gradient: &[f32]) -> Vec<f32> {
 /// The gradient of the bias: the sum over samples and places, for each output.
 pub(in crate::kernels) fn bias(sizes: Sizes, gradient: &[f32]) -> Vec<f32> {
     let plane = sizes.plane();
-    let sum = |o: usize| -> f32 {
-        (0..sizes.n).map(|s| gradient[(s * sizes.o + o) * plane..][..plane].iter().sum::<f32>()).sum()
+    let one = |o: usize| {
+        wide(
+            #[inline(always)]
+            || {
+                let runs = (0..sizes.n).map(|s| &gradient[(s * sizes.o + o) * plane..][..plane]);
+                runs.map(|run| f64::from(sum(run, |v| v))).sum::<f64>() as f32
+            },
+        )
     };
-    (0..sizes.o).into_par_iter().map(sum).collect()
+    (0..sizes.o).into_par_iter().map(one).collect()
 }

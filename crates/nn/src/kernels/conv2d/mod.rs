@@ -11,7 +11,7 @@ pub(super) mod winograd;
 
 use std::sync::Arc;
 
-use super::batch_norm::open;
+use super::activation::open;
 use super::built_in;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
 use forward::Finish;
