@@ -17,7 +17,7 @@ use consilience_nn::{AugmentHook, Augmentation, FUSIONS, NETWORKS, Network, Netw
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::recipe::{Call, MethodInfo, Methods, MetricInfo, recipe_schema};
+use crate::recipe::{Call, MethodInfo, Methods, MetricInfo, augment_value, recipe_schema};
 use crate::run::{Build, Ground, Keyed};
 
 /// The ways to merge weights.
@@ -148,64 +148,75 @@ pub(crate) fn preprocess(
     Ok((preprocess, key))
 }
 
+/// What a method reads, as its entry in the recipe says.
+#[derive(Clone, Copy)]
+pub(crate) struct Reads<'a> {
+    pub on: &'a [String],
+    pub features: &'a BTreeMap<String, Vec<Call>>,
+    pub augment: &'a BTreeMap<String, Vec<Call>>,
+}
+
 /// A member that is fitted: a learner on features, or a network.
-pub(crate) fn member(
-    ground: &Ground<'_>,
-    call: &Call,
-    on: &[String],
-    features: &BTreeMap<String, Vec<Call>>,
-) -> Result<Build> {
+pub(crate) fn member(ground: &Ground<'_>, call: &Call, reads: Reads<'_>) -> Result<Build> {
     if let Ok(entry) = learners::REGISTRY.get(&call.name) {
-        let (preprocess, key) = preprocess(ground, on, features, false)?;
+        if !reads.augment.is_empty() {
+            return Err(Error::argument(format!("\"{}\" is fitted to features, which are not augmented", call.name))
+                .expected("augment: beside a network")
+                .remedy("leave augment out"));
+        }
+        let (preprocess, key) = preprocess(ground, reads.on, reads.features, false)?;
         let estimator = Box::new(Tabular::new(preprocess, (entry.build)(&call.parameters)?));
         let key = json!({"learner": call, "version": entry.version, "features": key});
         return Ok(Build { estimator, key });
     }
-    network(ground, &NETWORKS, call, on, features)
+    network(ground, &NETWORKS, call, reads)
 }
 
 /// A network over several modalities.
-pub(crate) fn fusion(
-    ground: &Ground<'_>,
-    call: &Call,
-    on: &[String],
-    features: &BTreeMap<String, Vec<Call>>,
-) -> Result<Build> {
-    network(ground, &FUSIONS, call, on, features)
+pub(crate) fn fusion(ground: &Ground<'_>, call: &Call, reads: Reads<'_>) -> Result<Build> {
+    network(ground, &FUSIONS, call, reads)
 }
 
 fn network(
     ground: &Ground<'_>,
     registry: &'static Registry<dyn NetworkMethod>,
     call: &Call,
-    on: &[String],
-    features: &BTreeMap<String, Vec<Call>>,
+    reads: Reads<'_>,
 ) -> Result<Build> {
     let entry = registry.get(&call.name)?;
-    let (preprocess, key) = preprocess(ground, on, features, true)?;
-    let schema = preprocess.schema();
-    let wanted: serde_json::Map<String, Value> = match ground.recipe.augment_value() {
-        Value::Object(map) => {
-            let concerns =
-                |column: &str| column == Mixup::NAME || schema.fields.iter().any(|f| f.name == column);
-            map.into_iter().filter(|(column, _)| concerns(column)).collect()
-        }
-        _ => serde_json::Map::new(),
-    };
-    let augmented = Value::Object(wanted);
+    let method = (entry.build)(&call.parameters)?;
+    let (preprocess, key) = preprocess(ground, reads.on, reads.features, true)?;
+    let augmented = augmented(ground, reads, &preprocess.schema())?;
     let mut augmenter = Augmenter::from_value(&augmented)?;
-    augmenter.check(&schema)?;
+    augmenter.check(&preprocess.schema())?;
     let mixup = augmenter.mixup.take();
     let batch: Option<AugmentHook> = if augmenter.is_empty() {
         None
     } else {
         Some(Arc::new(move |batch: &mut Batch, seed: Seed, epoch: u32| augmenter.apply(batch, seed, epoch)))
     };
-    let key = json!({"network": call, "version": entry.version, "features": key, "augment": augmented});
+    let weights = ground.files_key(&method.files())?;
+    let mut key = json!({"network": call, "version": entry.version, "features": key, "augment": augmented});
+    if let (false, Some(map)) = (weights.is_empty(), key.as_object_mut()) {
+        map.insert("weights".to_owned(), json!(weights));
+    }
     let augmentation = Augmentation { batch, mixup };
-    let estimator =
-        Box::new(Networked { preprocess, method: (entry.build)(&call.parameters)?, augmentation });
-    Ok(Build { estimator, key })
+    Ok(Build { estimator: Box::new(Networked { preprocess, method, augmentation }), key })
+}
+
+/// The transforms of a network's training rows: its own, and the recipe's for the other columns that it reads.
+fn augmented(ground: &Ground<'_>, reads: Reads<'_>, schema: &Schema) -> Result<Value> {
+    let concerns = |column: &str| column == Mixup::NAME || schema.fields.iter().any(|f| f.name == column);
+    if let Some(other) = reads.augment.keys().find(|column| !concerns(column)) {
+        return Err(Error::argument(format!("it does not read the column \"{other}\""))
+            .at("augment")
+            .expected(format!("one of {}", schema.names().join(", "))));
+    }
+    let all = ground.recipe.augment.iter().filter(|(column, _)| concerns(column));
+    let mut all: BTreeMap<&String, &Vec<Call>> = all.collect();
+    all.extend(reads.augment);
+    all.retain(|_, steps| !steps.is_empty());
+    Ok(augment_value(all))
 }
 
 /// A network with the preprocessing and augmentation of its recipe.

@@ -8,7 +8,7 @@ use consilience_core::files::confine;
 use consilience_core::model::{Kind, ModelDir, Outline, Schema, Source};
 use serde::Serialize;
 
-use crate::catalog;
+use crate::catalog::{self, Reads};
 use crate::recipe::{Checked, Findings, Member, Synthesis, check_against, check_names};
 use crate::refusals::refusals;
 use crate::run::{Ground, Opened, open_data, unavailable};
@@ -132,8 +132,9 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
     let mut memory = data_bytes(opened.data.source.as_ref());
     for (name, member) in &recipe.members {
         members.push(match member {
-            Member::Fit { method, on, features, .. } => {
-                let build = catalog::member(&ground, method, on, features).map_err(|e| e.at(name))?;
+            Member::Fit { method, on, features, augment, .. } => {
+                let reads = Reads { on, features, augment };
+                let build = catalog::member(&ground, method, reads).map_err(|e| e.at(name))?;
                 let outline = build.estimator.outline(schema, &task);
                 let epochs =
                     method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);
@@ -168,8 +169,9 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
             Synthesis::Adapt { method, member, .. } => {
                 describe(name, "adapt", &method.name, std::slice::from_ref(member), &Outline::default(), 1)
             }
-            Synthesis::Fusion { method, on, features } => {
-                let build = catalog::fusion(&ground, method, on, features).map_err(|e| e.at(name))?;
+            Synthesis::Fusion { method, on, features, augment } => {
+                let reads = Reads { on, features, augment };
+                let build = catalog::fusion(&ground, method, reads).map_err(|e| e.at(name))?;
                 let outline = build.estimator.outline(schema, &task);
                 let epochs =
                     method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);

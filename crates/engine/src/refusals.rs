@@ -11,7 +11,7 @@ use consilience_core::{Error, Result, fuse, learners};
 use consilience_nn::train::Training;
 use serde_json::Value;
 
-use crate::catalog;
+use crate::catalog::{self, Reads};
 use crate::recipe::{Call, Checked, Finding, Member, Synthesis};
 use crate::run::{Ground, Opened};
 
@@ -29,8 +29,8 @@ pub(crate) fn refusals(
     let mut said = Said { checked, findings: Vec::new() };
     let mut shapes: BTreeMap<&str, Shape> = BTreeMap::new();
     for (name, member) in &recipe.members {
-        let Member::Fit { method, on, features, rows, bag, .. } = member else { continue };
-        let built = catalog::member(ground, method, on, features);
+        let Member::Fit { method, on, features, augment, rows, bag, .. } = member else { continue };
+        let built = catalog::member(ground, method, Reads { on, features, augment });
         said.note(&["members", name], built.and_then(|b| b.estimator.check(ground.schema, task)))?;
         shapes.insert(name, Shape::of(method)?);
         if let Some(text) = rows {
@@ -57,8 +57,8 @@ pub(crate) fn refusals(
                 let fuser = fuse::REGISTRY.build(&method.name, &method.parameters);
                 said.note(&path, fuser.and_then(|f| f.check(task, of.len())))?;
             }
-            Synthesis::Fusion { method, on, features } => {
-                let built = catalog::fusion(ground, method, on, features);
+            Synthesis::Fusion { method, on, features, augment } => {
+                let built = catalog::fusion(ground, method, Reads { on, features, augment });
                 said.note(&path, built.and_then(|b| b.estimator.check(ground.schema, task)))?;
             }
             Synthesis::Adapt { source, target, .. } => {

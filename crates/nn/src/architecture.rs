@@ -6,7 +6,7 @@ use consilience_core::model::{Field, Outline, Task};
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::backend;
+use crate::backend::{self, Tensor};
 use crate::encode::Encoder;
 use crate::fusion::{Branch, Features, Fusion, Joint};
 use crate::inputs::Inputs;
@@ -80,6 +80,16 @@ impl Architecture {
         all
     }
 
+    /// How many numbers are trained; running moments are not.
+    pub fn parameters(&self, task: &Task) -> u64 {
+        self.declare(task).iter().filter(|d| d.learned).map(|d| d.size() as u64).sum()
+    }
+
+    /// Whether an encoder normalizes by the moments of a batch, which a batch of one row may not have.
+    pub fn by_batch(&self) -> bool {
+        self.modalities.iter().any(|m| m.encoder.get().by_batch())
+    }
+
     /// How wide the features before the head are.
     pub fn width(&self) -> usize {
         self.fusion.get().width(&self.branches())
@@ -97,16 +107,25 @@ impl Architecture {
                 features.push(None);
                 continue;
             };
-            let h = modality.encoder.get().forward(pass, &modality.layer(), &modality.field, x)?;
-            let all = flags.iter().all(|f| *f > 0.0);
-            features.push(Some(if all { h } else { h * backend::constant(flags.clone(), [rows, 1]) }));
+            let (encoder, layer) = (modality.encoder.get(), modality.layer());
+            let there: Vec<usize> = (0..rows).filter(|r| flags.get(*r).is_some_and(|f| *f > 0.0)).collect();
+            if there.len() == rows {
+                features.push(Some(encoder.forward(pass, &layer, &modality.field, x)?));
+                continue;
+            }
+            // Rows without the modality are not encoded: nothing is to be learned from what stands in for them.
+            let h = encoder.forward(pass, &layer, &modality.field, backend::rows(x, &there))?;
+            let width = h.dims()[1];
+            let mut places = vec![there.len(); rows];
+            there.iter().enumerate().for_each(|(i, r)| places[*r] = i);
+            features.push(Some(backend::rows(Tensor::cat(vec![h, backend::zeros([1, width])], 0), &places)));
         }
         self.fusion.get().forward(pass, &self.branches(), Features { rows, values: features, present })
     }
 
     /// What it would become for batches of `batch` rows: a line a layer, parameters, memory in training.
     pub fn outline(&self, task: &Task, batch: usize) -> Outline {
-        let parameters: u64 = self.declare(task).iter().map(|d| d.size() as u64).sum();
+        let parameters = self.parameters(task);
         let mut lines = Vec::new();
         let mut numbers = 0u64;
         for m in &self.modalities {

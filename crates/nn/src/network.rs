@@ -1,5 +1,7 @@
 //! A fitted network: architecture, parameters and fitted preprocessing.
 
+use std::sync::OnceLock;
+
 use consilience_core::array::{Matrix, softmax};
 use consilience_core::model::{Batch, Embed, Mask, Model, Parts, Predictions, Schema, Task};
 use consilience_core::{Error, Result};
@@ -41,6 +43,8 @@ pub struct Network {
     task: Task,
     scale: Scale,
     params: Params,
+    /// The parameters as tensors, made when they are first asked for.
+    bound: OnceLock<Bound>,
     prepare: Box<dyn Prepare>,
 }
 
@@ -53,7 +57,7 @@ impl Network {
         params: Params,
         prepare: Box<dyn Prepare>,
     ) -> Self {
-        Self { architecture, task, scale, params, prepare }
+        Self { architecture, task, scale, params, bound: OnceLock::new(), prepare }
     }
 
     /// Loads what [`Model::save`] saved. The preprocessing is saved under "inputs"; take it out with
@@ -83,7 +87,7 @@ impl Network {
             }
         };
         let params = Params::from_parts(&architecture.declare(&task), parts)?;
-        Ok(Self { architecture, task, scale, params, prepare })
+        Ok(Self::new(architecture, task, scale, params, prepare))
     }
 
     /// The architecture.
@@ -104,8 +108,7 @@ impl Network {
         mut each: impl FnMut(usize, Joint, &[Vec<f32>], &[bool]) -> Result<()>,
     ) -> Result<()> {
         let _reuse = Reuse::begin();
-        let bound: Bound = self.params.bind(false);
-        let pass = Pass::predicting(&bound);
+        let pass = Pass::predicting(self.bound.get_or_init(|| self.params.bind(false)));
         let fields = self.architecture.fields();
         for start in (0..batch.rows()).step_by(CHUNK) {
             let end = (start + CHUNK).min(batch.rows());
@@ -192,7 +195,7 @@ impl Model for Network {
     }
 
     fn parameters(&self) -> Option<u64> {
-        Some(self.params.count())
+        Some(self.architecture.parameters(&self.task))
     }
 
     fn embed(&self) -> Option<&dyn Embed> {

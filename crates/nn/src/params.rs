@@ -1,6 +1,7 @@
 //! Parameters as named arrays on the host, and as leaves of one forward pass.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use consilience_core::model::{Array, Parts};
 use consilience_core::seed::Seed;
@@ -20,6 +21,8 @@ pub struct Declared {
     pub bound: f64,
     /// See `bound`.
     pub center: f64,
+    /// Whether gradients move it. Running moments are moved by what their layer sees.
+    pub learned: bool,
 }
 
 impl Declared {
@@ -28,12 +31,22 @@ impl Declared {
     /// # Reference
     /// He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers".
     pub fn new(name: impl Into<String>, shape: Vec<usize>, fan_in: usize) -> Self {
-        Self { name: name.into(), shape, bound: 1.0 / (fan_in.max(1) as f64).sqrt(), center: 0.0 }
+        Self::within(name, shape, 1.0 / (fan_in.max(1) as f64).sqrt())
+    }
+
+    /// A parameter that starts uniform within `bound` of zero.
+    pub fn within(name: impl Into<String>, shape: Vec<usize>, bound: f64) -> Self {
+        Self { name: name.into(), shape, bound, center: 0.0, learned: true }
     }
 
     /// A parameter all of whose numbers start at `value`.
     pub fn constant(name: impl Into<String>, shape: Vec<usize>, value: f64) -> Self {
-        Self { name: name.into(), shape, bound: 0.0, center: value }
+        Self { center: value, ..Self::within(name, shape, 0.0) }
+    }
+
+    /// A running moment, all of whose numbers start at `value`.
+    pub fn moment(name: impl Into<String>, shape: Vec<usize>, value: f64) -> Self {
+        Self { learned: false, ..Self::constant(name, shape, value) }
     }
 
     /// How many numbers it has.
@@ -76,6 +89,9 @@ impl Params {
             if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
                 return Err(Error::model("a tensor holds a number that is not finite").at(tensor()).got(bad));
             }
+            if let Some(bad) = values.iter().find(|v| !d.learned && d.center > 0.0 && **v < 0.0) {
+                return Err(Error::model("a running variance is below 0").at(tensor()).got(bad));
+            }
             all.insert(d.name.clone(), Host::new(values.to_vec(), d.shape.clone()));
         }
         Ok(Self(all))
@@ -85,11 +101,6 @@ impl Params {
     #[must_use]
     pub fn write(&self, parts: Parts) -> Parts {
         self.0.iter().fold(parts, |p, (name, v)| p.with(name, Array::F32(v.shape(), v.numbers().to_vec())))
-    }
-
-    /// How many numbers there are.
-    pub fn count(&self) -> u64 {
-        self.0.values().map(|p| p.numbers().len() as u64).sum()
     }
 
     /// The numbers of all parameters as bytes, in order of their names.
@@ -120,7 +131,25 @@ impl Params {
             let flat = if learns { backend::leaf(p) } else { p.flat() };
             (n.clone(), Leaf { shape: p.shape(), flat, learns })
         };
-        Bound(self.0.iter().map(leaf).collect())
+        Bound { leaves: self.0.iter().map(leaf).collect(), folded: Mutex::default() }
+    }
+
+    /// Moves running moments towards those of a batch: `r <- (1 - share) r + share m`.
+    pub fn approach(&mut self, moments: &BTreeMap<String, Vec<f32>>, share: f32) {
+        for (name, seen) in moments {
+            if let Some(running) = self.0.get_mut(name) {
+                running.numbers_mut().iter_mut().zip(seen).for_each(|(r, m)| *r += share * (m - *r));
+            }
+        }
+    }
+
+    /// Takes in other numbers for the parameters named, which must have as many.
+    pub fn replace(&mut self, others: BTreeMap<String, Vec<f32>>) {
+        for (name, numbers) in others {
+            if let Some(host) = self.0.get_mut(&name) {
+                *host = Host::new(numbers, host.shape());
+            }
+        }
     }
 
     /// The parameter that holds the number farthest from zero.
@@ -142,17 +171,42 @@ struct Leaf {
     learns: bool,
 }
 
+/// A convolution that a batch norm was folded into: its weight and its bias.
+pub type Folded = (Tensor<4>, Tensor<1>);
+
 /// Parameters as the tensors of one or more forward passes.
-pub struct Bound(BTreeMap<String, Leaf>);
+pub struct Bound {
+    leaves: BTreeMap<String, Leaf>,
+    folded: Mutex<BTreeMap<String, Folded>>,
+}
 
 impl Bound {
+    /// Whether gradients of a parameter are wanted.
+    pub fn learns(&self, name: &str) -> bool {
+        self.leaves.get(name).is_some_and(|leaf| leaf.learns)
+    }
+
+    /// What was folded for a layer, or is now.
+    ///
+    /// # Errors
+    /// Those of `fold`.
+    pub fn folded(&self, layer: &str, fold: impl FnOnce() -> Result<Folded>) -> Result<Folded> {
+        let mut all = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folded) = all.get(layer) {
+            return Ok(folded.clone());
+        }
+        let folded = fold()?;
+        all.insert(layer.to_owned(), folded.clone());
+        Ok(folded)
+    }
+
     /// A parameter in its shape.
     ///
     /// # Errors
     /// [`Error::Internal`] if there is none of that name with `D` dimensions.
     pub fn get<const D: usize>(&self, name: &str) -> Result<Tensor<D>> {
         let Leaf { shape, flat, .. } =
-            self.0.get(name).ok_or_else(|| Error::internal(format!("no parameter \"{name}\"")))?;
+            self.leaves.get(name).ok_or_else(|| Error::internal(format!("no parameter \"{name}\"")))?;
         let shape: [usize; D] = shape.as_slice().try_into().map_err(|_| {
             Error::internal(format!("parameter \"{name}\" has shape {shape:?}, not {D} dimensions"))
         })?;
@@ -165,7 +219,7 @@ impl Bound {
     /// [`Error::Internal`] if the backend cannot give them.
     pub fn gradients(&self, mut gradients: Gradients) -> Result<BTreeMap<String, Host>> {
         let mut all = BTreeMap::new();
-        for (name, leaf) in self.0.iter().filter(|(_, leaf)| leaf.learns) {
+        for (name, leaf) in self.leaves.iter().filter(|(_, leaf)| leaf.learns) {
             if let Some(values) = backend::take_gradient(&leaf.flat, &mut gradients)? {
                 all.insert(name.clone(), values);
             }
@@ -193,7 +247,7 @@ mod tests {
         let spread = (values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 2500.0).sqrt();
         assert!(mean.abs() < 5.0 * 0.1155 / 50.0, "{mean}");
         assert!((spread - 0.11547).abs() < 0.005, "{spread}");
-        assert_eq!(both.count(), 2504);
+        assert_eq!(both.bytes().len(), 4 * 2504);
     }
 
     #[test]

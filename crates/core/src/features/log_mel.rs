@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::reading::{accept, audios, damaged, nothing};
+use super::reading::{accept, audios, damaged, one_rate, other_rate};
 use crate::error::{Error, Result};
 use crate::model::{Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Parts, Vectors};
 use crate::registry::Method;
@@ -97,24 +97,11 @@ impl Feature for LogMel {
     fn fit(&self, input: &Field, column: &Column, _: &Context<'_>) -> Result<Box<dyn FittedFeature>> {
         let output = self.output(input)?;
         let sounds = audios(Self::NAME, &input.name, column)?;
-        let mut rates = (0..sounds.len()).filter_map(|r| sounds.get(r)).map(|(rate, _)| rate);
-        let first = rates.next().ok_or_else(|| nothing(Self::NAME, &input.name))?;
-        let rate = self.rate.unwrap_or(first);
-        if let Some(other) = std::iter::once(first).chain(rates).find(|r| *r != rate) {
-            return Err(other_rate(&input.name, rate, other));
-        }
+        let rate = one_rate(Self::NAME, &input.name, sounds, self.rate)?;
         let settings =
             Self { rate: Some(rate), high: Some(self.high.unwrap_or(f64::from(rate) / 2.0)), ..self.clone() };
         Ok(Box::new(LogMels::new(settings, output, rate)?))
     }
-}
-
-fn other_rate(name: &str, expected: u32, got: u32) -> Error {
-    Error::data("the sounds have different rates")
-        .at(name)
-        .expected(format!("{expected} Hz"))
-        .got(format!("{got} Hz"))
-        .remedy("bring the files to one rate; nothing is resampled silently")
 }
 
 /// Fitted [`LogMel`].

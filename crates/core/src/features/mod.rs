@@ -21,6 +21,8 @@ mod steps;
 mod summary;
 mod tensor;
 mod tfidf;
+#[cfg(feature = "audio")]
+mod waveform;
 
 #[cfg(test)]
 mod conformance;
@@ -40,6 +42,8 @@ pub use steps::{Longer, Steps};
 pub use summary::Summary;
 pub use tensor::Tensor;
 pub use tfidf::TfIdf;
+#[cfg(feature = "audio")]
+pub use waveform::Waveform;
 
 use crate::entry;
 use crate::model::{Feature, FittedFeature, Load};
@@ -59,6 +63,8 @@ const ENTRIES: &[Entry<dyn Feature>] = &[
     entry!(dyn Feature, Project),
     #[cfg(feature = "audio")]
     entry!(dyn Feature, LogMel),
+    #[cfg(feature = "audio")]
+    entry!(dyn Feature, Waveform),
     entry!(dyn Feature, TfIdf),
     entry!(dyn Feature, Steps),
     entry!(dyn Feature, Summary),
@@ -77,6 +83,8 @@ pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[
     ("project", project::load),
     #[cfg(feature = "audio")]
     ("log_mel", log_mel::load),
+    #[cfg(feature = "audio")]
+    ("waveform", waveform::load),
     ("tfidf", tfidf::load),
     ("steps", steps::load),
     ("summary", summary::load),

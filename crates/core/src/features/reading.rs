@@ -125,6 +125,31 @@ pub(super) fn audios<'a>(step: &str, name: &str, column: &'a Column) -> Result<&
     Ok(audios)
 }
 
+/// The rate that all sounds have, in Hz: the one asked for, or that of the first.
+pub(super) fn one_rate(
+    step: &str,
+    name: &str,
+    sounds: &crate::model::Audios,
+    asked: Option<u32>,
+) -> Result<u32> {
+    let mut rates = (0..sounds.len()).filter_map(|r| sounds.get(r)).map(|(rate, _)| rate);
+    let first = rates.next().ok_or_else(|| nothing(step, name))?;
+    let rate = asked.unwrap_or(first);
+    match std::iter::once(first).chain(rates).find(|r| *r != rate) {
+        Some(other) => Err(other_rate(name, rate, other)),
+        None => Ok(rate),
+    }
+}
+
+/// A sound of another rate than that of fitting.
+pub(super) fn other_rate(name: &str, expected: u32, got: u32) -> Error {
+    Error::data("the sounds have different rates")
+        .at(name)
+        .expected(format!("{expected} Hz"))
+        .got(format!("{got} Hz"))
+        .remedy("bring the files to one rate; nothing is resampled silently")
+}
+
 /// Texts with their marks.
 pub(super) fn texts<'a>(step: &str, name: &str, column: &'a Column) -> Result<(&'a [String], &'a Mask)> {
     match column {

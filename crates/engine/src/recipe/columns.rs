@@ -65,6 +65,7 @@ fn uses_in<'a>(entry: &'a Node, path: &str, out: &mut Vec<Use<'a>>) {
         }
     }
     steps(entry, "features", path, out);
+    steps(entry, "augment", path, out);
 }
 
 fn steps<'a>(node: &'a Node, key: &str, path: &str, out: &mut Vec<Use<'a>>) {
@@ -241,7 +242,7 @@ pub fn check_against(checked: &Checked, schema: &Schema, task: &Task) -> Vec<Fin
             break;
         }
         if used.name == TABLE {
-            if !tabular && !used.path.starts_with("augment") {
+            if !tabular && !used.path.split('.').any(|part| part == "augment") {
                 let finding = Finding::error("the data have no numbers and no categories", used.span)
                     .expected(one_of_inputs(&names))
                     .at(used.path);

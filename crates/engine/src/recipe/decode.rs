@@ -28,7 +28,7 @@ pub(super) fn decode(root: &Node, methods: &Methods, file_name: &str, findings: 
         (None, None) => None,
     };
     let features = d.steps_by_column(root.entry("features"), "features", &methods.features);
-    let augment = d.augment(root.entry("augment"));
+    let augment = d.augment(root.entry("augment"), "augment");
     let members = d.entries(root.get("members"), "members", Decoder::member);
     let synthesis = d.entries(root.get("synthesis"), "synthesis", Decoder::synthesis);
     let judge = task.and_then(|task| d.judge(root, task));
@@ -126,6 +126,7 @@ impl Decoder<'_> {
         let method = self.call(node, "fit", &methods.learners, path);
         let features =
             self.steps_by_column(node.entry("features"), &below(path, "features"), &methods.features);
+        let augment = self.augment(node.entry("augment"), &below(path, "augment"));
         let on = match node.get("on") {
             Some(on) => texts(on),
             None => vec!["table".to_owned()],
@@ -134,6 +135,7 @@ impl Decoder<'_> {
             method: method?,
             on,
             features: features?,
+            augment: augment?,
             from: text("from"),
             rows: text("rows"),
             bag: node.get("bag").is_some_and(|b| b.content == Content::Bool(true)),
@@ -155,7 +157,13 @@ impl Decoder<'_> {
             let method = self.call(node, "fusion", &methods.fusions, path);
             let features =
                 self.steps_by_column(node.entry("features"), &below(path, "features"), &methods.features);
-            return Some(Synthesis::Fusion { method: method?, on: names("on"), features: features? });
+            let augment = self.augment(node.entry("augment"), &below(path, "augment"));
+            return Some(Synthesis::Fusion {
+                method: method?,
+                on: names("on"),
+                features: features?,
+                augment: augment?,
+            });
         }
         let method = self.call(node, "adapt", &methods.adapters, path)?;
         Some(Synthesis::Adapt {
@@ -233,11 +241,11 @@ impl Decoder<'_> {
     }
 
     /// Steps by column, and the entry `mixup`, whose parameters stand under it at once.
-    fn augment(&mut self, entry: Option<&Entry>) -> Option<BTreeMap<String, Vec<Call>>> {
-        let mut out = self.steps_by_column(entry, "augment", &self.methods.transforms)?;
+    fn augment(&mut self, entry: Option<&Entry>, path: &str) -> Option<BTreeMap<String, Vec<Call>>> {
+        let mut out = self.steps_by_column(entry, path, &self.methods.transforms)?;
         let mixup = entry.and_then(|e| e.value.entry(MIXUP));
         if let (Some(mixup), Some(info)) = (mixup, &self.methods.mixup) {
-            let path = below("augment", MIXUP);
+            let path = below(path, MIXUP);
             if self.is_sound(&path) {
                 let given: Vec<&Entry> = mixup.value.entries().iter().collect();
                 let call = self.resolve(info, &given, mixup.key_span, &path);

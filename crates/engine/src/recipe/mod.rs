@@ -32,7 +32,7 @@ pub use methods::{MethodInfo, Methods, MetricInfo};
 pub use resolved::resolved_yaml;
 pub use schema::{complaints, recipe_schema};
 pub use tree::{Content, Entry, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Span, parse};
-pub use types::{Call, Judge, Member, Recipe, Seen, Synthesis};
+pub use types::{Call, Judge, Member, Recipe, Seen, Synthesis, augment_value};
 pub use validate::validate;
 
 /// A recipe that can be run, with what is needed to say more about it later.

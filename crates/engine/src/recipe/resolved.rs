@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::tree::{Content, Entry, Node, Span};
-use super::types::{Call, Member, Recipe, Synthesis};
+use super::types::{Call, Member, Recipe, Synthesis, augment_value};
 use super::yaml;
 
 /// The recipe as YAML: loaded with the same methods it gives the same [`Recipe`].
@@ -28,7 +28,7 @@ pub fn resolved_yaml(recipe: &Recipe) -> Result<String> {
         root.push(Entry::new("features", steps_by_column(&recipe.features)));
     }
     if !recipe.augment.is_empty() {
-        root.push(Entry::new("augment", Node::from_json(&recipe.augment_value())));
+        root.push(Entry::new("augment", Node::from_json(&augment_value(&recipe.augment))));
     }
     let members = recipe.members.iter().map(|(name, m)| Ok(Entry::new(name, member(m)?)));
     root.push(Entry::new("members", map(members.collect::<Result<_>>()?)));
@@ -104,7 +104,7 @@ fn steps_by_column(steps: &BTreeMap<String, Vec<Call>>) -> Node {
 fn member(member: &Member) -> Result<Node> {
     let mut out = Vec::new();
     match member {
-        Member::Fit { method, on, features, from, rows, bag } => {
+        Member::Fit { method, on, features, augment, from, rows, bag } => {
             out.push(Entry::new("fit", text(&method.name)));
             out.push(Entry::new("on", names(on)));
             out.extend(from.iter().map(|f| Entry::new("from", text(f))));
@@ -112,6 +112,9 @@ fn member(member: &Member) -> Result<Node> {
             out.push(Entry::new("bag", node(Content::Bool(*bag))));
             if !features.is_empty() {
                 out.push(Entry::new("features", steps_by_column(features)));
+            }
+            if !augment.is_empty() {
+                out.push(Entry::new("augment", Node::from_json(&augment_value(augment))));
             }
             out.extend(parameters(&method.parameters));
         }
@@ -140,11 +143,14 @@ fn synthesis(synthesis: &Synthesis) -> Node {
             out.push(Entry::new("of", names(of)));
             method
         }
-        Synthesis::Fusion { method, on, features } => {
+        Synthesis::Fusion { method, on, features, augment } => {
             out.push(Entry::new("fusion", text(&method.name)));
             out.push(Entry::new("on", names(on)));
             if !features.is_empty() {
                 out.push(Entry::new("features", steps_by_column(features)));
+            }
+            if !augment.is_empty() {
+                out.push(Entry::new("augment", Node::from_json(&augment_value(augment))));
             }
             method
         }

@@ -14,11 +14,11 @@ use super::types::{MIXUP, Seen};
 /// The keys of an entry that are the recipe's own, by method key; everything beside them is a parameter.
 pub(super) fn own_keys(method_key: &str) -> &'static [&'static str] {
     match method_key {
-        "fit" => &["fit", "on", "features", "from", "rows", "bag"],
+        "fit" => &["fit", "on", "features", "augment", "from", "rows", "bag"],
         "load" => &["load", "seen"],
         "predictions" => &["predictions", "id", "fold", "columns", "seen"],
         "fuse" => &["fuse", "of"],
-        "fusion" => &["fusion", "on", "features"],
+        "fusion" => &["fusion", "on", "features", "augment"],
         "merge" => &["merge", "of"],
         "adapt" => &["adapt", "member", "source", "target"],
         _ => &[],
@@ -201,6 +201,10 @@ fn member(methods: &Methods) -> Value {
             "Feature steps for some columns instead of the recipe's or the default ones.",
             steps_by_column("feature_step"),
         ),
+        "augment": described(
+            "Transforms of training rows for some columns instead of the recipe's; an empty list for none. For networks.",
+            augment(methods),
+        ),
         "from": {"type": "string", "description": "The member whose fitted model it starts from."},
         "rows": {"type": "string", "description": "A filter on the rows it is fitted on: third == 1."},
         "bag": {
@@ -252,6 +256,7 @@ fn synthesis(methods: &Methods) -> Value {
     let fusion = json!({
         "on": names_of("The modalities: columns, or the word table."),
         "features": described("As for members.", steps_by_column("feature_step")),
+        "augment": described("As for members.", augment(methods)),
     });
     let merge = json!({"of": names_of("The members whose weights are merged.")});
     let adapt = json!({

@@ -51,6 +51,8 @@ pub enum Member {
         on: Vec<String>,
         /// Feature steps for some columns instead of the recipe's or the default ones.
         features: BTreeMap<String, Vec<Call>>,
+        /// Transforms of its training rows for some columns instead of the recipe's.
+        augment: BTreeMap<String, Vec<Call>>,
         /// The member whose fitted model it starts from.
         from: Option<String>,
         /// A filter on the rows it is fitted on.
@@ -99,6 +101,8 @@ pub enum Synthesis {
         on: Vec<String>,
         /// As for members.
         features: BTreeMap<String, Vec<Call>>,
+        /// As for members.
+        augment: BTreeMap<String, Vec<Call>>,
     },
     /// Weights.
     Merge {
@@ -165,16 +169,14 @@ pub struct Recipe {
 /// The word under `augment` that is no column: rows are mixed with partners.
 pub(super) const MIXUP: &str = "mixup";
 
-impl Recipe {
-    /// The map `augment:` with every default written out: lists of steps by column, and the parameters of `mixup`.
-    pub fn augment_value(&self) -> Value {
-        let one = |(column, calls): (&String, &Vec<Call>)| {
-            let value = match calls.first() {
-                Some(call) if column == MIXUP => call.parameters.clone(),
-                _ => calls.iter().map(Call::to_step).collect(),
-            };
-            (column.clone(), value)
+/// A map `augment:` with every default written out: lists of steps by column, and the parameters of `mixup`.
+pub fn augment_value<'a>(augment: impl IntoIterator<Item = (&'a String, &'a Vec<Call>)>) -> Value {
+    let one = |(column, calls): (&String, &Vec<Call>)| {
+        let value = match calls.first() {
+            Some(call) if column == MIXUP => call.parameters.clone(),
+            _ => calls.iter().map(Call::to_step).collect(),
         };
-        Value::Object(self.augment.iter().map(one).collect())
-    }
+        (column.clone(), value)
+    };
+    Value::Object(augment.into_iter().map(one).collect())
 }

@@ -25,7 +25,7 @@ use consilience_core::model::Stop;
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
 
-use crate::catalog;
+use crate::catalog::{self, Reads};
 use crate::outcome::{Outcome, Role};
 use crate::recipe::{Member, Recipe, Synthesis};
 use crate::store::Store;
@@ -228,8 +228,8 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
     let draft = match synthesis {
         Synthesis::Fuse { method, .. } => session.fuse_draft(name, method, &of)?,
         Synthesis::Merge { method, .. } => session.merge_draft(name, method, &of)?,
-        Synthesis::Fusion { method, on, features } => {
-            let build = catalog::fusion(&session.ground(), method, on, features)?;
+        Synthesis::Fusion { method, on, features, augment } => {
+            let build = catalog::fusion(&session.ground(), method, Reads { on, features, augment })?;
             let plan = Plan { name, role: Role::Fusion, method: &method.name, on, rows: None, bag: false };
             session.fit_draft(&plan, &build, None)?
         }
@@ -261,11 +261,11 @@ fn make_member(
     depth: usize,
 ) -> Result<Draft> {
     match member {
-        Member::Fit { method, on, features, from, rows, bag } => {
+        Member::Fit { method, on, features, augment, from, rows, bag } => {
             if let Some(from) = from {
                 make(session, from, done, depth + 1)?;
             }
-            let build = catalog::member(&session.ground(), method, on, features)?;
+            let build = catalog::member(&session.ground(), method, Reads { on, features, augment })?;
             let plan =
                 Plan { name, role: Role::Member, method: &method.name, on, rows: rows.as_deref(), bag: *bag };
             session.fit_draft(&plan, &build, from.as_ref().and_then(|f| done.get(f)))

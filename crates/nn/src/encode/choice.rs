@@ -8,7 +8,10 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::{CnnEncoder, Encoder, GruEncoder, MlpEncoder};
+use super::{
+    CnnEncoder, Encoder, GruEncoder, LstmEncoder, MlpEncoder, ResnetEncoder, SpectrogramEncoder,
+    WaveformEncoder,
+};
 
 /// Reads a map such as `{image: {cnn: {channels: [16, 32]}}}`. Settings that are left out take their defaults.
 ///
@@ -32,6 +35,10 @@ fn chosen(value: &Value) -> Result<Encoder> {
         Encoder::Mlp(MlpEncoder::default()),
         Encoder::Cnn(CnnEncoder::default()),
         Encoder::Gru(GruEncoder::default()),
+        Encoder::Lstm(LstmEncoder::default()),
+        Encoder::Resnet(ResnetEncoder::default()),
+        Encoder::Spectrogram(SpectrogramEncoder::default()),
+        Encoder::Waveform(WaveformEncoder::default()),
     ] {
         match serde_json::to_value(encoder) {
             Ok(Value::Object(map)) => known.extend(map),

@@ -7,13 +7,48 @@ use serde::{Deserialize, Serialize};
 
 use super::{Encode, wrong_shape};
 use crate::backend::Tensor;
-use crate::layers::{Pass, convolution, dense};
+use crate::kernels::{Moves, Windows, max_pool, mean_pool};
+use crate::layers::batch_norm::Normed;
+use crate::layers::{Pass, convolution, dense, mean_of_places};
 use crate::params::Declared;
 
-/// Convolution blocks on `[channels, height, width]`, each a convolution that keeps the size, a rectifier and the
-/// largest of each 2 x 2 block; then one dense layer with a rectifier and dropout. Sequences `[steps, width]` are read
-/// along the steps alone: the values of a step are the channels, kernels reach over steps, and of each two steps the
-/// largest is taken.
+/// What stands behind each convolution.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// Its bias.
+    #[default]
+    None,
+    /// Batch norm.
+    Batch,
+}
+
+/// What becomes of each 2 x 2 pixels, or of two steps, at the end of a block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The largest.
+    #[default]
+    Max,
+    /// The mean.
+    Mean,
+}
+
+/// What the dense layer reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reduce {
+    /// All places of all channels.
+    #[default]
+    Flatten,
+    /// The mean of each channel over all places, wherever in the image or the sound something is.
+    Mean,
+}
+
+/// Convolution blocks on `[channels, height, width]`, each of convolutions that keep the size, with rectifiers, and the
+/// largest (or the mean) of each 2 x 2 pixels; then one dense layer with a rectifier and dropout. Sequences `[steps,
+/// width]` are read along the steps alone: the values of a step are the channels, kernels reach over steps, and of each
+/// two steps the largest is taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CnnEncoder {
@@ -23,6 +58,15 @@ pub struct CnnEncoder {
     /// The height and width of the kernels in pixels, or their length in steps; odd.
     #[schemars(range(min = 1, max = 15))]
     pub kernel: usize,
+    /// How many convolutions a block has.
+    #[schemars(range(min = 1, max = 8))]
+    pub repeat: usize,
+    /// What stands behind each convolution: `none` (its bias) or `batch` norm.
+    pub norm: Norm,
+    /// What becomes of each 2 x 2 pixels: their `max` or their `mean`.
+    pub pool: Pooling,
+    /// What the dense layer reads: all places (`flatten`) or the `mean` of each channel over them.
+    pub reduce: Reduce,
     /// The width of the dense layer: the number of features.
     #[schemars(range(min = 1))]
     pub features: usize,
@@ -30,8 +74,26 @@ pub struct CnnEncoder {
 
 impl Default for CnnEncoder {
     fn default() -> Self {
-        Self { channels: vec![16, 32], kernel: 3, features: 64 }
+        Self {
+            channels: vec![16, 32],
+            kernel: 3,
+            repeat: 1,
+            norm: Norm::None,
+            pool: Pooling::Max,
+            reduce: Reduce::Flatten,
+            features: 64,
+        }
     }
+}
+
+/// A convolution of a block.
+struct Step {
+    convolution: String,
+    norm: String,
+    inputs: usize,
+    outputs: usize,
+    /// Whether it is the last of its block.
+    last: bool,
 }
 
 impl CnnEncoder {
@@ -51,8 +113,41 @@ impl CnnEncoder {
         if field.shape.len() == 2 { [1, self.kernel] } else { [self.kernel, self.kernel] }
     }
 
-    fn blocks(&self) -> impl Iterator<Item = (String, usize)> {
-        (0..self.channels.len()).map(|i| (format!("conv{}", i + 1), i))
+    /// All convolutions in order.
+    fn steps(&self, layer: &str, field: &Field) -> Vec<Step> {
+        let mut all = Vec::new();
+        for block in 0..self.channels.len() {
+            let outputs = self.shape(field, block + 1)[0];
+            for i in 0..self.repeat {
+                let inputs = if i == 0 { self.shape(field, block)[0] } else { outputs };
+                let place = match self.repeat {
+                    1 => format!("{}", block + 1),
+                    _ => format!("{}.{i}", block + 1),
+                };
+                all.push(Step {
+                    convolution: format!("{layer}.conv{place}"),
+                    norm: format!("{layer}.norm{place}"),
+                    inputs,
+                    outputs,
+                    last: i + 1 == self.repeat,
+                });
+            }
+        }
+        all
+    }
+
+    fn normed<'a>(&self, step: &'a Step, field: &Field) -> Normed<'a> {
+        let moves = Moves { padding: self.window(field).map(|side| side / 2), ..Moves::default() };
+        Normed { convolution: &step.convolution, norm: &step.norm, moves, rectify: true }
+    }
+
+    /// How many numbers the dense layer reads.
+    fn reduced(&self, field: &Field) -> usize {
+        let [c, h, w] = self.shape(field, self.channels.len());
+        match self.reduce {
+            Reduce::Flatten => c * h * w,
+            Reduce::Mean => c,
+        }
     }
 }
 
@@ -65,6 +160,10 @@ impl Encode for CnnEncoder {
         }
         if self.kernel.is_multiple_of(2) || self.kernel > 15 {
             return Err(Error::argument("the kernel must be odd").expected("1, 3, .. 15").got(self.kernel));
+        }
+        if !(1..=8).contains(&self.repeat) {
+            let error = Error::argument("the number of convolutions of a block is out of range").at("repeat");
+            return Err(error.expected("1 to 8").got(self.repeat));
         }
         if self.features == 0 {
             return Err(Error::argument("features must be at least 1").got(0));
@@ -85,18 +184,24 @@ impl Encode for CnnEncoder {
 
     fn declare(&self, layer: &str, field: &Field) -> Vec<Declared> {
         let mut all = Vec::new();
-        for (name, i) in self.blocks() {
-            let (inputs, outputs) = (self.shape(field, i)[0], self.shape(field, i + 1)[0]);
-            let window = self.window(field);
-            all.extend(convolution::declare(&format!("{layer}.{name}"), inputs, outputs, window));
+        let window = self.window(field);
+        for step in self.steps(layer, field) {
+            let Step { convolution, inputs, outputs, .. } = &step;
+            match self.norm {
+                Norm::None => all.extend(convolution::declare(convolution, *inputs, *outputs, window)),
+                Norm::Batch => all.extend(self.normed(&step, field).declare(*inputs, *outputs, window)),
+            }
         }
-        let flat = self.shape(field, self.channels.len()).iter().product();
-        all.extend(dense::declare(&format!("{layer}.dense"), flat, self.features));
+        all.extend(dense::declare(&format!("{layer}.dense"), self.reduced(field), self.features));
         all
     }
 
     fn width(&self, _field: &Field) -> usize {
         self.features
+    }
+
+    fn by_batch(&self) -> bool {
+        self.norm == Norm::Batch
     }
 
     fn forward(&self, pass: &Pass<'_>, layer: &str, field: &Field, x: Tensor<2>) -> Result<Tensor<2>> {
@@ -107,19 +212,38 @@ impl Encode for CnnEncoder {
             [_, _] => x.reshape([rows, w, c]).swap_dims(1, 2).reshape([rows, c, h, w]),
             _ => x.reshape([rows, c, h, w]),
         };
-        for (name, _) in self.blocks() {
-            x = convolution::forward(pass, &format!("{layer}.{name}"), x)?;
+        let halves = Windows { size: 2, stride: 2, padding: 0 };
+        for step in self.steps(layer, field) {
+            if step.last && self.norm == Norm::None && self.pool == Pooling::Max {
+                x = convolution::forward(pass, &step.convolution, x)?;
+                continue;
+            }
+            x = match self.norm {
+                Norm::None => convolution::rectified(pass, &step.convolution, x)?,
+                Norm::Batch => self.normed(&step, field).forward(pass, x, None)?,
+            };
+            if step.last {
+                x = match self.pool {
+                    Pooling::Max => max_pool(x, halves),
+                    Pooling::Mean => mean_pool(x, halves),
+                };
+            }
         }
-        let flat = self.shape(field, self.channels.len()).iter().product();
+        let x = match self.reduce {
+            Reduce::Flatten => x.reshape([rows, self.reduced(field)]),
+            Reduce::Mean => mean_of_places(x),
+        };
         let name = format!("{layer}.dense");
-        Ok(pass.drop(&name, dense::rectified(pass, &name, x.reshape([rows, flat]))?))
+        Ok(pass.drop(&name, dense::rectified(pass, &name, x)?))
     }
 
     fn outline(&self, field: &Field) -> Vec<(String, u64)> {
         let mut lines = Vec::new();
-        for (name, i) in self.blocks() {
+        let each = if self.norm == Norm::Batch { 3 } else { 2 };
+        for (i, _) in self.channels.iter().enumerate() {
             let ([_, h, w], [c, p, q]) = (self.shape(field, i), self.shape(field, i + 1));
-            lines.push((format!("{name} {c}x{p}x{q}"), (2 * c * h * w + c * p * q) as u64));
+            let size = (each * self.repeat).saturating_mul(c * h * w).saturating_add(c * p * q);
+            lines.push((format!("conv{} {c}x{p}x{q}", i + 1), size as u64));
         }
         lines.push((format!("dense {}", self.features), self.features as u64));
         lines

@@ -3,12 +3,21 @@
 mod choice;
 mod cnn;
 mod gru;
+mod lstm;
 mod mlp;
+mod recurrent;
+mod resnet;
+mod spectrogram;
+mod waveform;
 
 pub use choice::by_column;
-pub use cnn::CnnEncoder;
+pub use cnn::{CnnEncoder, Norm, Pooling, Reduce};
 pub use gru::GruEncoder;
+pub use lstm::LstmEncoder;
 pub use mlp::MlpEncoder;
+pub use resnet::{ResnetEncoder, Stem};
+pub use spectrogram::SpectrogramEncoder;
+pub use waveform::WaveformEncoder;
 
 use consilience_core::model::Field;
 use consilience_core::{Error, Result};
@@ -39,6 +48,16 @@ pub trait Encode {
     /// As [`Pass::param`] and [`Pass::see`].
     fn forward(&self, pass: &Pass<'_>, layer: &str, field: &Field, x: Tensor<2>) -> Result<Tensor<2>>;
 
+    /// Whether it normalizes by the moments of a batch.
+    fn by_batch(&self) -> bool {
+        false
+    }
+
+    /// The checkpoint of a recipe that it starts from.
+    fn weights(&self) -> Option<&str> {
+        None
+    }
+
     /// A line a layer with the shape of its output, and how many numbers one row takes in memory there.
     fn outline(&self, field: &Field) -> Vec<(String, u64)>;
 }
@@ -51,18 +70,27 @@ pub enum Encoder {
     Mlp(MlpEncoder),
     /// Convolutions.
     Cnn(CnnEncoder),
-    /// A recurrent layer.
+    /// Gated recurrent layers.
     Gru(GruEncoder),
+    /// Layers of long short-term memory.
+    Lstm(LstmEncoder),
+    /// A residual network.
+    Resnet(ResnetEncoder),
+    /// Convolutions over a spectrogram.
+    Spectrogram(SpectrogramEncoder),
+    /// Convolutions over samples.
+    Waveform(WaveformEncoder),
 }
 
 impl Encoder {
-    /// The usual encoder for rows of a field's shape: rank 3 a convolutional one, rank 2 a recurrent one, rank 1 a
-    /// dense one.
+    /// The usual encoder for rows of a field's shape: rank 3 a convolutional one (over samples where the height is 1),
+    /// rank 2 a recurrent one, rank 1 a dense one.
     ///
     /// # Errors
     /// [`Error::Argument`] for other ranks.
     pub fn usual(field: &Field) -> Result<Self> {
         match field.shape.len() {
+            3 if field.shape.get(1) == Some(&1) => Ok(Self::Waveform(WaveformEncoder::default())),
             1 => Ok(Self::Mlp(MlpEncoder::default())),
             2 => Ok(Self::Gru(GruEncoder::default())),
             3 => Ok(Self::Cnn(CnnEncoder::default())),
@@ -79,8 +107,17 @@ impl Encoder {
             Self::Mlp(e) => e,
             Self::Cnn(e) => e,
             Self::Gru(e) => e,
+            Self::Lstm(e) => e,
+            Self::Resnet(e) => e,
+            Self::Spectrogram(e) => e,
+            Self::Waveform(e) => e,
         }
     }
+}
+
+/// The shape of rows that are images.
+fn image(field: &Field) -> Option<[usize; 3]> {
+    field.shape.as_slice().try_into().ok()
 }
 
 fn wrong_shape(field: &Field, encoder: &str, expected: &str) -> Error {
@@ -99,16 +136,43 @@ mod tests {
 
     #[test]
     fn every_encoder_gives_its_width_and_refuses_other_shapes() {
-        let cases: [(Encoder, &[usize], &[usize]); 5] = [
+        let cases: [(Encoder, &[usize], &[usize]); 10] = [
             (Encoder::Mlp(MlpEncoder { hidden: vec![5, 3] }), &[2, 4], &[0]),
             (
-                Encoder::Cnn(CnnEncoder { channels: vec![3, 2], kernel: 3, features: 5 }),
+                Encoder::Cnn(CnnEncoder { channels: vec![3, 2], features: 5, ..CnnEncoder::default() }),
                 &[2, 7, 9],
                 &[2, 3, 9],
             ),
-            (Encoder::Cnn(CnnEncoder { channels: vec![3, 2], kernel: 3, features: 5 }), &[7, 2], &[3, 2]),
-            (Encoder::Gru(GruEncoder { hidden: 4 }), &[1, 3, 6], &[2, 3, 6]),
-            (Encoder::Gru(GruEncoder { hidden: 4 }), &[6, 3], &[6]),
+            (
+                Encoder::Cnn(CnnEncoder { channels: vec![3, 2], features: 5, ..CnnEncoder::default() }),
+                &[7, 2],
+                &[3, 2],
+            ),
+            (Encoder::Gru(GruEncoder { hidden: 4, ..GruEncoder::default() }), &[1, 3, 6], &[2, 3, 6]),
+            (Encoder::Gru(GruEncoder { hidden: 4, ..GruEncoder::default() }), &[6, 3], &[6]),
+            (Encoder::Lstm(LstmEncoder { hidden: 4, layers: 2, bidirectional: true }), &[6, 3], &[2, 3, 6]),
+            (
+                Encoder::Cnn(CnnEncoder {
+                    channels: vec![3, 2],
+                    repeat: 2,
+                    norm: Norm::Batch,
+                    reduce: Reduce::Mean,
+                    ..CnnEncoder::default()
+                }),
+                &[7, 2],
+                &[3, 2],
+            ),
+            (Encoder::Resnet(ResnetEncoder { width: 2, ..ResnetEncoder::default() }), &[2, 9, 11], &[9, 11]),
+            (
+                Encoder::Spectrogram(SpectrogramEncoder { channels: vec![2, 3], features: 5 }),
+                &[1, 8, 9],
+                &[1, 3, 9],
+            ),
+            (
+                Encoder::Waveform(WaveformEncoder { channels: vec![2, 3], kernel: 5, stride: 2 }),
+                &[1, 1, 90],
+                &[1, 1, 9],
+            ),
         ];
         for (encoder, good, bad) in cases {
             let field = Field::vector("x", good.to_vec());
@@ -134,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_convolution_over_steps_is_the_plain_sum() {
-        let encoder = CnnEncoder { channels: vec![1], kernel: 3, features: 1 };
+        let encoder = CnnEncoder { channels: vec![1], features: 1, ..CnnEncoder::default() };
         let field = Field::vector("x", vec![4, 2]);
         let params = Params::init(&encoder.declare("enc", &field), Seed::new(1));
         let steps = [[1.0f32, -2.0], [0.5, 3.0], [2.0, 1.0], [-1.0, 0.25]];
@@ -167,7 +231,11 @@ mod tests {
             Encoder::Cnn(CnnEncoder { kernel: 2, ..CnnEncoder::default() }),
             Encoder::Cnn(CnnEncoder { channels: vec![], ..CnnEncoder::default() }),
             Encoder::Cnn(CnnEncoder { features: 0, ..CnnEncoder::default() }),
-            Encoder::Gru(GruEncoder { hidden: 0 }),
+            Encoder::Gru(GruEncoder { hidden: 0, ..GruEncoder::default() }),
+            Encoder::Lstm(LstmEncoder { layers: 0, ..LstmEncoder::default() }),
+            Encoder::Cnn(CnnEncoder { repeat: 9, ..CnnEncoder::default() }),
+            Encoder::Resnet(ResnetEncoder { depth: 19, ..ResnetEncoder::default() }),
+            Encoder::Resnet(ResnetEncoder { width: 0, ..ResnetEncoder::default() }),
         ];
         for encoder in bad {
             assert_eq!(encoder.get().check(&field).unwrap_err().exit_code(), 2, "{encoder:?}");

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NetworkMethod, alone};
 use crate::architecture::Architecture;
-use crate::encode::{CnnEncoder, Encoder};
+use crate::encode::{CnnEncoder, Encode, Encoder};
 use crate::train::Training;
 
 /// Convolution blocks, a dense layer and a linear head, on one modality `[channels, height, width]` or `[steps, width]`.
@@ -25,7 +25,7 @@ pub struct Cnn {
 
 impl Method for Cnn {
     const NAME: &'static str = "cnn";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: &'static str = "convolutions on one modality (images, log-mel spectrograms, sequences)";
 
     fn validate(&self) -> Result<()> {
@@ -36,6 +36,10 @@ impl Method for Cnn {
 impl NetworkMethod for Cnn {
     fn architecture(&self, fields: &[Field]) -> Result<Architecture> {
         alone(fields, Encoder::Cnn(self.encoder.clone()))
+    }
+
+    fn encoders(&self) -> Vec<&dyn Encode> {
+        vec![&self.encoder]
     }
 
     fn training(&self) -> &Training {

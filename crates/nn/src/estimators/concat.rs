@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NetworkMethod, together};
 use crate::architecture::Architecture;
-use crate::encode::Encoder;
+use crate::encode::{Encode, Encoder};
 use crate::fusion::{ConcatHead, Fusion};
 use crate::train::Training;
 
@@ -41,7 +41,7 @@ impl Default for Concat {
 
 impl Method for Concat {
     const NAME: &'static str = "concat";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: &'static str = "features of all modalities side by side, trained together";
 
     fn validate(&self) -> Result<()> {
@@ -55,6 +55,10 @@ impl Method for Concat {
 impl NetworkMethod for Concat {
     fn architecture(&self, fields: &[Field]) -> Result<Architecture> {
         together(fields, &self.encoders, Fusion::Concat(ConcatHead { hidden: self.hidden }))
+    }
+
+    fn encoders(&self) -> Vec<&dyn Encode> {
+        self.encoders.values().map(Encoder::get).collect()
     }
 
     fn training(&self) -> &Training {

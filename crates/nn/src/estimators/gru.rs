@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NetworkMethod, alone};
 use crate::architecture::Architecture;
-use crate::encode::{Encoder, GruEncoder};
+use crate::encode::{Encode, Encoder, GruEncoder};
 use crate::train::Training;
 
 /// A gated recurrent layer and a linear head, on one modality of steps or frames.
@@ -25,7 +25,7 @@ pub struct Gru {
 
 impl Method for Gru {
     const NAME: &'static str = "gru";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: &'static str = "a recurrent layer on one modality (sequences, log-mel frames)";
 
     fn validate(&self) -> Result<()> {
@@ -36,6 +36,10 @@ impl Method for Gru {
 impl NetworkMethod for Gru {
     fn architecture(&self, fields: &[Field]) -> Result<Architecture> {
         alone(fields, Encoder::Gru(self.encoder.clone()))
+    }
+
+    fn encoders(&self) -> Vec<&dyn Encode> {
+        vec![&self.encoder]
     }
 
     fn training(&self) -> &Training {

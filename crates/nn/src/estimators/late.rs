@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NetworkMethod, together};
 use crate::architecture::Architecture;
-use crate::encode::Encoder;
+use crate::encode::{Encode, Encoder};
 use crate::fusion::{Fusion, LateHead};
 use crate::train::Training;
 
@@ -30,7 +30,7 @@ pub struct Late {
 
 impl Method for Late {
     const NAME: &'static str = "late";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: &'static str = "a head for each modality, trained together; the mean of those present";
 
     fn validate(&self) -> Result<()> {
@@ -41,6 +41,10 @@ impl Method for Late {
 impl NetworkMethod for Late {
     fn architecture(&self, fields: &[Field]) -> Result<Architecture> {
         together(fields, &self.encoders, Fusion::Late(LateHead::default()))
+    }
+
+    fn encoders(&self) -> Vec<&dyn Encode> {
+        self.encoders.values().map(Encoder::get).collect()
     }
 
     fn training(&self) -> &Training {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NetworkMethod, alone};
 use crate::architecture::Architecture;
-use crate::encode::{Encoder, MlpEncoder};
+use crate::encode::{Encode, Encoder, MlpEncoder};
 use crate::train::Training;
 
 /// Dense layers with rectifiers and a linear head, on one modality of any shape.
@@ -25,7 +25,7 @@ pub struct Mlp {
 
 impl Method for Mlp {
     const NAME: &'static str = "mlp";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: &'static str = "dense layers on one modality (a table, an embedding)";
 
     fn validate(&self) -> Result<()> {
@@ -36,6 +36,10 @@ impl Method for Mlp {
 impl NetworkMethod for Mlp {
     fn architecture(&self, fields: &[Field]) -> Result<Architecture> {
         alone(fields, Encoder::Mlp(self.encoder.clone()))
+    }
+
+    fn encoders(&self) -> Vec<&dyn Encode> {
+        vec![&self.encoder]
     }
 
     fn training(&self) -> &Training {

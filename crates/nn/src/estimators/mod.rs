@@ -4,13 +4,21 @@ mod cnn;
 mod concat;
 mod gru;
 mod late;
+mod lstm;
 mod mlp;
+mod resnet;
+mod spectrogram;
+mod waveform;
 
 pub use cnn::Cnn;
 pub use concat::Concat;
 pub use gru::Gru;
 pub use late::Late;
+pub use lstm::Lstm;
 pub use mlp::Mlp;
+pub use resnet::Resnet;
+pub use spectrogram::Spectrogram;
+pub use waveform::Waveform;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +28,7 @@ use consilience_core::registry::{Registry, nearest};
 use consilience_core::{Error, Result};
 
 use crate::architecture::{Architecture, Modality};
-use crate::encode::Encoder;
+use crate::encode::{Encode, Encoder};
 use crate::fusion::{Fusion, SingleHead};
 use crate::inputs::Prepare;
 use crate::train::{self, Augmentation, Training};
@@ -36,6 +44,14 @@ pub trait NetworkMethod: Send + Sync {
     /// How it is trained.
     fn training(&self) -> &Training;
 
+    /// The encoders that the recipe chooses.
+    fn encoders(&self) -> Vec<&dyn Encode>;
+
+    /// The files below the data folder that it reads when it is fitted; their contents are part of its hash.
+    fn files(&self) -> Vec<String> {
+        self.encoders().iter().filter_map(|e| e.weights()).map(str::to_owned).collect()
+    }
+
     /// Says before any work whether it can be fitted to such prepared columns and such a task.
     ///
     /// # Errors
@@ -45,6 +61,12 @@ pub trait NetworkMethod: Send + Sync {
         self.training().check(task)?;
         let architecture = self.architecture(fields)?;
         architecture.check()?;
+        if architecture.by_batch() && self.training().batch == 1 {
+            return Err(Error::argument("batch norm needs more than one row in a batch")
+                .at("batch")
+                .expected("at least 2")
+                .got(1));
+        }
         self.training().factors(&architecture.declare(task)).map(drop)
     }
 
@@ -89,6 +111,10 @@ pub static NETWORKS: Registry<dyn NetworkMethod> = Registry {
         entry!(dyn NetworkMethod, Mlp),
         entry!(dyn NetworkMethod, Cnn),
         entry!(dyn NetworkMethod, Gru),
+        entry!(dyn NetworkMethod, Lstm),
+        entry!(dyn NetworkMethod, Resnet),
+        entry!(dyn NetworkMethod, Spectrogram),
+        entry!(dyn NetworkMethod, Waveform),
     ],
 };
 

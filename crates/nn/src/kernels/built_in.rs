@@ -122,15 +122,22 @@ pub fn group_norm(x: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, groups: usize
 }
 
 pub fn max_pool(x: Tensor<4>, windows: Windows) -> Tensor<4> {
-    let Windows { size, stride, padding } = windows;
-    let options = ops::MaxPoolOptions::new([size; 2]).with_stride([stride; 2]).with_padding([padding; 2]);
-    module::max_pool2d(x, options)
+    let (sides, strides, borders) = sides(&x, windows);
+    module::max_pool2d(x, ops::MaxPoolOptions::new(sides).with_stride(strides).with_padding(borders))
 }
 
 pub fn mean_pool(x: Tensor<4>, windows: Windows) -> Tensor<4> {
-    let Windows { size, stride, padding } = windows;
-    let options = ops::AvgPoolOptions::new([size; 2]).with_stride([stride; 2]).with_padding([padding; 2]);
+    let (sides, strides, borders) = sides(&x, windows);
+    let options = ops::AvgPoolOptions::new(sides).with_stride(strides).with_padding(borders);
     module::avg_pool2d(x, options.with_count_include_pad(false))
+}
+
+/// Sizes, strides and padding of windows, down and across.
+fn sides(x: &Tensor<4>, Windows { size, stride, padding }: Windows) -> ([usize; 2], [usize; 2], [usize; 2]) {
+    match x.dims() {
+        [_, _, 1, _] => ([1, size], [1, stride], [0, padding]),
+        _ => ([size; 2], [stride; 2], [padding; 2]),
+    }
 }
 
 /// Sums and means as a product with a matrix of factors; the largest bag by bag.

@@ -9,7 +9,7 @@ use super::simd::wide;
 use crate::backend::{self, Host, Operator, Saved, Tensor};
 use crate::memory::{fresh, zeros};
 
-/// Square windows.
+/// Square windows; in a plane of a single row (steps) there is nothing to join above one another, and they are runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Windows {
     /// Pixels on a side.
@@ -23,7 +23,7 @@ pub struct Windows {
 /// The largest number of each window; the first of several takes the gradient. What is not a number is the largest.
 ///
 /// # Shapes
-/// `[n, c, h, w]` to `[n, c, (h + 2 padding - size) / stride + 1, ..]`.
+/// `[n, c, h, w]` to `[n, c, (h + 2 padding - size) / stride + 1, ..]`; a height of 1 stays 1.
 pub fn max_pool(x: Tensor<4>, windows: Windows) -> Tensor<4> {
     if backend::elsewhere() {
         return built_in::max_pool(x, windows);
@@ -56,7 +56,8 @@ impl Pool {
         let Windows { size, stride, padding } = self.windows;
         let after =
             |length: usize| (length + 2 * padding).checked_sub(size).map_or(0, |r| r / stride.max(1) + 1);
-        ([at(2), at(3), after(at(2)), after(at(3))], at(0) * at(1))
+        let down = if at(2) == 1 { 1 } else { after(at(2)) };
+        ([at(2), at(3), down, after(at(3))], at(0) * at(1))
     }
 
     /// The pixels of a window along one side.
@@ -193,7 +194,8 @@ mod tests {
     fn plain(pool: &Pool, x: &[f64], shape: [usize; 4]) -> Vec<f64> {
         let [n, c, h, w] = shape;
         let Windows { size, stride, padding } = pool.windows;
-        let (oh, ow) = ((h + 2 * padding - size) / stride + 1, (w + 2 * padding - size) / stride + 1);
+        let after = |length: usize| (length + 2 * padding - size) / stride + 1;
+        let (oh, ow) = (if h == 1 { 1 } else { after(h) }, after(w));
         let mut out = Vec::new();
         for plane in 0..n * c {
             for p in 0..oh {
@@ -226,6 +228,7 @@ mod tests {
             ([2, 2, 7, 9], 3, 2, 1),
             ([1, 2, 4, 4], 4, 4, 0),
             ([2, 1, 5, 5], 3, 1, 1),
+            ([2, 3, 1, 11], 4, 4, 0),
         ] {
             for largest in [false, true] {
                 let pool = Pool { windows: Windows { size, stride, padding }, largest };

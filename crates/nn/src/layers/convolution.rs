@@ -1,10 +1,10 @@
-//! A convolution block over images or steps: cross-correlation, bias, rectifier, and the largest of each block.
+//! Convolutions over images or steps: cross-correlation, bias, rectifier, and the largest of each block.
 
 use consilience_core::Result;
 
 use super::Pass;
 use crate::backend::Tensor;
-use crate::kernels::convolution_block;
+use crate::kernels::{Moves, conv2d, convolution_block};
 use crate::params::Declared;
 
 /// `weight [outputs, inputs, height, width]`, the last two those of the kernel, and `bias [outputs]`.
@@ -14,6 +14,18 @@ pub fn declare(layer: &str, inputs: usize, outputs: usize, [height, width]: [usi
         Declared::new(format!("{layer}.weight"), vec![outputs, inputs, height, width], fan_in),
         Declared::new(format!("{layer}.bias"), vec![outputs], fan_in),
     ]
+}
+
+/// A convolution with bias and rectifier that keeps the size: an odd kernel with half of it as padding on each side.
+///
+/// # Errors
+/// As [`Pass::param`] and [`Pass::see`].
+pub fn rectified(pass: &Pass<'_>, layer: &str, x: Tensor<4>) -> Result<Tensor<4>> {
+    let weight: Tensor<4> = pass.param(layer, "weight")?;
+    let bias: Tensor<1> = pass.param(layer, "bias")?;
+    let [.., height, width] = weight.dims();
+    let moves = Moves { padding: [height / 2, width / 2], ..Moves::default() };
+    pass.see(layer, conv2d(x, weight, Some(bias), None, moves, true))
 }
 
 /// `x [rows, inputs, h, w]` to `[rows, outputs, h / 2, w / 2]`; an odd kernel with half of it as padding on each side. A

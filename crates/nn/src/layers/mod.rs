@@ -1,10 +1,14 @@
 //! Layers: what they ask for as parameters, and what they compute from them.
 
+pub mod batch_norm;
 pub mod convolution;
 pub mod dense;
 pub mod embedding;
 pub mod norm;
 pub mod recurrence;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
@@ -16,25 +20,52 @@ use crate::params::Bound;
 /// One forward pass: the parameters, and whether it trains.
 pub struct Pass<'a> {
     bound: &'a Bound,
-    dropout: Option<(f64, Seed)>,
+    training: Option<Training>,
     watch: bool,
+}
+
+/// What a pass that trains has beside the parameters.
+struct Training {
+    share: f64,
+    seed: Seed,
+    moments: Mutex<BTreeMap<String, Vec<f32>>>,
 }
 
 impl<'a> Pass<'a> {
     /// A pass that predicts.
     pub fn predicting(bound: &'a Bound) -> Self {
-        Self { bound, dropout: None, watch: false }
+        Self { bound, training: None, watch: false }
     }
 
-    /// A pass that trains: `share` of the features that [`Pass::drop`] is given are dropped.
+    /// A pass that trains: `share` of the features that [`Pass::drop`] is given are dropped, and layers that normalize by
+    /// batch note what they saw.
     pub fn training(bound: &'a Bound, share: f64, seed: Seed) -> Self {
-        Self { bound, dropout: (share > 0.0).then_some((share, seed)), watch: false }
+        let training = Training { share, seed, moments: Mutex::default() };
+        Self { bound, training: Some(training), watch: false }
     }
 
     /// The same pass, which fails at the first layer whose output is not finite. Slow: for finding out where.
     #[must_use]
     pub fn watching(self) -> Self {
         Self { watch: true, ..self }
+    }
+
+    /// The moments of the batch that layers noted, by the names of the running ones.
+    pub fn moments(self) -> BTreeMap<String, Vec<f32>> {
+        let all = self.training.map(|t| t.moments.into_inner().unwrap_or_else(PoisonError::into_inner));
+        all.unwrap_or_default()
+    }
+
+    fn note(&self, layer: &str, name: &str, moments: Vec<f32>) {
+        if let Some(training) = &self.training {
+            let mut all = training.moments.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(format!("{layer}.{name}"), moments);
+        }
+    }
+
+    /// Whether a parameter of a layer is being trained.
+    fn learns(&self, layer: &str, name: &str) -> bool {
+        self.training.is_some() && self.bound.learns(&format!("{layer}.{name}"))
     }
 
     /// The parameter `layer.name`.
@@ -63,13 +94,21 @@ impl<'a> Pass<'a> {
     /// # Reference
     /// Srivastava et al. (2014), "Dropout: a simple way to prevent neural networks from overfitting".
     pub fn drop(&self, layer: &str, x: Tensor<2>) -> Tensor<2> {
-        let Some((share, seed)) = self.dropout else { return x };
+        let Some(Training { share, seed, .. }) = self.training.as_ref().filter(|t| t.share > 0.0) else {
+            return x;
+        };
         let mut rng = seed.child(layer).rng();
         let [rows, width] = x.dims();
-        let (share, kept) = (share as f32, (1.0 / (1.0 - share)) as f32);
+        let (share, kept) = (*share as f32, (1.0 / (1.0 - share)) as f32);
         let mask = (0..rows * width).map(|_| if rng.random::<f32>() < share { 0.0 } else { kept }).collect();
         x * backend::constant(mask, [rows, width])
     }
+}
+
+/// The mean of each channel over all places: `[rows, channels, h, w]` to `[rows, channels]`.
+pub fn mean_of_places(x: Tensor<4>) -> Tensor<2> {
+    let [rows, channels, h, w] = x.dims();
+    x.reshape([rows, channels, h * w]).mean_dim(2).reshape([rows, channels])
 }
 
 #[cfg(test)]

@@ -72,6 +72,11 @@ pub fn fit(
     } else {
         split::inner(data.target, data.group, training.inner, context.seed.child("inner"))?
     };
+    if architecture.by_batch() && fit_rows.len() < 2 {
+        return Err(Error::data("batch norm needs more than one row to train on")
+            .expected("at least 2 rows")
+            .got(fit_rows.len()));
+    }
     let scale = scale(data.target, &fit_rows);
     if let Some(mixup) = &augment.mixup {
         mixup.validate()?;

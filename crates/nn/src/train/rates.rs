@@ -7,7 +7,7 @@ use consilience_core::{Error, Result};
 
 use crate::params::Declared;
 
-/// By what the rate is multiplied for each parameter; one where nothing is said.
+/// By what the rate is multiplied for each parameter; one where nothing is said, zero for running moments.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Factors(BTreeMap<String, f64>);
 
@@ -23,6 +23,10 @@ impl Factors {
         }
         let mut all = BTreeMap::new();
         for d in declared {
+            if !d.learned {
+                all.insert(d.name.clone(), 0.0);
+                continue;
+            }
             // Of two parts that one parameter is in, one begins with the other.
             let longest = rates.iter().filter(|(p, _)| within(&d.name, p)).max_by_key(|(p, _)| p.len());
             if let Some((_, factor)) = longest {
@@ -43,7 +47,7 @@ impl Factors {
         self.0.get(name).copied().unwrap_or(1.0)
     }
 
-    /// Whether a parameter stays as it is.
+    /// Whether no gradient moves a parameter: of a frozen part, or a running moment.
     pub fn frozen(&self, name: &str) -> bool {
         self.of(name) == 0.0
     }

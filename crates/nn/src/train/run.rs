@@ -133,7 +133,10 @@ impl<'a> Run<'a> {
         let setup = self.setup;
         let mut order = setup.fit_rows.to_vec();
         order.shuffle(&mut setup.context.seed.child("shuffle").item(u64::from(epoch)).rng());
-        let all: Vec<(usize, &[usize])> = order.chunks(setup.training.batch).enumerate().collect();
+        let all: Vec<(usize, &[usize])> = parted(&order, setup.training.batch, setup.architecture.by_batch())
+            .into_iter()
+            .enumerate()
+            .collect();
         let batches = all.len() as u64;
         let horizon = batches * u64::from(setup.training.epochs.max(epochs));
         let left = usize::try_from(self.at.sums.batches).ok().and_then(|done| all.get(done..));
@@ -238,5 +241,34 @@ impl<'a> Run<'a> {
         self.at.losses.forget();
         self.at.retries = retries;
         Ok(())
+    }
+}
+
+/// Rows in batches of a size, of which the last may be smaller. Where batches need a variance, a last row that would be
+/// alone joins the batch before.
+fn parted(order: &[usize], size: usize, by_batch: bool) -> Vec<&[usize]> {
+    let alone = by_batch && order.len() > size && order.len() % size == 1;
+    let (most, rest) = order.split_at(if alone { order.len() - size - 1 } else { order.len() });
+    most.chunks(size).chain((!rest.is_empty()).then_some(rest)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_row_alone_joins_the_batch_before_where_it_must() {
+        let order: Vec<usize> = (0..9).collect();
+        let sizes = |n: usize, size: usize, by_batch: bool| -> Vec<usize> {
+            let parts = parted(&order[..n], size, by_batch);
+            assert_eq!(parts.concat(), order[..n]);
+            parts.iter().map(|p| p.len()).collect()
+        };
+        assert_eq!(sizes(9, 4, false), [4, 4, 1]);
+        assert_eq!(sizes(9, 4, true), [4, 5]);
+        assert_eq!(sizes(8, 4, true), [4, 4]);
+        assert_eq!(sizes(1, 4, true), [1]);
+        assert_eq!(sizes(3, 4, true), [3]);
+        assert_eq!(sizes(3, 2, true), [3]);
     }
 }

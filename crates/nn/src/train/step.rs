@@ -9,7 +9,7 @@ use super::run::Run;
 use super::{Factors, average};
 use crate::backend;
 use crate::inputs::Block;
-use crate::layers::Pass;
+use crate::layers::{Pass, batch_norm};
 
 /// A batch that is ready: read, augmented, mixed, prepared.
 pub struct Batch {
@@ -71,6 +71,7 @@ impl Run<'_> {
         // A batch that only frozen parts see has no gradient.
         if let Some(gradients) = backend::backward(&loss) {
             let mut gradients = bound.gradients(gradients)?;
+            let moments = pass.moments();
             // The optimizer changes the parameters where they lie once no tensor shares them.
             drop((loss, bound));
             if explodes {
@@ -78,6 +79,7 @@ impl Run<'_> {
             }
             clip(&mut gradients, training.clip)?;
             self.optimizer.step_by(&mut self.at.params, &gradients, rate, &setup.factors);
+            self.at.params.approach(&moments, batch_norm::SHARE);
             if let (Some(average), Some(decay)) = (&mut self.at.average, training.average) {
                 average::follow(average, &self.at.params, decay, self.at.steps + 1);
             }

@@ -63,9 +63,12 @@ fn same(a: &Fitted, b: &Fitted) {
 
 #[test]
 fn a_fit_that_is_stopped_after_any_batch_resumes_with_the_same_bytes() {
-    for (optimizer, inner, lazy) in [("adam", 0.2, false), ("sgd", 0.0, true)] {
+    let mlp = json!({"mlp": {"hidden": [6]}});
+    let normed = json!({"cnn": {"channels": [3], "norm": "batch", "features": 4}});
+    let cases = [("adam", 0.2, false, &mlp), ("sgd", 0.0, true, &mlp), ("adam", 0.0, false, &normed)];
+    for (optimizer, inner, lazy, image) in cases {
         let settings = json!({
-            "encoders": {"image": {"mlp": {"hidden": [6]}}, "vector": {"mlp": {"hidden": [4]}}},
+            "encoders": {"image": image, "vector": {"mlp": {"hidden": [4]}}},
             "epochs": 3, "batch": 20, "optimizer": optimizer, "inner": inner, "dropout": 0.2, "hidden": 8,
             "schedule": "one_cycle", "weight_decay": 0.01, "rate": 0.05, "average": 0.9, "smoothing": 0.1,
             "class_weights": {"class 1": 2}, "rates": {"encoders.image": 0.5}, "retries": 1,

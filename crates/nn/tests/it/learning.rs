@@ -220,3 +220,61 @@ fn weights_count() {
         assert!((row[1] - 0.9).abs() < 0.05, "{row}");
     }
 }
+
+#[test]
+fn rows_without_a_modality_do_not_enter_the_moments_of_a_batch() {
+    let image = |absent: bool| {
+        let mut v = Vectors::new(vec![1, 8, 8], normal(40 * 64, Seed::new(5))).unwrap();
+        if absent {
+            // What stands where there is nothing is never read.
+            v.absent = (0..40).map(|r| r >= 20).collect();
+        }
+        v
+    };
+    let other = || Vectors::new(vec![3], normal(120, Seed::new(6))).unwrap();
+    let fit = |absent: bool, rows: u32| {
+        let made = Made::new(
+            vec![("image", image(absent)), ("vector", other())],
+            classes((0..40).map(|r| r % 2).collect(), 2),
+        );
+        let settings = json!({
+            "encoders": {"image": {"cnn": {"channels": [3], "norm": "batch", "features": 4}}},
+            "epochs": 1, "inner": 0.0, "batch": rows, "rate": 1e-9,
+        });
+        let parts = made.fit(method("concat", settings).as_ref(), 1).unwrap().model.save().unwrap();
+        parts.f32("encoders.image.norm1.running_mean").unwrap().1.to_vec()
+    };
+    // Of all 40 rows in one batch, 20 have the image: the moments are those of these 20.
+    let half = fit(true, 40);
+    let made = Made::new(
+        vec![("image", Vectors::new(vec![1, 8, 8], normal(20 * 64, Seed::new(5))).unwrap())],
+        classes((0..20).map(|r| r % 2).collect(), 2),
+    );
+    let alone = json!({"channels": [3], "norm": "batch", "features": 4, "epochs": 1, "inner": 0.0, "batch": 40, "rate": 1e-9});
+    let parts = made.fit(method("cnn", alone).as_ref(), 1).unwrap().model.save().unwrap();
+    let expected = parts.f32("encoders.image.norm1.running_mean").unwrap().1.to_vec();
+    for (a, e) in half.iter().zip(&expected) {
+        assert!((a - e).abs() < 1e-6, "{half:?} {expected:?}");
+    }
+    assert_ne!(half, fit(false, 40));
+}
+
+#[test]
+fn deep_and_long_networks_learn() {
+    let made = stripes(120, 12, 1);
+    for (encoder, epochs) in [
+        (json!({"resnet": {"width": 4, "stem": "small"}}), 6),
+        (json!({"spectrogram": {"channels": [6, 8]}}), 12),
+        (json!({"cnn": {"norm": "batch", "repeat": 2, "channels": [6]}}), 6),
+        (json!({"lstm": {"hidden": 16, "bidirectional": true}}), 20),
+    ] {
+        let settings = json!({
+            "encoders": {"image": encoder, "vector": {"mlp": {"hidden": [2]}}},
+            "epochs": epochs, "inner": 0.0, "rate": 0.01, "batch": 20,
+        });
+        let fitted = made.fit(method("concat", settings).as_ref(), 1).unwrap();
+        let test = stripes(120, 12, 2);
+        let score = accuracy(&fitted.model.predict(&test.batch).unwrap(), &test.target);
+        assert!(score > 0.9, "{encoder}: {score}");
+    }
+}

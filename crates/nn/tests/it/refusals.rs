@@ -7,9 +7,20 @@ use serde_json::{Value, json};
 
 use crate::data::{Made, classes, method, normal, says};
 
+/// What each method reads: sounds or small images.
+fn shape_for(name: &str) -> Vec<usize> {
+    match name {
+        "waveform" => vec![1, 1, 2048],
+        "spectrogram" => vec![1, 8, 8],
+        _ => vec![1, 6, 6],
+    }
+}
+
 /// Rows that every method can read: one column for a network, two for a fusion.
 fn rows_for(name: &str) -> Made {
-    let column = |seed| Vectors::new(vec![1, 6, 6], normal(12 * 36, Seed::new(seed))).unwrap();
+    let shape = shape_for(name);
+    let size = 12 * shape.iter().product::<usize>();
+    let column = |seed| Vectors::new(shape.clone(), normal(size, Seed::new(seed))).unwrap();
     let mut columns = vec![("a", column(1))];
     if FUSIONS.get(name).is_ok() {
         columns.push(("b", column(2)));
@@ -33,7 +44,7 @@ fn numbers_that_are_not_finite_are_named() {
         let quick = method(name, json!({"epochs": 1, "inner": 0.0}));
         let mut made = rows_for(name);
         let model = made.fit(quick.as_ref(), 1).unwrap().model;
-        spoil(&mut made, 3 * 36 + 5, f32::NAN);
+        spoil(&mut made, 3 * shape_for(name).iter().product::<usize>() + 5, f32::NAN);
         let error = made.fit(quick.as_ref(), 1).unwrap_err();
         assert_eq!(error.exit_code(), 3);
         says(error, &["column \"a\", row id 103", "finite"]);
@@ -49,8 +60,8 @@ fn numbers_that_are_not_finite_are_named() {
 
 #[test]
 fn numbers_that_run_away_name_the_epoch_the_batch_and_the_layer() {
-    // The gates of a gru hold their numbers back.
-    for name in names().into_iter().filter(|n| *n != "gru") {
+    // The gates of recurrent cells hold their numbers back.
+    for name in names().into_iter().filter(|n| !["gru", "lstm"].contains(n)) {
         let made = rows_for(name);
         let wild = json!({"epochs": 5, "rate": 1e38, "optimizer": "sgd", "inner": 0.0, "batch": 6});
         let error = made.fit(method(name, wild).as_ref(), 1).unwrap_err();
@@ -170,4 +181,25 @@ fn a_stop_is_heard() {
     let context = Context::new(Seed::new(1), &Quiet, &stop);
     let error = rows_for("mlp").fit_in(method("mlp", Value::Null).as_ref(), &context).unwrap_err();
     assert_eq!(error.exit_code(), 130);
+}
+
+#[test]
+fn batch_norm_needs_more_than_one_row() {
+    let made = rows_for("resnet");
+    let narrow = json!({"width": 2, "epochs": 1, "inner": 0.0, "batch": 1});
+    let error = made.fit(method("resnet", narrow.clone()).as_ref(), 1).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    says(error, &["batch", "at least 2"]);
+    // A cnn without norms does not mind.
+    made.fit(method("cnn", json!({"epochs": 1, "inner": 0.0, "batch": 1})).as_ref(), 1).unwrap();
+    let normed = json!({"norm": "batch", "epochs": 1, "inner": 0.0, "batch": 1});
+    says(made.fit(method("cnn", normed).as_ref(), 1).unwrap_err(), &["batch"]);
+    let one = Made::new(
+        vec![("a", Vectors::new(vec![1, 6, 6], normal(36, Seed::new(1))).unwrap())],
+        classes(vec![0], 2),
+    );
+    let narrow = json!({"width": 2, "epochs": 1, "inner": 0.0, "batch": 4});
+    let error = one.fit(method("resnet", narrow).as_ref(), 1).unwrap_err();
+    assert_eq!(error.exit_code(), 3);
+    says(error, &["batch norm", "at least 2 rows"]);
 }

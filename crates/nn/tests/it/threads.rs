@@ -16,6 +16,7 @@ fn fit(name: &str, threads: usize) -> (Parts, Vec<u32>) {
             "mlp" => {
                 json!({"encoders": {"image": {"mlp": {"hidden": [300, 100]}}}, "epochs": 2, "clip": 1.0})
             }
+            "resnet" => json!({"encoders": {"image": {"resnet": {"width": 16}}}, "epochs": 1}),
             _ => json!({"epochs": 1, "dropout": 0.1}),
         };
         let method = method(if name == "late" { "late" } else { "concat" }, settings);
@@ -27,7 +28,7 @@ fn fit(name: &str, threads: usize) -> (Parts, Vec<u32>) {
 
 #[test]
 fn one_two_and_three_threads_give_the_same_bytes() {
-    for name in ["cnn", "late", "mlp", "gru"] {
+    for name in ["cnn", "late", "mlp", "gru", "resnet"] {
         let one = fit(name, 1);
         for threads in [2, 3] {
             assert!(one == fit(name, threads), "{name} differs on {threads} threads");
