@@ -69,6 +69,7 @@ training = {
     "arguments": {"device": torch.device("cpu"), "size": torch.Size([6, 6]), "dtype": torch.float16, "note": b"\xff"},
     "seen": {1, 2},
     "large": 2**70,
+    "rng_state": torch.tensor([1, 2], dtype=torch.uint8),
 }
 save("training.pth", training, training["state_dict"])
 nested = {"generator": {"weight": torch.ones(2)}, "others": [torch.zeros(1), {"ema": (torch.tensor(2.0),)}]}

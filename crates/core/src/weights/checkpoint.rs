@@ -30,10 +30,10 @@ const WINDOW: u64 = 32 << 20;
 /// of 32 bits.
 ///
 /// # Names
-/// A state dictionary gives its names. Dictionaries, lists and tuples in it give names with dots: `{"a": [t]}` gives `a.0`. Where
-/// there are no tensors in the outermost dictionary itself, it is a training checkpoint, and the one entry that is meant is
-/// looked into: `state_dict`, `model_state_dict`, `model`, `module`, `weights` or `params`. If several of them hold tensors,
-/// [`Checkpoint::open_entry`] has to say which; if none does, everything is listed, with dots.
+/// A state dictionary gives its names. A dictionary that holds one under `state_dict`, `model_state_dict`, `model`, `module`,
+/// `weights` or `params` is a training checkpoint, and only that entry is listed ([`Checkpoint::entry`] tells which); if several of
+/// them hold tensors, [`Checkpoint::open_entry`] has to say which is meant. Whatever else lies in dictionaries, lists and
+/// tuples gets names with dots: `{"a": [t]}` gives `a.0`.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -242,10 +242,10 @@ fn stranger(opened: &Opened, start: &[u8]) -> Error {
             .remedy("run git lfs pull where it was cloned");
     }
     let bytes = opened.bytes(0, opened.size().min(LONGEST)).unwrap_or_default();
-    if bytes.starts_with(b"\x80") || bytes.starts_with(b"c") || bytes.starts_with(b"(") {
-        if let Err(error) = pickle::scan(&bytes) {
-            return error;
-        }
+    // With a protocol's number, or without one in the oldest, where only the end shows that it is none of many texts.
+    let is_pickle = matches!(bytes.as_slice(), [0x80, 0..=5, ..] | [b'c' | b'(', .., b'.']);
+    if let Some(error) = is_pickle.then(|| pickle::scan(&bytes).err()).flatten() {
+        return error;
     }
     Error::model("the file is no checkpoint that can be read")
         .expected("safetensors, an index of several, or a file of torch.save")

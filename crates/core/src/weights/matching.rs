@@ -62,14 +62,26 @@ pub fn matching(
         .collect()
 }
 
-/// The first array, by name, with a number that is infinite or none at all.
-pub fn first_not_finite(arrays: &BTreeMap<String, Array>) -> Option<&str> {
+/// Whether all numbers are finite.
+///
+/// # Errors
+/// [`Error::Model`] naming the first array, by name, that holds an infinite number or one that is none.
+pub fn check_finite(arrays: &BTreeMap<String, Array>) -> Result<()> {
     let finite = |array: &Array| match array {
         Array::F32(_, numbers) => numbers.iter().all(|v| v.is_finite()),
         Array::F64(_, numbers) => numbers.iter().all(|v| v.is_finite()),
         Array::U32(..) | Array::U8(..) => true,
     };
-    arrays.iter().find(|(_, array)| !finite(array)).map(|(name, _)| name.as_str())
+    match arrays.iter().find(|(_, array)| !finite(array)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::model(format!(
+            "the tensor \"{}\" holds numbers that are not finite",
+            shown(name, 100)
+        ))
+        .remedy(
+            "the training that made it has diverged, or the file is damaged; take an earlier checkpoint",
+        )),
+    }
 }
 
 /// What stands before all names of the checkpoint that count, and before none that is wanted.

@@ -15,5 +15,5 @@ mod tensors;
 pub use checkpoint::Checkpoint;
 pub use dtype::Dtype;
 pub use layout::Tensor;
-pub use matching::{first_not_finite, matching};
+pub use matching::{check_finite, matching};
 pub use tensors::{read_arrays, write_arrays};

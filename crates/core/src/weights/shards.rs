@@ -33,6 +33,11 @@ pub(super) fn open(index: &Opened) -> Result<(Vec<Opened>, Vec<Tensor>)> {
         serde_json::from_slice(&json).map_err(|e| invalid(&e.to_string()))?;
     drop(json);
     places.sort_unstable();
+    if let Some([(name, _), _]) =
+        places.windows(2).find_map(|w| <&[_; 2]>::try_from(w).ok().filter(|[a, b]| a.0 == b.0))
+    {
+        return Err(invalid(&format!("it names the tensor \"{name}\" twice")));
+    }
     let folder = match index.path().parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

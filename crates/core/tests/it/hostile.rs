@@ -99,6 +99,25 @@ fn a_tensor_made_by_hand_is_read() {
 }
 
 #[test]
+fn a_turned_tensor_is_read_in_windows() {
+    // 36 MB, more than is held of a storage at once.
+    let n = 3000;
+    let storage: Vec<u8> = (0..n * n).flat_map(|i| (i as f32).to_le_bytes()).collect();
+    let pickle = dict("a", &tensor((n * n) as i64, 0, &[n as i64, n as i64], &[1, n as i64]));
+    let entries = [("a/data.pkl", pickle.as_slice()), ("a/data/0", &storage)];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.pth");
+    std::fs::write(&path, archive(&entries, CompressionMethod::Stored)).unwrap();
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let (mut numbers, mut row) = (Vec::new(), vec![0.0; n]);
+    let taken = peak(|| numbers = checkpoint.read_f32("a").unwrap());
+    assert!(taken <= (4 * n * n) + (33 << 20), "{taken}");
+    assert!((0..n * n).all(|i| numbers[i] == (i % n * n + i / n) as f32));
+    checkpoint.read_into("a", 2 * n, &mut row).unwrap();
+    assert_eq!(row, numbers[2 * n..3 * n]);
+}
+
+#[test]
 fn code_is_named_and_never_run() {
     let system = b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R.";
     for bytes in [pth(system), system.to_vec(), b"cos\nsystem\n(S'ls'\ntR.".to_vec()] {
@@ -285,7 +304,7 @@ fn headers_that_lie_are_refused() {
     let mut long = safetensors("{}", &[]);
     long[..8].copy_from_slice(&(90_000_000u64).to_le_bytes());
     assert!(refused(&long).contains("cut short"));
-    // More tensors than any model has.
+    // As many tensors as are allowed, and more.
     let empty: Vec<String> =
         (0..250_000).map(|i| format!(r#""{i}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#)).collect();
     assert!(refused(&safetensors(&format!("{{{}}}", empty.join(",")), &[])).contains("more than 200000"));
@@ -314,6 +333,7 @@ fn shards_lie_beside_their_index_and_hold_what_it_says() {
         ("\"a\" is in a shard that it does not name", r#"{"b":"one.safetensors"}"#),
         ("damaged", r#"{"a":"model.safetensors.index.json"}"#),
         ("invalid type", r#"{"a":1}"#),
+        ("\"a\" twice", r#"{"a":"one.safetensors","a":"one.safetensors"}"#),
         ("no valid index", "7"),
     ] {
         let error = open(map).unwrap_err();
@@ -330,6 +350,7 @@ fn other_files_are_told_apart() {
         ("no valid index", b"{\"a\": 1}"),
         ("damaged", b"PK\x03\x04"),
         ("no checkpoint", b"\x80\x02}."),
+        ("no checkpoint", b"column,other\n1,2\n"),
     ] {
         assert!(refused(bytes).contains(told), "{told}: {}", refused(bytes));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use consilience_core::model::Array;
-use consilience_core::weights::{Checkpoint, first_not_finite, matching, write_arrays};
+use consilience_core::weights::{Checkpoint, check_finite, matching, write_arrays};
 
 use crate::checkpoints::golden;
 
@@ -35,7 +35,7 @@ fn write(path: &Path, names: &[&str]) -> Checkpoint {
 fn every_way_to_store_a_network_gives_the_same_arrays() {
     let whole = matching(&Checkpoint::open(&golden("state.pth")).unwrap(), &wanted(), COUNTS).unwrap();
     assert_eq!(whole.len(), 8);
-    assert_eq!(first_not_finite(&whole), None);
+    check_finite(&whole).unwrap();
     for file in ["old.pth", "training.pth", "model.safetensors.index.json"] {
         let checkpoint = Checkpoint::open(&golden(file)).unwrap();
         assert_eq!(matching(&checkpoint, &wanted(), COUNTS).unwrap(), whole, "{file}");
@@ -103,7 +103,10 @@ fn what_is_not_finite_is_named() {
             ("b".to_owned(), Array::F32(vec![2], vec![bad, 1.0])),
         ])
     };
-    assert_eq!(first_not_finite(&arrays(f32::NAN)), Some("b"));
-    assert_eq!(first_not_finite(&arrays(f32::NEG_INFINITY)), Some("b"));
-    assert_eq!(first_not_finite(&arrays(0.5)), None);
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let error = check_finite(&arrays(bad)).unwrap_err();
+        assert!(error.to_string().contains("\"b\" holds numbers that are not finite"), "{error}");
+        assert_eq!(error.exit_code(), 3);
+    }
+    check_finite(&arrays(0.5)).unwrap();
 }

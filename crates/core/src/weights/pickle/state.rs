@@ -113,9 +113,6 @@ impl<'a> Found<'a> {
                     .expected(format!("one of {}", list(inner.iter().map(|(key, _)| *key))))),
             };
         }
-        if self.has_tensors(top) {
-            return Ok((top, None));
-        }
         let models: Vec<_> =
             inner.iter().filter(|(key, of)| ENTRIES.contains(key) && self.has_tensors(*of)).collect();
         match models.as_slice() {
