@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype as Written, TensorView};
 
+use super::checkpoint::Checkpoint;
+use super::dtype::{Dtype, words};
 use crate::error::{Error, Result};
 use crate::files::write_atomic;
 use crate::model::Array;
@@ -14,19 +16,19 @@ use crate::model::Array;
 /// # Errors
 /// [`Error::Write`] naming the path.
 pub fn write_arrays(path: &Path, arrays: &BTreeMap<String, Array>) -> Result<()> {
-    let raw: Vec<(&String, Dtype, Vec<usize>, Vec<u8>)> = arrays
+    let raw: Vec<(&String, Written, Vec<usize>, Vec<u8>)> = arrays
         .iter()
         .map(|(name, array)| match array {
             Array::F32(s, d) => {
-                (name, Dtype::F32, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect())
+                (name, Written::F32, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect())
             }
             Array::F64(s, d) => {
-                (name, Dtype::F64, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect())
+                (name, Written::F64, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect())
             }
             Array::U32(s, d) => {
-                (name, Dtype::U32, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect())
+                (name, Written::U32, s.clone(), d.iter().flat_map(|v| v.to_le_bytes()).collect())
             }
-            Array::U8(s, d) => (name, Dtype::U8, s.clone(), d.clone()),
+            Array::U8(s, d) => (name, Written::U8, s.clone(), d.clone()),
         })
         .collect();
     let views: std::result::Result<Vec<_>, _> = raw
@@ -46,38 +48,24 @@ pub fn write_arrays(path: &Path, arrays: &BTreeMap<String, Array>) -> Result<()>
 /// # Errors
 /// [`Error::Read`] if it cannot be read; [`Error::Model`] if it is damaged, or holds a type that has no place here.
 pub fn read_arrays(path: &Path) -> Result<BTreeMap<String, Array>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::read(path, e))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| {
-        Error::model(format!("the file is no valid safetensors file: {e}"))
-            .at(path.display())
-            .remedy("it is damaged or was cut short; get it again")
-    })?;
+    let checkpoint = Checkpoint::open_safetensors(path)?;
     let mut arrays = BTreeMap::new();
-    for (name, view) in tensors.iter() {
-        let shape = view.shape().to_vec();
-        let data = view.data();
-        let array = match view.dtype() {
-            Dtype::F32 => Array::F32(shape, words(data).map(f32::from_le_bytes).collect()),
-            Dtype::F64 => Array::F64(shape, words(data).map(f64::from_le_bytes).collect()),
-            Dtype::U32 => Array::U32(shape, words(data).map(u32::from_le_bytes).collect()),
-            Dtype::U8 => Array::U8(shape, data.to_vec()),
+    for tensor in checkpoint.tensors() {
+        let (shape, data) = (tensor.shape().to_vec(), checkpoint.raw(tensor)?);
+        let array = match tensor.dtype() {
+            Dtype::F32 => Array::F32(shape, words(&data).map(f32::from_le_bytes).collect()),
+            Dtype::F64 => Array::F64(shape, words(&data).map(f64::from_le_bytes).collect()),
+            Dtype::U32 => Array::U32(shape, words(&data).map(u32::from_le_bytes).collect()),
+            Dtype::U8 => Array::U8(shape, data),
             other => {
-                return Err(Error::model(format!("the tensor \"{name}\" has type {other:?}"))
+                return Err(Error::model(format!("the tensor \"{}\" has type {other}", tensor.name()))
                     .at(path.display())
                     .expected("F32, F64, U32 or U8"));
             }
         };
-        arrays.insert(name.to_owned(), array);
+        arrays.insert(tensor.name().to_owned(), array);
     }
     Ok(arrays)
-}
-
-fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
-    data.chunks_exact(N).map(|c| {
-        let mut word = [0; N];
-        word.copy_from_slice(c);
-        word
-    })
 }
 
 #[cfg(test)]
