@@ -145,6 +145,19 @@ fn archives_that_grow_are_refused() {
     let packed = archive(&[("a/data.pkl", b"\x80\x02}."), ("a/data/0", &zeros)], CompressionMethod::Deflated);
     assert!(packed.len() < 1 << 20);
     assert!(refused(&packed).contains("an entry of the archive is packed"));
+    let pickle = dict("a", &tensor(16 << 20, 0, &[16 << 20], &[1]));
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes, method) in [
+        ("a/data.pkl", pickle.as_slice(), CompressionMethod::Stored),
+        ("a/data/0", &zeros, CompressionMethod::Deflated),
+    ] {
+        writer.start_file(name, SimpleFileOptions::default().compression_method(method)).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    assert!(
+        refused(&writer.finish().unwrap().into_inner())
+            .contains("a/data/0: an entry of the archive is packed")
+    );
 
     // An entry that claims 2 GiB, in both of its sizes.
     let mut claims = pth(&dict("a", &tensor(4, 0, &[4], &[1])));
