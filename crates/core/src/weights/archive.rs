@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::opened::Opened;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 
 /// How an archive begins.
 pub(super) const MAGIC: &[u8] = b"PK\x03\x04";
@@ -18,10 +18,10 @@ const ENTRY: &[u8] = b"PK\x01\x02";
 /// As many entries an archive may have.
 const MAX_ENTRIES: usize = 200_000;
 
-/// The entries by name, each with the place of its header and its size.
+/// The entries by name, each with the place of its header and, unless it is packed, its size.
 #[derive(Debug)]
 pub(super) struct Archive {
-    entries: BTreeMap<String, (u64, u64)>,
+    entries: BTreeMap<String, (u64, Option<u64>)>,
     /// Where the directory starts; every entry lies before it.
     directory: u64,
 }
@@ -30,8 +30,7 @@ impl Archive {
     /// Reads the directory.
     ///
     /// # Errors
-    /// [`Error::Model`] if it is damaged, names an entry twice, or has one that is packed, encrypted or larger than the
-    /// file.
+    /// [`Error::Model`] if it is damaged, or names an entry twice.
     pub(super) fn read(opened: &Opened) -> Result<Self> {
         let (directory, length) = directory(opened)?;
         let bytes = opened.bytes(directory, length)?;
@@ -40,18 +39,11 @@ impl Archive {
         while !rest.is_empty() {
             let entry = Entry::take(&mut rest).ok_or_else(damaged)?;
             let name = String::from_utf8(entry.name.to_vec()).map_err(|_| damaged())?;
-            if entry.packed || entry.size > directory.saturating_sub(entry.header) {
-                return Err(Error::model(
-                    "an entry of the archive is packed, or claims more bytes than the file has",
-                )
-                .at(&name)
-                .expected("entries stored as they are, which is how torch.save writes them")
-                .remedy("it may be made to exhaust memory; do not use it"));
-            }
             if entries.len() == MAX_ENTRIES {
                 return Err(damaged().expected(format!("at most {MAX_ENTRIES} entries")));
             }
-            if entries.insert(name, (entry.header, entry.size)).is_some() {
+            let (header, size) = (entry.header, (!entry.packed).then_some(entry.size));
+            if entries.insert(name, (header, size)).is_some() {
                 let name = String::from_utf8_lossy(entry.name);
                 return Err(damaged().got(format!("two entries called \"{name}\"")));
             }
@@ -67,9 +59,17 @@ impl Archive {
     /// Where the bytes of an entry lie and how many they are; `None` if there is no such entry.
     ///
     /// # Errors
-    /// [`Error::Model`] if the entry is damaged.
+    /// [`Error::Model`] if the entry is damaged, packed, encrypted, or larger than the file.
     pub(super) fn find(&self, opened: &Opened, name: &str) -> Result<Option<(u64, u64)>> {
         let Some(&(header, size)) = self.entries.get(name) else { return Ok(None) };
+        let Some(size) = size.filter(|&size| size <= self.directory.saturating_sub(header)) else {
+            return Err(Error::model(
+                "an entry of the archive is packed, or claims more bytes than the file has",
+            )
+            .at(shown(name, 100))
+            .expected("entries stored as they are, which is how torch.save writes them")
+            .remedy("it may be made to exhaust memory; do not use it"));
+        };
         let bytes = opened.bytes(header, 30)?;
         let (Some(name), Some(extra)) = (number(&bytes, 26, 2), number(&bytes, 28, 2)) else {
             return Err(damaged());

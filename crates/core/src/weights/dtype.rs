@@ -135,7 +135,7 @@ fn half(bits: u16) -> f32 {
     let size = match exponent {
         0 => (mantissa as f32 * 2f32.powi(-24)).to_bits(),
         31 => 0x7f80_0000 | mantissa << 13,
-        _ => exponent + 127 - 15 << 23 | mantissa << 13,
+        _ => (exponent + 127 - 15) << 23 | mantissa << 13,
     };
     f32::from_bits(sign | size)
 }

@@ -146,12 +146,13 @@ pub(super) fn places<'a>(
     std::iter::from_fn(move || {
         let now = place;
         for ((index, &n), &stride) in index.iter_mut().zip(shape).zip(strides).rev() {
+            // A step beyond the end, which is taken back, may be larger than any place.
             *index += 1;
-            place += stride;
+            place = place.wrapping_add(stride);
             if *index < n {
                 break;
             }
-            place -= *index as u64 * stride;
+            place = place.wrapping_sub((*index as u64).wrapping_mul(stride));
             *index = 0;
         }
         Some(now)
@@ -194,5 +195,7 @@ mod tests {
         assert_eq!(all, [0, 2, 4, 1, 3, 5]);
         let some: Vec<u64> = places(&[2, 3], &[1, 2], 4).take(2).collect();
         assert_eq!(some, [3, 5]);
+        let far: Vec<u64> = places(&[1, 2], &[u64::MAX, 2], 0).take(3).collect();
+        assert_eq!(far, [0, 2, 0]);
     }
 }

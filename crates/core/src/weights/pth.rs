@@ -45,7 +45,6 @@ pub(super) fn tensors(opened: &Opened, entry: Option<&str>) -> Result<(Vec<Tenso
     let bytes = read("data.pkl")?.unwrap_or_default();
     pickle::scan(&bytes)?;
     let state = pickle::read(&bytes, room(opened), entry)?;
-    drop(bytes);
     placed(state, |storage| match archive.find(opened, &format!("{folder}/data/{}", storage.key))? {
         Some((start, size)) if size >= storage.bytes => Ok((start, storage.bytes)),
         Some((_, size)) => Err(Error::model(format!("the storage \"{}\" is cut short", storage.key))
@@ -77,12 +76,11 @@ pub(super) fn old_tensors(opened: &Opened, entry: Option<&str>) -> Result<(Vec<T
     let piece = |range: &Range<usize>| front.get(range.clone()).unwrap_or_default();
     let state = pickle::read(piece(&content), room(opened), entry)?;
     let order = pickle::texts(piece(&keys), ROOM)?;
-    drop(front);
-    let claims: BTreeMap<&str, &Storage> = state.storages.iter().map(|s| (s.key.as_str(), s)).collect();
+    let claims: BTreeMap<&str, &Storage<'_>> = state.storages.iter().map(|s| (s.key, s)).collect();
     let mut at = keys.end as u64;
     let mut places = BTreeMap::new();
     for key in order {
-        let storage = claims.get(key.as_str()).ok_or_else(|| opened.cut_short(at))?;
+        let storage = claims.get(key).ok_or_else(|| opened.cut_short(at))?;
         let held = opened.bytes(at, 8)?.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
         let end = at.checked_add(8).and_then(|start| start.checked_add(storage.bytes)).unwrap_or(u64::MAX);
         if held != storage.numbers || end > opened.size() {
@@ -91,7 +89,7 @@ pub(super) fn old_tensors(opened: &Opened, entry: Option<&str>) -> Result<(Vec<T
         places.insert(key, (at + 8, storage.bytes));
         at = end;
     }
-    placed(state, |storage| match places.get(&storage.key) {
+    placed(state, |storage| match places.get(storage.key) {
         Some(&(start, held)) if held == storage.bytes => Ok((start, held)),
         _ => Err(missing(storage)),
     })
@@ -109,14 +107,14 @@ fn pickles(front: &[u8]) -> Result<[Range<usize>; 5]> {
     Ok(found)
 }
 
-fn missing(storage: &Storage) -> Error {
+fn missing(storage: &Storage<'_>) -> Error {
     Error::model(format!("the storage \"{}\" is missing", storage.key)).remedy("get the file again")
 }
 
 /// Puts tensors where their storages lie.
 fn placed(
-    state: State,
-    mut locate: impl FnMut(&Storage) -> Result<(u64, u64)>,
+    state: State<'_>,
+    mut locate: impl FnMut(&Storage<'_>) -> Result<(u64, u64)>,
 ) -> Result<(Vec<Tensor>, Option<String>)> {
     let mut known: Vec<Option<(u64, u64)>> = vec![None; state.storages.len()];
     let mut tensors = Vec::with_capacity(state.tensors.len());

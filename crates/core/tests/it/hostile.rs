@@ -3,6 +3,7 @@
 
 use std::io::{Cursor, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use consilience_core::weights::Checkpoint;
 use zip::CompressionMethod;
@@ -37,8 +38,10 @@ pub fn refused(bytes: &[u8]) -> String {
     let path = dir.path().join("x.pth");
     std::fs::write(&path, bytes).unwrap();
     let mut error = String::new();
+    let start = Instant::now();
     let taken = peak(|| error = read_all(&path).map_or_else(|e| e.to_string(), |()| String::new()));
     assert!(taken <= bound(bytes.len()), "{taken} bytes for a file of {}: {error}", bytes.len());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}: {error}", start.elapsed());
     error
 }
 
@@ -145,6 +148,19 @@ fn archives_that_grow_are_refused() {
     let packed = archive(&[("a/data.pkl", b"\x80\x02}."), ("a/data/0", &zeros)], CompressionMethod::Deflated);
     assert!(packed.len() < 1 << 20);
     assert!(refused(&packed).contains("an entry of the archive is packed"));
+    let pickle = dict("a", &tensor(16 << 20, 0, &[16 << 20], &[1]));
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes, method) in [
+        ("a/data.pkl", pickle.as_slice(), CompressionMethod::Stored),
+        ("a/data/0", &zeros, CompressionMethod::Deflated),
+    ] {
+        writer.start_file(name, SimpleFileOptions::default().compression_method(method)).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    assert!(
+        refused(&writer.finish().unwrap().into_inner())
+            .contains("a/data/0: an entry of the archive is packed")
+    );
 
     // An entry that claims 2 GiB, in both of its sizes.
     let mut claims = pth(&dict("a", &tensor(4, 0, &[4], &[1])));
@@ -228,6 +244,26 @@ fn pickles_cannot_exhaust_memory_or_the_stack() {
     assert!(
         refused(&pth(&[&b"\x80\x02"[..], &b"(".repeat(30_000_000), b"."].concat())).contains("more values")
     );
+    // A long key, and a long shape, each used a hundred thousand times; an entry that is there as often.
+    let mut keys =
+        [b"\x80\x02]q\0(ctorch\nFloatStorage\nq\x01".to_vec(), text("storage"), b"q\x02".to_vec()].concat();
+    keys.extend([text(&"k".repeat(1 << 20)), b"q\x03".to_vec()].concat());
+    keys.extend(b"(h\x02h\x01h\x03h\x03K\x01tQ".repeat(100_000));
+    keys.extend(b"e.");
+    assert!(refused(&pth(&keys)).contains("malformed"));
+    let mut shapes = [b"\x80\x02]((".to_vec(), b"K\x01".repeat(300_000), b"tq\0".to_vec()].concat();
+    shapes.extend(text("storage"));
+    shapes.extend(b"q\x01ctorch\nFloatStorage\nq\x02");
+    shapes.extend([text("0"), b"q\x03(h\x01h\x02h\x03h\x03K\x01tQq\x04".to_vec()].concat());
+    shapes.extend(b"ctorch._utils\n_rebuild_tensor_v2\n(h\x04K\0h\0h\0Nh\x03tR".repeat(100_000));
+    shapes.extend(b"e.");
+    assert!(refused(&pth(&shapes)).contains("malformed"));
+    let mut entries = [b"\x80\x02}q\0(".to_vec(), text("model"), b"q\x01]q\x02(".to_vec()].concat();
+    entries.extend(b"N".repeat(100_000));
+    entries.extend(b"e");
+    entries.extend(b"h\x01h\x02".repeat(100_000));
+    entries.extend(b"u.");
+    assert!(refused(&pth(&entries)).contains("more values"));
     // Counts that no file can keep.
     assert!(refused(&pth(b"\x80\x02Nr\xff\xff\xff\xff.")).contains("malformed"));
     assert!(refused(&pth(b"\x80\x02X\xff\xff\xff\xffa.")).contains("malformed"));

@@ -6,6 +6,12 @@ use super::globals::{Global, allowed};
 use super::opcodes::{Op, Ops, Text, malformed};
 use crate::error::{Error, Result};
 
+/// The longest key of a storage: a number, or an address in memory.
+const LONGEST_KEY: usize = 64;
+
+/// As many dimensions PyTorch knows.
+const MOST_SIZES: u32 = 64;
+
 /// A value; lists are dictionaries whose keys are never looked at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value {
@@ -294,7 +300,7 @@ impl<'a> Machine<'a> {
         else {
             return None;
         };
-        if kind.of(self.bytes) != "storage" {
+        if key.len() > LONGEST_KEY || kind.of(self.bytes) != "storage" {
             return None;
         }
         let (dtype, key, numbers) = (*dtype, *key, u64::try_from(*size).ok()?);
@@ -359,6 +365,9 @@ impl<'a> Machine<'a> {
     /// A tuple of sizes, none negative.
     fn sizes(&self, tuple: Value) -> Option<(u32, u32)> {
         let Value::Tuple { start, len } = tuple else { return None };
+        if len > MOST_SIZES {
+            return None;
+        }
         self.values(tuple)?.iter().all(|v| matches!(v, Value::Int(n) if *n >= 0)).then_some((start, len))
     }
 }

@@ -11,6 +11,11 @@ pub(super) struct Text {
 }
 
 impl Text {
+    /// Its length in bytes.
+    pub(super) fn len(self) -> usize {
+        self.len as usize
+    }
+
     /// The text itself; empty if it is none of these bytes.
     pub(super) fn of(self, bytes: &[u8]) -> &str {
         let (start, len) = (self.start as usize, self.len as usize);

@@ -27,8 +27,8 @@ pub(in crate::weights) struct Described {
 
 /// Numbers that tensors view.
 #[derive(Debug, PartialEq)]
-pub(in crate::weights) struct Storage {
-    pub(in crate::weights) key: String,
+pub(in crate::weights) struct Storage<'a> {
+    pub(in crate::weights) key: &'a str,
     /// Its size as claimed: in numbers of its type, and in bytes.
     pub(in crate::weights) numbers: u64,
     pub(in crate::weights) bytes: u64,
@@ -36,9 +36,9 @@ pub(in crate::weights) struct Storage {
 
 /// The tensors of a model.
 #[derive(Debug)]
-pub(in crate::weights) struct State {
+pub(in crate::weights) struct State<'a> {
     pub(in crate::weights) tensors: Vec<Described>,
-    pub(in crate::weights) storages: Vec<Storage>,
+    pub(in crate::weights) storages: Vec<Storage<'a>>,
     /// The entry of a training checkpoint that they come from.
     pub(in crate::weights) entry: Option<String>,
 }
@@ -48,7 +48,7 @@ pub(in crate::weights) struct State {
 /// # Errors
 /// [`Error::Model`] if the pickle is malformed, takes more room, or does not hold named tensors that can be read; or if several
 /// entries could be meant.
-pub(in crate::weights) fn read(bytes: &[u8], room: usize, entry: Option<&str>) -> Result<State> {
+pub(in crate::weights) fn read<'a>(bytes: &'a [u8], room: usize, entry: Option<&str>) -> Result<State<'a>> {
     let unpickled = run(bytes, room)?;
     let found = Found { bytes, unpickled: &unpickled };
     let (of, entry) = found.choose(entry)?;
@@ -58,7 +58,7 @@ pub(in crate::weights) fn read(bytes: &[u8], room: usize, entry: Option<&str>) -
     let mut storages = Vec::with_capacity(unpickled.storages.len());
     for storage in &unpickled.storages {
         let size = storage.bytes().ok_or_else(|| malformed(bytes.len()))?;
-        let key = storage.key.of(bytes).to_owned();
+        let key = storage.key.of(bytes);
         storages.push(Storage { key, numbers: storage.numbers, bytes: size });
     }
     Ok(State { tensors, storages, entry })
@@ -68,12 +68,12 @@ pub(in crate::weights) fn read(bytes: &[u8], room: usize, entry: Option<&str>) -
 ///
 /// # Errors
 /// [`Error::Model`] if it is malformed, or no list of texts.
-pub(in crate::weights) fn texts(bytes: &[u8], room: usize) -> Result<Vec<String>> {
+pub(in crate::weights) fn texts(bytes: &[u8], room: usize) -> Result<Vec<&str>> {
     let unpickled = run(bytes, room)?;
     let wrong = || malformed(bytes.len());
     let Value::Held(of) = unpickled.top else { return Err(wrong()) };
     let text = |item: &Item| match item.value {
-        Value::Text(text) => Ok(text.of(bytes).to_owned()),
+        Value::Text(text) => Ok(text.of(bytes)),
         _ => Err(wrong()),
     };
     unpickled.held(of).iter().map(text).collect()
@@ -85,7 +85,7 @@ struct Found<'a> {
     unpickled: &'a Unpickled,
 }
 
-impl<'a> Found<'a> {
+impl Found<'_> {
     /// The dictionary whose tensors are meant, and the entry that it is.
     fn choose(&self, entry: Option<&str>) -> Result<(u32, Option<String>)> {
         let top = match self.unpickled.top {
@@ -97,33 +97,31 @@ impl<'a> Found<'a> {
             }
             _ => return Err(Error::model("the file holds no tensors").expected("a dictionary of tensors")),
         };
-        let inner: Vec<(&str, u32)> = self
-            .unpickled
-            .held(top)
-            .iter()
-            .filter_map(|item| match (item.key, item.value) {
+        let inner = || {
+            self.unpickled.held(top).iter().filter_map(|item| match (item.key, item.value) {
                 (Some(Value::Text(key)), Value::Held(of)) => Some((key.of(self.bytes), of)),
                 _ => None,
             })
-            .collect();
+        };
+        let find = |entry: &str| inner().find(|(key, _)| *key == entry).map(|(_, of)| of);
         if let Some(entry) = entry {
-            return match inner.iter().find(|(key, _)| *key == entry) {
-                Some(&(_, of)) => Ok((of, Some(entry.to_owned()))),
+            return match find(entry) {
+                Some(of) => Ok((of, Some(entry.to_owned()))),
                 None => Err(Error::model(format!("the checkpoint has no entry \"{entry}\" with tensors"))
-                    .expected(format!("one of {}", list(inner.iter().map(|(key, _)| *key))))),
+                    .expected(format!("one of {}", list(inner().map(|(key, _)| key))))),
             };
         }
-        let models: Vec<_> =
-            inner.iter().filter(|(key, of)| ENTRIES.contains(key) && self.has_tensors(*of)).collect();
+        let models: Vec<(&str, u32)> = ENTRIES
+            .into_iter()
+            .filter_map(|entry| find(entry).map(|of| (entry, of)))
+            .filter(|(_, of)| self.has_tensors(*of))
+            .collect();
         match models.as_slice() {
             [] => Ok((top, None)),
             [(key, of)] => Ok((*of, Some((*key).to_owned()))),
-            several => {
-                let keys = list(several.iter().map(|(key, _)| *key));
-                Err(Error::model("several entries of the checkpoint hold tensors")
-                    .expected("one of them to be named")
-                    .got(keys))
-            }
+            several => Err(Error::model("several entries of the checkpoint hold tensors")
+                .expected("one of them to be named")
+                .got(list(several.iter().map(|(key, _)| *key)))),
         }
     }
 
