@@ -6,24 +6,28 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
 use consilience_core::model::{
-    Batch, Classes, Column, Context, Field, Labelled, Progress, Schema, Source, Stop, Target, Vectors,
+    Batch, Classes, Column, Context, Field, Labelled, Progress, Schema, Source, Stop, Target, Task, Vectors,
 };
 use consilience_core::seed::Seed;
+use consilience_core::weights::Checkpoint;
+use consilience_nn::architecture::Architecture;
 use consilience_nn::backend::{self, Host, Tensor};
 use consilience_nn::encode::{CnnEncoder, Encoder};
-use consilience_nn::estimators::{Concat, NetworkMethod};
-use consilience_nn::inputs::AsIs;
+use consilience_nn::estimators::{self, Concat, NetworkMethod};
+use consilience_nn::fusion::Heads;
+use consilience_nn::inputs::{AsIs, Inputs};
 use consilience_nn::kernels::{
-    Activation, Moves, Steps, Windows, activate, batch_norm, conv2d, convolution_block, cross_entropy, dense,
-    lstm, max_pool, mean_pool, softmax,
+    Activation, Steps, activate, convolution_block, cross_entropy, dense, lstm, softmax,
 };
+use consilience_nn::layers::Pass;
 use consilience_nn::memory::Reuse;
 use consilience_nn::params::{Bound, Declared, Params};
-use consilience_nn::train::{Adam, Augmentation, Sgd, Step, Training};
+use consilience_nn::train::{self, Adam, Augmentation, Sgd, Step, Training, Weights};
 use rand::RngExt;
 
 #[global_allocator]
@@ -40,31 +44,23 @@ fn run() {
     let seconds: f64 = arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(4.0);
     let _reuse = Reuse::begin();
     match name {
-        "mlp" => train(name, seconds, mlp(), Box::new(Adam::new(0.0)), 1e-3, 128, 784, 10, mlp_forward),
-        "cnn" => train(name, seconds, cnn(), Box::new(Sgd::new(0.0, 0.0)), 1e-2, 128, 784, 10, cnn_forward),
+        "mlp" => step(name, seconds, mlp(), Box::new(Adam::new(0.0)), 1e-3, 128, 784, 10, mlp_forward),
+        "cnn" => step(name, seconds, cnn(), Box::new(Sgd::new(0.0, 0.0)), 1e-2, 128, 784, 10, cnn_forward),
         "lstm" => {
-            train(name, seconds, recurrent(), Box::new(Adam::new(0.0)), 1e-3, 32, 6400, 10, lstm_forward)
+            step(name, seconds, recurrent(), Box::new(Adam::new(0.0)), 1e-3, 32, 6400, 10, lstm_forward)
         }
         "r18train" => {
-            let resnet = Resnet { training: true };
-            let forward = |p: &Bound, x: Tensor<2>| resnet.forward(p, x.reshape([16, 3, 64, 64]));
-            train(
-                name,
-                seconds,
-                resnet.declare(),
-                Box::new(Sgd::new(0.0, 0.0)),
-                1e-2,
-                16,
-                3 * 64 * 64,
-                1000,
-                forward,
-            );
+            let (net, task) = resnet(64);
+            let declared = net.declare(&task);
+            let forward = |p: &Bound, x: Tensor<2>| logits(&net, &Pass::training(p, 0.0, Seed::new(1)), x);
+            step(name, seconds, declared, Box::new(Sgd::new(0.0, 0.0)), 1e-2, 16, 3 * 64 * 64, 1000, forward);
         }
         "r18infer" => {
-            let resnet = Resnet { training: false };
-            let bound = Params::init(&resnet.declare(), Seed::new(1)).bind(false);
-            let x: Tensor<4> = backend::constant(normal(8 * 3 * 224 * 224), [8, 3, 224, 224]);
-            measure(name, seconds, || drop(backend::read(resnet.forward(&bound, x.clone()))));
+            let (net, task) = resnet(224);
+            let bound = Params::init(&net.declare(&task), Seed::new(1)).bind(false);
+            let pass = Pass::predicting(&bound);
+            let x: Tensor<2> = backend::constant(normal(8 * 3 * 224 * 224), [8, 3 * 224 * 224]);
+            measure(name, seconds, || drop(backend::read(logits(&net, &pass, x.clone()))));
         }
         "softmax" | "gelu" => {
             let x: Tensor<2> = backend::constant(normal(4096 * 1024), [4096, 1024]);
@@ -75,6 +71,7 @@ fn run() {
             });
         }
         "avmnist" => epochs(name, seconds),
+        "outside" => outside(arguments.get(1).map_or(".", String::as_str)),
         other => eprintln!("there is no workload {other}"),
     }
 }
@@ -181,7 +178,7 @@ fn report(name: &str, mut times: Vec<f64>) {
 }
 
 #[allow(clippy::too_many_arguments)]
-fn train(
+fn step(
     name: &str,
     seconds: f64,
     declared: Vec<Declared>,
@@ -193,11 +190,6 @@ fn train(
     forward: impl Fn(&Bound, Tensor<2>) -> Tensor<2>,
 ) {
     let mut params = Params::init(&declared, Seed::new(1));
-    for (name, param) in params.iter_mut() {
-        if name.ends_with("gamma") {
-            param.numbers_mut().fill(1.0);
-        }
-    }
     let x = normal(rows * width);
     let mut truth = vec![0.0f32; rows * classes];
     for (r, row) in truth.chunks_mut(classes).enumerate() {
@@ -205,7 +197,7 @@ fn train(
     }
     let share = vec![1.0 / rows as f32; rows];
     measure(name, seconds, || {
-        let bound = params.bind(true);
+        let bound = params.bind_where(|name| !name.contains("running"));
         let y = forward(&bound, backend::constant(x.clone(), [rows, width]));
         let truth = backend::constant(truth.clone(), [rows, classes]);
         let loss = cross_entropy(y, truth, backend::constant(share.clone(), [rows]));
@@ -288,81 +280,44 @@ fn lstm_forward(p: &Bound, x: Tensor<2>) -> Tensor<2> {
     affine(p, "fc", states.narrow(1, 99, 1).reshape([rows, 128]), false)
 }
 
-/// ResNet-18 in the layout of torchvision. Batch norm is folded into a scale and a shift for predicting.
-struct Resnet {
-    training: bool,
+/// ResNet-18 of torchvision on images of a side, with a thousand classes.
+fn resnet(side: usize) -> (Architecture, Task) {
+    let net = estimators::Resnet::default().architecture(&[Field::vector("x", vec![3, side, side])]).unwrap();
+    (net, Task::Classify(Classes::new((0..1000).map(|c| c.to_string()).collect()).unwrap()))
 }
 
-const STAGES: [(usize, usize); 4] = [(64, 1), (128, 2), (256, 2), (512, 2)];
-
-impl Resnet {
-    fn declare(&self) -> Vec<Declared> {
-        let mut all = self.declare_norm("stem", 3, 64, 7);
-        let mut inputs = 64;
-        for (s, (outputs, stride)) in STAGES.into_iter().enumerate() {
-            for b in 0..2 {
-                let name = format!("l{s}.{b}");
-                all.extend(self.declare_norm(&format!("{name}.1"), inputs, outputs, 3));
-                all.extend(self.declare_norm(&format!("{name}.2"), outputs, outputs, 3));
-                if b == 0 && (stride > 1 || inputs != outputs) {
-                    all.extend(self.declare_norm(&format!("{name}.down"), inputs, outputs, 1));
-                }
-                inputs = outputs;
-            }
-        }
-        all.extend(declare_dense("fc", 512, 1000));
-        all
+/// torchvision's ResNet-18 out of a folder that `outside.py` wrote: how long it takes to read, and how far its outputs are
+/// from torchvision's.
+fn outside(folder: &str) {
+    let (net, task) = resnet(224);
+    let cases = Checkpoint::open(&Path::new(folder).join("cases.pth")).unwrap();
+    let (x, expected) = (cases.read_f32("x").unwrap(), cases.read_f32("y").unwrap());
+    for file in ["resnet18.pth", "resnet18.safetensors"] {
+        let weights = [Weights { layer: "encoders.x".to_owned(), file: file.to_owned() }];
+        let read = || train::outside(&weights, &net, &task, Some(Path::new(folder))).unwrap();
+        drop(read());
+        let start = Instant::now();
+        let outside = read();
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        let mut params = Params::init(&net.declare(&task), Seed::new(1));
+        params.replace(outside.numbers);
+        let bound = params.bind(false);
+        let x = backend::constant(x.clone(), [x.len() / (3 * 224 * 224), 3 * 224 * 224]);
+        let got = backend::read(logits(&net, &Pass::predicting(&bound), x)).unwrap();
+        let apart = got.iter().zip(&expected).fold(0.0f32, |far, (a, e)| far.max((a - e).abs()));
+        let size = expected.iter().fold(0.0f32, |far, e| far.max(e.abs()));
+        println!(
+            "{{\"file\": \"{file}\", \"ms\": {ms:.1}, \"apart\": {apart:.2e}, \"largest output\": {size:.2}, \"{}\"}}",
+            outside.notes.join("; ")
+        );
     }
+}
 
-    fn declare_norm(&self, name: &str, inputs: usize, outputs: usize, kernel: usize) -> Vec<Declared> {
-        let mut all = declare_conv(name, inputs, outputs, kernel, !self.training);
-        if self.training {
-            all.push(Declared::new(format!("{name}.gamma"), vec![outputs], 1));
-            all.push(Declared::new(format!("{name}.beta"), vec![outputs], 1_000_000));
-        }
-        all
-    }
-
-    fn norm(
-        &self,
-        p: &Bound,
-        name: &str,
-        x: Tensor<4>,
-        moves: Moves,
-        residual: Option<Tensor<4>>,
-        rectify: bool,
-    ) -> Tensor<4> {
-        let get = |part: &str| p.get::<1>(&format!("{name}.{part}")).unwrap();
-        let weight = p.get(&format!("{name}.weight")).unwrap();
-        if self.training {
-            let x = conv2d(x, weight, None, None, moves, false);
-            return batch_norm(x, get("gamma"), get("beta"), residual, 1e-5, rectify).0;
-        }
-        conv2d(x, weight, Some(get("bias")), residual, moves, rectify)
-    }
-
-    fn forward(&self, p: &Bound, x: Tensor<4>) -> Tensor<2> {
-        let stem = Moves { stride: 2, padding: [3, 3], ..Moves::default() };
-        let x = self.norm(p, "stem", x, stem, None, true);
-        let mut x = max_pool(x, Windows { size: 3, stride: 2, padding: 1 });
-        for (s, (_, stride)) in STAGES.into_iter().enumerate() {
-            for b in 0..2 {
-                let name = format!("l{s}.{b}");
-                let stride = if b == 0 { stride } else { 1 };
-                let first = Moves { stride, padding: [1, 1], ..Moves::default() };
-                let same = Moves { padding: [1, 1], ..Moves::default() };
-                let down = Moves { stride, ..Moves::default() };
-                let h = self.norm(p, &format!("{name}.1"), x.clone(), first, None, true);
-                let skip = if b == 0 && s > 0 {
-                    self.norm(p, &format!("{name}.down"), x, down, None, false)
-                } else {
-                    x
-                };
-                x = self.norm(p, &format!("{name}.2"), h, same, Some(skip), true);
-            }
-        }
-        let [n, c, h, _] = x.dims();
-        let pooled = mean_pool(x, Windows { size: h, stride: h, padding: 0 });
-        affine(p, "fc", pooled.reshape([n, c]), false)
+fn logits(net: &Architecture, pass: &Pass<'_>, x: Tensor<2>) -> Tensor<2> {
+    let rows = x.dims()[0];
+    let inputs = Inputs { rows, values: vec![Some(x)], present: vec![vec![1.0; rows]] };
+    match net.forward(pass, inputs).unwrap().heads {
+        Heads::One(logits) => logits,
+        Heads::Each(_) => panic!("a network on one modality has one head"),
     }
 }

@@ -1,5 +1,5 @@
 """Golden values of whole architectures, made by PyTorch and torchvision:
-python3 testdata/gen/architectures.py > testdata/golden/architectures.json
+python3 testdata/gen/architectures.py testdata/golden/checkpoints/resnet18.pth > testdata/golden/architectures.json
 
 Pinned: torch 2.15.0 (CPU), torchvision 0.29.2. Numbers of parameters follow from their names and places by integers alone,
 so that none has to be written down: see `fill`, which the test does again.
@@ -139,4 +139,10 @@ cases = [
     case("lstm", {"method": "lstm", **both}, [7, 3], 4, Recurrent(nn.LSTM), recurrent_name("lstm")),
     case("gru", {"method": "gru", **both}, [7, 3], 4, Recurrent(nn.GRU), recurrent_name("gru")),
 ]
+# A checkpoint as people have them; its numbers are those of `fill` by torchvision's own names.
+narrow = Narrow(BasicBlock, [2, 2, 2, 2], 3, 2, 3, False)
+for key, tensor in narrow.state_dict().items():
+    if tensor.is_floating_point():
+        tensor.copy_(fill(key, list(tensor.shape)))
+torch.save(narrow.state_dict(), sys.argv[1])
 json.dump({"peer": f"torch {torch.__version__}, torchvision {torchvision.__version__}", "cases": cases}, sys.stdout)

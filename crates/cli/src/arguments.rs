@@ -111,6 +111,9 @@ pub enum Command {
     Plan {
         /// The recipe.
         recipe: PathBuf,
+        /// The layers of every network too, with the shapes of their outputs.
+        #[arg(long)]
+        layers: bool,
         /// Where and how.
         #[command(flatten)]
         places: Places,

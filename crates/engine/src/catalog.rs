@@ -1,6 +1,7 @@
 //! Every method of every crate, in one place: what recipes can name, how it is built, how it is loaded.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use consilience_core::augment::{Augmenter, Mixup};
@@ -160,9 +161,12 @@ pub(crate) struct Reads<'a> {
 pub(crate) fn member(ground: &Ground<'_>, call: &Call, reads: Reads<'_>) -> Result<Build> {
     if let Ok(entry) = learners::REGISTRY.get(&call.name) {
         if !reads.augment.is_empty() {
-            return Err(Error::argument(format!("\"{}\" is fitted to features, which are not augmented", call.name))
-                .expected("augment: beside a network")
-                .remedy("leave augment out"));
+            return Err(Error::argument(format!(
+                "\"{}\" is fitted to features, which are not augmented",
+                call.name
+            ))
+            .expected("augment: beside a network")
+            .remedy("leave augment out"));
         }
         let (preprocess, key) = preprocess(ground, reads.on, reads.features, false)?;
         let estimator = Box::new(Tabular::new(preprocess, (entry.build)(&call.parameters)?));
@@ -201,7 +205,8 @@ fn network(
         map.insert("weights".to_owned(), json!(weights));
     }
     let augmentation = Augmentation { batch, mixup };
-    Ok(Build { estimator: Box::new(Networked { preprocess, method, augmentation }), key })
+    let root = ground.root.to_path_buf();
+    Ok(Build { estimator: Box::new(Networked { preprocess, method, augmentation, root }), key })
 }
 
 /// The transforms of a network's training rows: its own, and the recipe's for the other columns that it reads.
@@ -224,6 +229,7 @@ struct Networked {
     preprocess: Preprocess,
     method: Box<dyn NetworkMethod>,
     augmentation: Augmentation,
+    root: PathBuf,
 }
 
 impl Estimator for Networked {
@@ -241,7 +247,8 @@ impl Estimator for Networked {
         if fields.iter().any(|f| f.shape.is_empty() || f.shape.contains(&0)) {
             return self.method.training().check(task);
         }
-        self.method.check(&fields, task)
+        self.method.check(&fields, task)?;
+        self.method.check_files(&fields, task, &self.root)
     }
 
     fn fit(&self, data: &Labelled<'_>, context: &Context<'_>) -> Result<Fitted> {

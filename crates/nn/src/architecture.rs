@@ -12,6 +12,7 @@ use crate::fusion::{Branch, Features, Fusion, Joint};
 use crate::inputs::Inputs;
 use crate::layers::Pass;
 use crate::params::Declared;
+use crate::train::Weights;
 
 /// The most parameters of an encoder or a fusion: with gradients and moments they take 16 GB.
 const LARGEST: u128 = 1 << 30;
@@ -59,6 +60,15 @@ impl Architecture {
             bounded("encoder", &place, &m.encoder.get().declare(&m.layer(), &m.field))
         })?;
         bounded("fusion", "hidden", &self.fusion.get().declare(&self.branches(), 1))
+    }
+
+    /// Takes out the checkpoints that encoders start from.
+    pub fn take_weights(&mut self) -> Vec<Weights> {
+        let one = |m: &mut Modality| {
+            let layer = m.layer();
+            m.encoder.take_weights().map(|file| Weights { layer, file })
+        };
+        self.modalities.iter_mut().filter_map(one).collect()
     }
 
     /// The prepared columns, in order.

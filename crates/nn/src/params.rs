@@ -49,6 +49,11 @@ impl Declared {
         Self { learned: false, ..Self::constant(name, shape, value) }
     }
 
+    /// Whether it is a running variance.
+    pub fn is_variance(&self) -> bool {
+        !self.learned && self.center > 0.0
+    }
+
     /// How many numbers it has.
     pub fn size(&self) -> usize {
         self.shape.iter().product()
@@ -89,7 +94,7 @@ impl Params {
             if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
                 return Err(Error::model("a tensor holds a number that is not finite").at(tensor()).got(bad));
             }
-            if let Some(bad) = values.iter().find(|v| !d.learned && d.center > 0.0 && **v < 0.0) {
+            if let Some(bad) = values.iter().find(|v| d.is_variance() && **v < 0.0) {
                 return Err(Error::model("a running variance is below 0").at(tensor()).got(bad));
             }
             all.insert(d.name.clone(), Host::new(values.to_vec(), d.shape.clone()));

@@ -33,7 +33,7 @@ pub fn check(recipe: &Path, places: &Places, json: bool) -> Result<ExitCode, Fau
 }
 
 /// Shows what a run would do.
-pub fn plan(recipe: &Path, places: &Places, json: bool) -> Result<ExitCode, Fault> {
+pub fn plan(recipe: &Path, places: &Places, layers: bool, json: bool) -> Result<ExitCode, Fault> {
     let ready = read(recipe, places, json)?;
     let (plan, _) = planned(&ready)?;
     if json {
@@ -41,7 +41,7 @@ pub fn plan(recipe: &Path, places: &Places, json: bool) -> Result<ExitCode, Faul
             .map_err(|e| consilience_core::Error::internal(e.to_string()))?;
         show::out(&format!("{text}\n"));
     } else {
-        show::out(&text(&plan));
+        show::out(&text(&plan, layers));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -54,7 +54,7 @@ pub(super) fn planned(ready: &Ready) -> Result<(Plan, Opened), Fault> {
     })
 }
 
-fn text(plan: &Plan) -> String {
+fn text(plan: &Plan, layers: bool) -> String {
     let outer = match plan.outer_folds {
         0 => String::new(),
         folds => format!(" in each of {folds} outer folds"),
@@ -83,6 +83,10 @@ fn text(plan: &Plan) -> String {
         rows.collect(),
         &[4, 5],
     ));
+    for m in plan.members.iter().filter(|m| layers && !m.layers.is_empty()) {
+        text.push_str(&format!("\n{}\n", m.name));
+        m.layers.iter().for_each(|layer| text.push_str(&format!("  {layer}\n")));
+    }
     text.push_str(&format!(
         "\nmemory about {} MB, disk about {} MB, time about {}\n",
         plan.memory_mb, plan.disk_mb, plan.time

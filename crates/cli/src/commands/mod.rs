@@ -27,7 +27,7 @@ pub fn dispatch(arguments: &Arguments, stop: &Stop) -> Result<ExitCode, Fault> {
         }
         Command::Init { data, target, out } => init::init(data, target.as_deref(), out.as_deref(), json),
         Command::Check { recipe, places } => check::check(recipe, places, json),
-        Command::Plan { recipe, places } => check::plan(recipe, places, json),
+        Command::Plan { recipe, places, layers } => check::plan(recipe, places, *layers, json),
         Command::Predict { model, data, out, root } => {
             model::predict(model, data, out, root.as_deref(), json, stop)
         }

@@ -7,6 +7,7 @@ mod device;
 mod evaluate;
 mod first_recipes;
 mod house;
+mod images;
 mod kill;
 mod program;
 mod sandbox;

@@ -69,6 +69,45 @@ pub fn two_classes() -> Vec<String> {
     classes(60, 2, 3)
 }
 
+/// A gray picture, uncompressed.
+pub fn png(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
+    let crc = |bytes: &[u8]| {
+        !bytes.iter().fold(!0u32, |mut c, b| {
+            c ^= u32::from(*b);
+            (0..8).for_each(|_| c = if c & 1 == 1 { 0xedb8_8320 ^ (c >> 1) } else { c >> 1 });
+            c
+        })
+    };
+    let adler = |bytes: &[u8]| {
+        let (mut a, mut b) = (1u32, 0u32);
+        bytes.iter().for_each(|v| (a, b) = ((a + u32::from(*v)) % 65_521, (b + a + u32::from(*v)) % 65_521));
+        (b << 16) | a
+    };
+    let mut raw = Vec::new();
+    for row in pixels.chunks(width as usize) {
+        raw.push(0);
+        raw.extend(row);
+    }
+    let length = u16::try_from(raw.len()).unwrap();
+    let mut packed = vec![0x78, 0x01, 1];
+    packed.extend(length.to_le_bytes());
+    packed.extend((!length).to_le_bytes());
+    packed.extend(&raw);
+    packed.extend(adler(&raw).to_be_bytes());
+    let mut head = Vec::new();
+    head.extend(width.to_be_bytes());
+    head.extend(height.to_be_bytes());
+    head.extend([8, 0, 0, 0, 0]);
+    let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (name, body) in [(b"IHDR", &head), (b"IDAT", &packed), (b"IEND", &Vec::new())] {
+        out.extend((body.len() as u32).to_be_bytes());
+        let part = [&name[..], body.as_slice()].concat();
+        out.extend(&part);
+        out.extend(crc(&part).to_be_bytes());
+    }
+    out
+}
+
 /// How a command ended.
 pub struct Ran {
     pub code: Option<i32>,

@@ -5,8 +5,8 @@ use consilience_core::data::{HonestSpec, TaskKind, Validation};
 use consilience_core::model::{Classes, Field, Kind, Schema, Task};
 use consilience_core::seed::Seed;
 use consilience_engine::recipe::{
-    Checked, Finding, Findings, MAX_DEPTH, Member, Methods, Recipe, Seen, Severity, Synthesis, check_against,
-    load, resolved_yaml,
+    Checked, Finding, Findings, MAX_DEPTH, Member, Methods, Recipe, Seen, Severity, Synthesis, augment_value,
+    check_against, load, resolved_yaml,
 };
 use serde_json::json;
 
@@ -141,7 +141,7 @@ fn a_whole_recipe_is_decoded_with_its_defaults() {
         other => panic!("{other:?}"),
     }
     assert_eq!(
-        recipe.augment_value(),
+        augment_value(&recipe.augment),
         json!({
             "image": [{"random_crop": {"padding": 2}}, {"rotate": {"degrees": 10.0}, "p": 0.5}, {"rotate": {"degrees": 10.0}}],
             "mixup": {"alpha": 0.2},

@@ -101,6 +101,14 @@ impl Encoder {
         }
     }
 
+    /// Takes out the checkpoint that it starts from: once it has started, it is no part of what it is.
+    pub fn take_weights(&mut self) -> Option<String> {
+        match self {
+            Self::Resnet(e) => e.weights.take(),
+            _ => None,
+        }
+    }
+
     /// The encoder behind the name.
     pub fn get(&self) -> &dyn Encode {
         match self {

@@ -21,6 +21,7 @@ pub use spectrogram::Spectrogram;
 pub use waveform::Waveform;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use consilience_core::entry;
 use consilience_core::model::{Context, Field, Fitted, Labelled, Outline, Task};
@@ -61,13 +62,18 @@ pub trait NetworkMethod: Send + Sync {
         self.training().check(task)?;
         let architecture = self.architecture(fields)?;
         architecture.check()?;
-        if architecture.by_batch() && self.training().batch == 1 {
-            return Err(Error::argument("batch norm needs more than one row in a batch")
-                .at("batch")
-                .expected("at least 2")
-                .got(1));
-        }
+        self.training().suits(&architecture)?;
         self.training().factors(&architecture.declare(task)).map(drop)
+    }
+
+    /// Says whether the checkpoints below the data folder that it starts from fit.
+    ///
+    /// # Errors
+    /// As [`train::outside`].
+    fn check_files(&self, fields: &[Field], task: &Task, root: &Path) -> Result<()> {
+        let mut architecture = self.architecture(fields)?;
+        let weights = architecture.take_weights();
+        train::outside(&weights, &architecture, task, Some(root)).map(drop)
     }
 
     /// Fits. `prepare` is the fitted preprocessing, which the model takes in; `augment` changes the rows

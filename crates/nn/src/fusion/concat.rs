@@ -3,13 +3,12 @@
 use consilience_core::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Branch, Features, Fuse, Heads, Joint};
+use super::{Branch, Features, Fuse, HEAD, Heads, Joint};
 use crate::backend::{self, Tensor};
 use crate::layers::{Pass, dense};
 use crate::params::Declared;
 
 const DENSE: &str = "fusion.dense";
-const HEAD: &str = "head";
 
 /// `z = max(W [h_1 .. h_M, r_1 .. r_M] + b, 0)`, dropout, `logits = V z + c`. A modality that is absent on a row gives
 /// zeros for its features and `r_m = 0`, so that the head can tell it from a modality whose features are zero.

@@ -6,7 +6,7 @@ mod single;
 
 pub use concat::ConcatHead;
 pub use late::LateHead;
-pub use single::SingleHead;
+pub use single::{HEAD, SingleHead};
 
 use consilience_core::Result;
 use serde::{Deserialize, Serialize};

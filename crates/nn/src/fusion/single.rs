@@ -8,7 +8,8 @@ use crate::backend;
 use crate::layers::{Pass, dense};
 use crate::params::Declared;
 
-const HEAD: &str = "head";
+/// The layer of the classifier.
+pub const HEAD: &str = "head";
 
 /// A linear head: `logits = W h + b`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use super::loss::Goal;
 use super::mixing::Mixing;
 use super::run::{Run, Setup};
 use super::standing::Standing;
-use super::{Augmentation, Training, split, start};
+use super::{Augmentation, Training, outside, split, start};
 use crate::architecture::Architecture;
 use crate::inputs::Prepare;
 use crate::memory::Reuse;
@@ -45,13 +45,14 @@ pub fn fit(
     data: &Labelled<'_>,
     prepare: Box<dyn Prepare>,
     augment: &Augmentation,
-    architecture: Architecture,
+    mut architecture: Architecture,
     training: &Training,
     context: &Context<'_>,
 ) -> Result<Fitted> {
     let _reuse = Reuse::begin();
     training.validate()?;
     architecture.check()?;
+    training.suits(&architecture)?;
     check_rows(data)?;
     if architecture.fields() != prepare.fields() {
         return Err(Error::internal("the architecture and the prepared columns differ"));
@@ -63,9 +64,24 @@ pub fn fit(
     training.check(&task)?;
     let declared = architecture.declare(&task);
     let factors = training.factors(&declared)?;
+    let weights = architecture.take_weights();
+    let mut notes = Vec::new();
     let params = match context.start {
+        Some(_) if !weights.is_empty() => {
+            return Err(Error::argument(
+                "a network starts from a member or from a checkpoint, not from both",
+            )
+            .at("weights")
+            .remedy("leave out weights, or from"));
+        }
         Some(model) => start::params(model, &architecture, &task, &declared)?,
-        None => Params::init(&declared, context.seed.child("init")),
+        None => {
+            let mut params = Params::init(&declared, context.seed.child("init"));
+            let outside = outside::read(&weights, &architecture, &task, context.root)?;
+            params.replace(outside.numbers);
+            notes.extend(outside.notes);
+            params
+        }
     };
     let (fit_rows, held_rows) = if context.epochs.is_some() || training.inner == 0.0 {
         ((0..data.rows.len()).collect(), Vec::new())
@@ -125,7 +141,8 @@ pub fn fit(
     };
     drop(setup);
     let model = Network::new(architecture, task, scale, params, prepare);
-    Ok(Fitted { model: Box::new(model), log, best_epoch, notes: retries })
+    notes.extend(retries);
+    Ok(Fitted { model: Box::new(model), log, best_epoch, notes })
 }
 
 fn check_rows(data: &Labelled<'_>) -> Result<()> {

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Adam, ClassWeights, Factors, Schedule, Sgd, Step};
+use crate::architecture::Architecture;
 use crate::params::Declared;
 
 /// What moves the parameters.
@@ -180,6 +181,20 @@ impl Training {
                 .remedy("leave smoothing out"));
         }
         self.class_weights.check(task)
+    }
+
+    /// Checks what an architecture asks of batches.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for batches of one row where the moments of a batch are needed.
+    pub fn suits(&self, architecture: &Architecture) -> Result<()> {
+        if architecture.by_batch() && self.batch == 1 {
+            return Err(Error::argument("batch norm needs more than one row in a batch")
+                .at("batch")
+                .expected("at least 2")
+                .got(1));
+        }
+        Ok(())
     }
 
     /// The factors of the rate, parameter by parameter.

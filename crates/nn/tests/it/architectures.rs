@@ -1,9 +1,11 @@
 //! Agreement of whole architectures with PyTorch and torchvision: predicting, training, gradients, running moments.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use consilience_core::model::{Array, Field, Parts};
 use consilience_core::seed::Seed;
+use consilience_core::weights::write_arrays;
 use consilience_nn::architecture::Architecture;
 use consilience_nn::backend::{self, Tensor};
 use consilience_nn::fusion::Heads;
@@ -11,6 +13,7 @@ use consilience_nn::inputs::Inputs;
 use consilience_nn::kernels::cross_entropy;
 use consilience_nn::layers::{Pass, batch_norm};
 use consilience_nn::params::Params;
+use consilience_nn::train::{Weights, outside};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -130,4 +133,95 @@ fn predictions_training_and_gradients_agree() {
             few.check(moment.numbers(), tolerance, &format!("{}: {n}", case.name));
         }
     }
+}
+
+fn weights() -> Vec<Weights> {
+    vec![Weights { layer: "encoders.x".to_owned(), file: "resnet18.pth".to_owned() }]
+}
+
+fn checkpoints() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/golden/checkpoints")
+}
+
+fn narrow(width: usize) -> Architecture {
+    method("resnet", serde_json::json!({"width": width}))
+        .architecture(&[Field::vector("x", vec![3, 32, 32])])
+        .unwrap()
+}
+
+#[test]
+fn a_checkpoint_of_torchvision_is_taken_by_name() {
+    let task = |count: u32| classes(vec![0], count).task();
+    let root = checkpoints();
+    // As many classes: the classifier is kept.
+    let kept = outside(&weights(), &narrow(2), &task(3), Some(&root)).unwrap();
+    assert!(kept.notes[0].contains("its classifier is kept"), "{:?}", kept.notes);
+    let declared = narrow(2).declare(&task(3));
+    assert_eq!(kept.numbers.len(), declared.len());
+    for d in &declared {
+        let theirs =
+            d.name.strip_prefix("encoders.x.").map_or_else(|| d.name.replace("head.", "fc."), str::to_owned);
+        assert_eq!(kept.numbers[&d.name], fill(&theirs, &d.shape), "{theirs}");
+    }
+    let replaced = outside(&weights(), &narrow(2), &task(4), Some(&root)).unwrap();
+    assert!(replaced.notes[0].contains("the classifier is new"), "{:?}", replaced.notes);
+    assert_eq!(replaced.numbers.len(), declared.len() - 2);
+    // A network of ours under another column's name.
+    let dir = tempfile::tempdir().unwrap();
+    let ours: BTreeMap<String, Array> = declared
+        .iter()
+        .map(|d| {
+            let name = d.name.replace("encoders.x.", "encoders.photo.");
+            (name, Array::F32(d.shape.clone(), kept.numbers[&d.name].clone()))
+        })
+        .chain([("target.scale".to_owned(), Array::F64(vec![2], vec![0.0, 1.0]))])
+        .collect();
+    write_arrays(&dir.path().join("resnet18.pth"), &ours).unwrap();
+    let again = outside(&weights(), &narrow(2), &task(3), Some(dir.path())).unwrap();
+    assert_eq!(again.numbers, kept.numbers);
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_is_refused_whole() {
+    let task = classes(vec![0], 3).task();
+    let root = checkpoints();
+    let refused = |width: usize, root: Option<&Path>, file: &str| {
+        let weights = [Weights { layer: "encoders.x".to_owned(), file: file.to_owned() }];
+        outside(&weights, &narrow(width), &task, root).unwrap_err()
+    };
+    let error = refused(3, Some(&root), "resnet18.pth");
+    assert_eq!(error.exit_code(), 3);
+    let text = error.to_string();
+    assert!(text.contains("bn1.bias") && text.contains("[3]") && text.contains("[2]"), "{text}");
+    assert!(refused(2, None, "resnet18.pth").to_string().contains("data folder"));
+    assert!(refused(2, Some(&root), "../nn.json").to_string().contains("nn.json"));
+    assert_eq!(refused(2, Some(&root), "none.pth").exit_code(), 3);
+    let declared = narrow(2).declare(&task);
+    let spoiled = |change: &dyn Fn(&mut BTreeMap<String, Array>)| {
+        let mut all: BTreeMap<String, Array> = declared
+            .iter()
+            .map(|d| {
+                (d.name.replace("encoders.x.", ""), Array::F32(d.shape.clone(), fill(&d.name, &d.shape)))
+            })
+            .collect();
+        change(&mut all);
+        let dir = tempfile::tempdir().unwrap();
+        write_arrays(&dir.path().join("w"), &all).unwrap();
+        refused(2, Some(dir.path()), "w").to_string()
+    };
+    let with = |name: &str, value: f32| {
+        let name = name.to_owned();
+        move |all: &mut BTreeMap<String, Array>| {
+            if let Some(Array::F32(_, numbers)) = all.get_mut(&name) {
+                numbers[1] = value;
+            }
+        }
+    };
+    assert!(spoiled(&with("conv1.weight", f32::NAN)).contains("conv1.weight"));
+    assert!(spoiled(&with("bn1.running_var", -0.5)).contains("running variance"));
+    let text = spoiled(&|all| {
+        all.remove("layer3.1.conv2.weight");
+        all.insert("layer5.weight".to_owned(), Array::F32(vec![1], vec![0.0]));
+    });
+    assert!(text.contains("layer3.1.conv2.weight") && text.contains("layer5.weight"), "{text}");
 }

@@ -89,7 +89,8 @@ fn no_rows_other_shapes_and_other_kinds_are_refused() {
         let model = made.fit(quick.as_ref(), 1).unwrap().model;
         let narrow = Column::Vector(Vectors::new(vec![1, 6, 5], vec![0.0; 12 * 30]).unwrap());
         let batch = made.batch.clone().with("a", narrow).unwrap();
-        says(model.predict(&batch).unwrap_err(), &["column \"a\"", "[1, 6, 6]", "[1, 6, 5]"]);
+        let shape = format!("{:?}", shape_for(name));
+        says(model.predict(&batch).unwrap_err(), &["column \"a\"", &shape, "[1, 6, 5]"]);
         let text =
             Column::Text { values: vec![String::new(); 12], absent: consilience_core::model::Mask::none(12) };
         let batch = made.batch.clone().with("a", text).unwrap();
