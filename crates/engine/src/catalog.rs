@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use consilience_core::augment::{Augmenter, Mixup};
+use consilience_core::features::Reader;
 use consilience_core::members::{Prepared, Preprocess, Steps, Tabular};
 use consilience_core::model::{
     Batch, Classes, Context, Estimator, Fitted, Labelled, Loaders, Model, Outline, Parts, Schema, Task,
@@ -136,13 +137,13 @@ pub(crate) fn preprocess(
     ground: &Ground<'_>,
     on: &[String],
     own: &BTreeMap<String, Vec<Call>>,
-    network: bool,
+    reader: impl Fn(&str) -> Reader,
 ) -> Result<Keyed> {
     let mut steps: BTreeMap<String, Steps> = BTreeMap::new();
     for (column, calls) in ground.recipe.features.iter().chain(own) {
         steps.insert(column.clone(), calls.iter().map(|c| (c.name.clone(), c.parameters.clone())).collect());
     }
-    let preprocess = Preprocess::new(ground.schema, on, &steps, network)?;
+    let preprocess = Preprocess::new(ground.schema, on, &steps, reader)?;
     let files = ground.files_key(&preprocess.files())?;
     let key = json!({"steps": preprocess.describe(), "files": files});
     Ok((preprocess, key))
@@ -156,7 +157,7 @@ pub(crate) fn member(
     features: &BTreeMap<String, Vec<Call>>,
 ) -> Result<Build> {
     if let Ok(entry) = learners::REGISTRY.get(&call.name) {
-        let (preprocess, key) = preprocess(ground, on, features, false)?;
+        let (preprocess, key) = preprocess(ground, on, features, |_| Reader::Matrix)?;
         let estimator = Box::new(Tabular::new(preprocess, (entry.build)(&call.parameters)?));
         let key = json!({"learner": call, "version": entry.version, "features": key});
         return Ok(Build { estimator, key });
@@ -182,7 +183,9 @@ fn network(
     features: &BTreeMap<String, Vec<Call>>,
 ) -> Result<Build> {
     let entry = registry.get(&call.name)?;
-    let (preprocess, key) = preprocess(ground, on, features, true)?;
+    let method = (entry.build)(&call.parameters)?;
+    let reader = |column: &str| if method.reads_words(column) { Reader::Words } else { Reader::Network };
+    let (preprocess, key) = preprocess(ground, on, features, reader)?;
     let schema = preprocess.schema();
     let wanted: serde_json::Map<String, Value> = match ground.recipe.augment_value() {
         Value::Object(map) => {
@@ -203,8 +206,7 @@ fn network(
     };
     let key = json!({"network": call, "version": entry.version, "features": key, "augment": augmented});
     let augmentation = Augmentation { batch, mixup };
-    let estimator =
-        Box::new(Networked { preprocess, method: (entry.build)(&call.parameters)?, augmentation });
+    let estimator = Box::new(Networked { preprocess, method, augmentation });
     Ok(Build { estimator, key })
 }
 

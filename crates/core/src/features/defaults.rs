@@ -4,13 +4,24 @@ use serde_json::{Value, json};
 
 use crate::model::{Field, Kind};
 
+/// What reads a column after its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// A learner on a matrix.
+    Matrix,
+    /// A network, which reads numbers in their shape.
+    Network,
+    /// A network that reads a text token by token.
+    Words,
+}
+
 /// The steps for a column, each with its parameters, in order.
 ///
 /// | kind | steps |
 /// |---|---|
 /// | number | impute, standardize |
 /// | category | one_hot |
-/// | text | tfidf |
+/// | text | tokens for a network that reads them; tfidf for anything else |
 /// | image | tensor, standardize |
 /// | audio | log_mel, standardize |
 /// | vector | standardize |
@@ -18,10 +29,12 @@ use crate::model::{Field, Kind};
 ///
 /// A network keeps the shape of images, sounds, vectors and sequences; for anything else images, sounds and vectors are
 /// flattened at the end.
-pub fn defaults(field: &Field, network: bool) -> Vec<(&'static str, Value)> {
+pub fn defaults(field: &Field, reader: Reader) -> Vec<(&'static str, Value)> {
+    let network = reader != Reader::Matrix;
     let mut names = match field.kind {
         Kind::Number => vec!["impute", "standardize"],
         Kind::Category => vec!["one_hot"],
+        Kind::Text if reader == Reader::Words => vec!["tokens"],
         Kind::Text => vec!["tfidf"],
         Kind::Image => vec!["tensor", "standardize"],
         Kind::Audio => vec!["log_mel", "standardize"],
@@ -59,8 +72,8 @@ mod tests {
         ];
         for kind in kinds {
             let (field, column) = sample(kind, None);
-            for network in [false, true] {
-                let steps = defaults(&field, network);
+            for reader in [Reader::Matrix, Reader::Network, Reader::Words] {
+                let steps = defaults(&field, reader);
                 if kind == Kind::Audio && REGISTRY.get("log_mel").is_err() {
                     continue;
                 }
@@ -68,7 +81,7 @@ mod tests {
                 let crate::model::Column::Vector(v) = out else { panic!("{kind:?}") };
                 assert_eq!(v.shape, out_field.shape);
                 assert!(v.data.iter().all(|x| x.is_finite()), "{kind:?}");
-                assert!(network || v.shape.len() == 1, "{kind:?}");
+                assert!(reader != Reader::Matrix || v.shape.len() == 1, "{kind:?}");
             }
         }
     }

@@ -21,11 +21,13 @@ mod steps;
 mod summary;
 mod tensor;
 mod tfidf;
+mod tokens;
+mod words;
 
 #[cfg(test)]
 mod conformance;
 
-pub use defaults::defaults;
+pub use defaults::{Reader, defaults};
 pub use flatten::Flatten;
 pub use impute::{Impute, Strategy};
 #[cfg(feature = "audio")]
@@ -40,6 +42,7 @@ pub use steps::{Longer, Steps};
 pub use summary::Summary;
 pub use tensor::Tensor;
 pub use tfidf::TfIdf;
+pub use tokens::Tokens;
 
 use crate::entry;
 use crate::model::{Feature, FittedFeature, Load};
@@ -60,6 +63,7 @@ const ENTRIES: &[Entry<dyn Feature>] = &[
     #[cfg(feature = "audio")]
     entry!(dyn Feature, LogMel),
     entry!(dyn Feature, TfIdf),
+    entry!(dyn Feature, Tokens),
     entry!(dyn Feature, Steps),
     entry!(dyn Feature, Summary),
     entry!(dyn Feature, Flatten),
@@ -78,6 +82,7 @@ pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[
     #[cfg(feature = "audio")]
     ("log_mel", log_mel::load),
     ("tfidf", tfidf::load),
+    ("tokens", tokens::load),
     ("steps", steps::load),
     ("summary", summary::load),
     ("flatten", flatten::load),

@@ -8,7 +8,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::{CnnEncoder, Encoder, GruEncoder, MlpEncoder};
+use super::{
+    CnnEncoder, Encoder, GruEncoder, MlpEncoder, TextBagEncoder, TextCnnEncoder, TransformerEncoder,
+};
 
 /// Reads a map such as `{image: {cnn: {channels: [16, 32]}}}`. Settings that are left out take their defaults.
 ///
@@ -32,6 +34,9 @@ fn chosen(value: &Value) -> Result<Encoder> {
         Encoder::Mlp(MlpEncoder::default()),
         Encoder::Cnn(CnnEncoder::default()),
         Encoder::Gru(GruEncoder::default()),
+        Encoder::TextBag(TextBagEncoder::default()),
+        Encoder::TextCnn(TextCnnEncoder::default()),
+        Encoder::Transformer(TransformerEncoder::default()),
     ] {
         match serde_json::to_value(encoder) {
             Ok(Value::Object(map)) => known.extend(map),

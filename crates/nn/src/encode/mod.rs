@@ -4,11 +4,18 @@ mod choice;
 mod cnn;
 mod gru;
 mod mlp;
+mod text_bag;
+mod text_cnn;
+mod transformer;
+mod words;
 
 pub use choice::by_column;
 pub use cnn::CnnEncoder;
 pub use gru::GruEncoder;
 pub use mlp::MlpEncoder;
+pub use text_bag::TextBagEncoder;
+pub use text_cnn::TextCnnEncoder;
+pub use transformer::TransformerEncoder;
 
 use consilience_core::model::Field;
 use consilience_core::{Error, Result};
@@ -26,6 +33,11 @@ pub trait Encode {
     /// # Errors
     /// [`Error::Argument`] naming the column.
     fn check(&self, field: &Field) -> Result<()>;
+
+    /// Whether it reads numbers of tokens: a text becomes these where a recipe does not say otherwise.
+    fn reads_words(&self) -> bool {
+        false
+    }
 
     /// The parameters it asks for.
     fn declare(&self, layer: &str, field: &Field) -> Vec<Declared>;
@@ -53,16 +65,23 @@ pub enum Encoder {
     Cnn(CnnEncoder),
     /// A recurrent layer.
     Gru(GruEncoder),
+    /// The mean of a text's tokens.
+    TextBag(TextBagEncoder),
+    /// Filters over runs of a text's tokens.
+    TextCnn(TextCnnEncoder),
+    /// Attention among tokens or steps.
+    Transformer(TransformerEncoder),
 }
 
 impl Encoder {
     /// The usual encoder for rows of a field's shape: rank 3 a convolutional one, rank 2 a recurrent one, rank 1 a
-    /// dense one.
+    /// dense one, or filters where these are tokens.
     ///
     /// # Errors
     /// [`Error::Argument`] for other ranks.
     pub fn usual(field: &Field) -> Result<Self> {
         match field.shape.len() {
+            1 if field.words > 0 => Ok(Self::TextCnn(TextCnnEncoder::default())),
             1 => Ok(Self::Mlp(MlpEncoder::default())),
             2 => Ok(Self::Gru(GruEncoder::default())),
             3 => Ok(Self::Cnn(CnnEncoder::default())),
@@ -79,6 +98,9 @@ impl Encoder {
             Self::Mlp(e) => e,
             Self::Cnn(e) => e,
             Self::Gru(e) => e,
+            Self::TextBag(e) => e,
+            Self::TextCnn(e) => e,
+            Self::Transformer(e) => e,
         }
     }
 }

@@ -22,7 +22,8 @@ use crate::train::Training;
 #[serde(default)]
 pub struct Concat {
     /// The encoder of a modality, by column, such as `image: {cnn: {channels: [16, 32]}}`. Columns that are not named
-    /// get the usual one for their shape: rank 3 a cnn, rank 2 a gru, rank 1 an mlp.
+    /// get the usual one for their shape: rank 3 a cnn, rank 2 a gru, rank 1 an mlp,
+    /// tokens a text_cnn. A text becomes tokens where its encoder is named and reads them, as text_cnn does.
     #[serde(deserialize_with = "crate::encode::by_column")]
     pub encoders: BTreeMap<String, Encoder>,
     /// The width of the dense layer.
@@ -55,6 +56,10 @@ impl Method for Concat {
 impl NetworkMethod for Concat {
     fn architecture(&self, fields: &[Field]) -> Result<Architecture> {
         together(fields, &self.encoders, Fusion::Concat(ConcatHead { hidden: self.hidden }))
+    }
+
+    fn reads_words(&self, column: &str) -> bool {
+        self.encoders.get(column).is_some_and(|e| e.get().reads_words())
     }
 
     fn training(&self) -> &Training {

@@ -5,12 +5,18 @@ mod concat;
 mod gru;
 mod late;
 mod mlp;
+mod text_bag;
+mod text_cnn;
+mod transformer;
 
 pub use cnn::Cnn;
 pub use concat::Concat;
 pub use gru::Gru;
 pub use late::Late;
 pub use mlp::Mlp;
+pub use text_bag::TextBag;
+pub use text_cnn::TextCnn;
+pub use transformer::Transformer;
 
 use std::collections::BTreeMap;
 
@@ -32,6 +38,11 @@ pub trait NetworkMethod: Send + Sync {
     /// # Errors
     /// [`Error::Argument`] naming the column or setting that does not fit.
     fn architecture(&self, fields: &[Field]) -> Result<Architecture>;
+
+    /// Whether it reads a column of text as numbers of tokens, where the recipe does not say otherwise.
+    fn reads_words(&self, _column: &str) -> bool {
+        false
+    }
 
     /// How it is trained.
     fn training(&self) -> &Training;
@@ -89,6 +100,9 @@ pub static NETWORKS: Registry<dyn NetworkMethod> = Registry {
         entry!(dyn NetworkMethod, Mlp),
         entry!(dyn NetworkMethod, Cnn),
         entry!(dyn NetworkMethod, Gru),
+        entry!(dyn NetworkMethod, TextBag),
+        entry!(dyn NetworkMethod, TextCnn),
+        entry!(dyn NetworkMethod, Transformer),
     ],
 };
 

@@ -5,6 +5,7 @@ pub mod dense;
 pub mod embedding;
 pub mod norm;
 pub mod recurrence;
+pub mod window;
 
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
