@@ -321,11 +321,13 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             ((state >> 33) as usize) % below.max(1)
         };
+        let files: Vec<Vec<u8>> =
+            golden["given"].as_array().unwrap().iter().map(|g| g["file"].to_string().into_bytes()).collect();
         let (mut read, mut refused) = (0, 0);
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("tokenizer.json");
         for round in 0..20_000 {
-            let mut bytes = golden["given"][round % 6]["file"].to_string().into_bytes();
+            let mut bytes = files[round % files.len()].clone();
             for _ in 0..=next(3) {
                 let (at, other) = (next(bytes.len()), next(bytes.len()));
                 match next(6) {

@@ -61,7 +61,9 @@ impl Splitter {
     /// The pieces of a text in order, until `take` says that it is enough.
     fn each(&self, text: &str, mut take: impl FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {
         let text = match self.split {
-            Split::Bytes { space: true, .. } if !text.starts_with(' ') => Cow::Owned(format!(" {text}")),
+            Split::Bytes { space: true, .. } if !text.is_empty() && !text.starts_with(' ') => {
+                Cow::Owned(format!(" {text}"))
+            }
             _ => Cow::Borrowed(text),
         };
         let mut at = 0;
