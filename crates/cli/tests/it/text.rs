@@ -15,7 +15,7 @@ data:
     id: {role: id}
     y: {role: target}
     text: {type: text}
-split: {holdout: 0.25, stratify: y}
+split: {holdout: 0.25, validation: 0.2, stratify: y}
 honest: validation
 ";
 
