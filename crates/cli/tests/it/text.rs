@@ -68,7 +68,7 @@ judge: {{choose: log_loss, report: [accuracy], resamples: 200}}
 "
         ),
     );
-    let plan = sandbox.csl(&["plan", "r.yaml"]).fine().out;
+    let plan = sandbox.csl(&["plan", "r.yaml", "--json"]).fine().json().to_string();
     for line in ["text[128]", "text[20]", "encoders.text.window3 16", "block2.attention 20x32, 2 heads"] {
         assert!(plan.contains(line), "{line}: {plan}");
     }

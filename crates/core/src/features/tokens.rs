@@ -187,6 +187,9 @@ mod tests {
     use super::*;
     use crate::features::conformance::{fit, fit_in, text};
 
+    /// A change of a file, and what the error says of it.
+    type Change<'a> = (&'a dyn Fn(&mut Value), &'a str);
+
     fn golden() -> Value {
         serde_json::from_str(include_str!("../../../../testdata/golden/tokens.json")).unwrap()
     }
@@ -278,7 +281,7 @@ mod tests {
             })
         };
         assert_eq!(file(&|_| {}), None);
-        let changes: [(&dyn Fn(&mut Value), &str); 14] = [
+        let changes: [Change<'_>; 14] = [
             (&|f| f["model"]["type"] = json!("Unigram"), "Unigram"),
             (&|f| f["model"] = json!({"type": "Unigram", "vocab": [["a", -1.0]]}), "Unigram"),
             (&|f| f["model"] = json!({"vocab": {"a": 0}}), "without a type"),

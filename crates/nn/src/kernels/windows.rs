@@ -172,12 +172,13 @@ impl Operator for LargestWindow {
             );
         });
         let lot = self.lengths.len().div_ceil(SUMS).max(1);
-        let sums: Vec<[Vec<f32>; 2]> = (0..self.lengths.len().div_ceil(lot))
-            .into_par_iter()
-            .map(|piece| {
+        let sums: Vec<[Vec<f32>; 2]> = starts
+            .par_chunks(lot)
+            .enumerate()
+            .map(|(piece, starts)| {
                 let (mut dw, mut db) = (vec![0.0f32; weights.len()], vec![0.0f32; filters]);
-                for row in piece * lot..((piece + 1) * lot).min(self.lengths.len()) {
-                    let x = &x.numbers()[starts[row] * width..];
+                for (row, start) in (piece * lot..).zip(starts) {
+                    let x = &x.numbers()[start * width..];
                     wide(
                         #[inline(always)]
                         || {

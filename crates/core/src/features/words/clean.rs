@@ -6,7 +6,8 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::error::{Error, Result};
+use super::pattern;
+use crate::error::Result;
 
 /// A change of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,9 +63,8 @@ pub(super) struct Cleaner {
 
 impl Cleaner {
     pub fn new(clean: &Clean) -> Result<Self> {
-        let compile =
-            |(pattern, by)| Ok((Regex::new(pattern).map_err(|e| Error::internal(e.to_string()))?, by));
-        Ok(Self { clean: *clean, replaced: clean.replaced().map(compile).transpose()? })
+        let replaced = clean.replaced().map(|(replaced, by)| Ok((pattern(replaced)?, by))).transpose();
+        Ok(Self { clean: *clean, replaced: replaced? })
     }
 
     fn of<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {

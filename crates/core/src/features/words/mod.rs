@@ -12,14 +12,16 @@ mod pieces;
 mod split;
 mod table;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::reading::damaged;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Array, Parts, Stop};
 use clean::{Clean, Cleaner, cleaned};
 pub(super) use given::read;
@@ -51,6 +53,18 @@ enum Kind {
 enum Model {
     Pairs(Pairs),
     Pieces(Pieces),
+}
+
+/// A pattern, compiled once.
+fn pattern(text: &'static str) -> Result<Regex> {
+    static COMPILED: Mutex<BTreeMap<&str, Regex>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = compiled.get(text) {
+        return Ok(known.clone());
+    }
+    let new = Regex::new(text).map_err(|e| Error::internal(e.to_string()))?;
+    compiled.insert(text, new.clone());
+    Ok(new)
 }
 
 /// How a text becomes numbers of tokens, from zero on.
@@ -118,7 +132,7 @@ impl Vocabulary {
         let (tokens, merges) = learn::learn(counts, size, least as u64, stop)?;
         let table = Table::in_order(tokens);
         let made = Self::new(clean, split, Kind::Pairs(Unknown::default()), table, merges)?;
-        made.ok_or_else(|| crate::Error::internal("what was learned contradicts itself"))
+        made.ok_or_else(|| Error::internal("what was learned contradicts itself"))
     }
 
     /// One more than the largest number of a token.

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use super::pattern;
+use crate::error::Result;
 
 /// A way to split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +55,7 @@ pub(super) struct Splitter {
 
 impl Splitter {
     pub fn new(split: &Split) -> Result<Self> {
-        let pattern = Regex::new(split.pattern()).map_err(|e| Error::internal(e.to_string()))?;
-        Ok(Self { split: *split, pattern })
+        Ok(Self { split: *split, pattern: pattern(split.pattern())? })
     }
 
     /// The pieces of a text in order, until `take` says that it is enough.
