@@ -60,6 +60,18 @@ class Lstm(nn.Module):
         return self.fc(self.lstm(x)[0][:, -1])
 
 
+class Transformer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.places = nn.Embedding(4000, 128), nn.Parameter(torch.randn(128, 128))
+        layer = nn.TransformerEncoderLayer(128, 4, 512, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.blocks = nn.TransformerEncoder(layer, 2, nn.LayerNorm(128), enable_nested_tensor=False)
+        self.fc = nn.Linear(128, 10)
+
+    def forward(self, x):
+        return self.fc(self.blocks(self.words(x) + self.places).mean(1))
+
+
 def reader(channels, flat):
     """Convolution, rectifier and pooling for each number of channels, then 64 features."""
     layers, inputs = [], 1
@@ -129,6 +141,9 @@ elif name == "cnn":
 elif name == "lstm":
     model = Lstm()
     train(model, torch.optim.Adam(model.parameters(), 1e-3), torch.randn(32, 100, 64), torch.arange(32) % 10)
+elif name == "transformer":
+    model, x = Transformer(), torch.randint(1, 4000, (32, 128))
+    train(model, torch.optim.Adam(model.parameters(), 1e-3), x, torch.arange(32) % 10)
 elif name == "r18train":
     model = resnet18()
     train(model, torch.optim.SGD(model.parameters(), 1e-2), torch.randn(16, 3, 64, 64), torch.arange(16) % 10)

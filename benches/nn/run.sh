@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds="${1:-5}" seconds="${2:-3}" threads="${3:-2}" python="${PYTHON:-python3}"
-names="${4:-mlp cnn lstm r18train r18infer softmax gelu avmnist}"
+names="${4:-mlp cnn lstm transformer r18train r18infer softmax gelu avmnist}"
 program=$(cargo bench --workspace --bench workloads --no-run --message-format=json 2>/dev/null |
     grep -o '"executable":"[^"]*workloads[^"]*"' | tail -1 | cut -d'"' -f4)
 out=$(mktemp)

@@ -17,7 +17,7 @@ use consilience_core::seed::Seed;
 use consilience_core::weights::Checkpoint;
 use consilience_nn::architecture::Architecture;
 use consilience_nn::backend::{self, Host, Tensor};
-use consilience_nn::encode::{CnnEncoder, Encoder};
+use consilience_nn::encode::{CnnEncoder, Encode, Encoder, TransformerEncoder};
 use consilience_nn::estimators::{self, Concat, NetworkMethod};
 use consilience_nn::fusion::Heads;
 use consilience_nn::inputs::{AsIs, Inputs};
@@ -48,6 +48,9 @@ fn run() {
         "cnn" => step(name, seconds, cnn(), Box::new(Sgd::new(0.0, 0.0)), 1e-2, 128, 784, 10, cnn_forward),
         "lstm" => {
             step(name, seconds, recurrent(), Box::new(Adam::new(0.0)), 1e-3, 32, 6400, 10, lstm_forward)
+        }
+        "transformer" => {
+            step(name, seconds, transformer(), Box::new(Adam::new(0.0)), 1e-3, 32, 128, 10, read_text)
         }
         "r18train" => {
             let (net, task) = resnet(64);
@@ -278,6 +281,22 @@ fn lstm_forward(p: &Bound, x: Tensor<2>) -> Tensor<2> {
     let x = x.reshape([rows, 100, 64]);
     let states = lstm(x, [get("w"), get("u")], [bias("b"), bias("c")], Steps::default());
     affine(p, "fc", states.narrow(1, 99, 1).reshape([rows, 128]), false)
+}
+
+/// 128 tokens of a text, of 4000 different ones.
+fn text() -> Field {
+    Field { words: 4000, ..Field::vector("text", vec![128]) }
+}
+
+fn transformer() -> Vec<Declared> {
+    let encoder = TransformerEncoder::default().declare("text", &text());
+    [encoder, declare_dense("fc", 128, 10)].concat()
+}
+
+fn read_text(p: &Bound, x: Tensor<2>) -> Tensor<2> {
+    let tokens = x.abs() * 700.0 + 1.0;
+    let h = TransformerEncoder::default().forward(&Pass::predicting(p), "text", &text(), tokens).unwrap();
+    affine(p, "fc", h, false)
 }
 
 /// ResNet-18 of torchvision on images of a side, with a thousand classes.

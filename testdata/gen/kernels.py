@@ -110,5 +110,21 @@ for kernel, function in [("tanh", torch.tanh), ("sigmoid", torch.sigmoid)]:
     x = (draw(4, 6).detach() * 2).requires_grad_()
     case(kernel, {}, [x], function(x))
 
+# Rows of several lengths, one after the other.
+lengths, heads = [4, 0, 1, 3], 2
+x = draw(sum(lengths), 3 * 6)
+rows = []
+for row in x.split(lengths):
+    q, k, v = (part.reshape(len(row), heads, 3).transpose(0, 1) for part in row.split(6, 1))
+    rows.append(F.scaled_dot_product_attention(q, k, v).transpose(0, 1).reshape(len(row), 6))
+case("attention", {"lengths": lengths, "heads": heads}, [x], torch.cat(rows))
+
+x, weight, bias = draw(sum(lengths), 3), draw(5, 2, 3), draw(5)
+rows = [
+    F.relu(F.conv1d(row.T[None], weight.transpose(1, 2), bias, padding=1).amax(2)) if len(row) else torch.zeros(1, 5)
+    for row in x.split(lengths)
+]
+case("largest_window", {"lengths": lengths}, [x, weight, bias], torch.cat(rows))
+
 json.dump({"peer": f"torch {torch.__version__}", "cases": cases}, sys.stdout, separators=(",", ":"))
 print(f"torch {torch.__version__}, python {sys.version.split()[0]}", file=sys.stderr)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use consilience_core::augment::{Augmenter, Mixup};
+use consilience_core::features::Reader;
 use consilience_core::members::{Prepared, Preprocess, Steps, Tabular};
 use consilience_core::model::{
     Batch, Classes, Context, Estimator, Fitted, Labelled, Loaders, Model, Outline, Parts, Schema, Task,
@@ -137,13 +138,13 @@ pub(crate) fn preprocess(
     ground: &Ground<'_>,
     on: &[String],
     own: &BTreeMap<String, Vec<Call>>,
-    network: bool,
+    reader: impl Fn(&str) -> Reader,
 ) -> Result<Keyed> {
     let mut steps: BTreeMap<String, Steps> = BTreeMap::new();
     for (column, calls) in ground.recipe.features.iter().chain(own) {
         steps.insert(column.clone(), calls.iter().map(|c| (c.name.clone(), c.parameters.clone())).collect());
     }
-    let preprocess = Preprocess::new(ground.schema, on, &steps, network)?;
+    let preprocess = Preprocess::new(ground.schema, on, &steps, reader)?;
     let files = ground.files_key(&preprocess.files())?;
     let key = json!({"steps": preprocess.describe(), "files": files});
     Ok((preprocess, key))
@@ -168,7 +169,7 @@ pub(crate) fn member(ground: &Ground<'_>, call: &Call, reads: Reads<'_>) -> Resu
             .expected("augment: beside a network")
             .remedy("leave augment out"));
         }
-        let (preprocess, key) = preprocess(ground, reads.on, reads.features, false)?;
+        let (preprocess, key) = preprocess(ground, reads.on, reads.features, |_| Reader::Matrix)?;
         let estimator = Box::new(Tabular::new(preprocess, (entry.build)(&call.parameters)?));
         let key = json!({"learner": call, "version": entry.version, "features": key});
         return Ok(Build { estimator, key });
@@ -189,7 +190,7 @@ fn network(
 ) -> Result<Build> {
     let entry = registry.get(&call.name)?;
     let method = (entry.build)(&call.parameters)?;
-    let (preprocess, key) = preprocess(ground, reads.on, reads.features, true)?;
+    let (preprocess, key) = preprocess(ground, reads.on, reads.features, |column| method.reader(column))?;
     let augmented = augmented(ground, reads, &preprocess.schema())?;
     let mut augmenter = Augmenter::from_value(&augmented)?;
     augmenter.check(&preprocess.schema())?;

@@ -258,12 +258,15 @@ fn shape(shape: &[usize]) -> String {
 }
 
 /// Multiplications for one row of one epoch, forward and backward, roughly: six a parameter, and for maps (images,
-/// spectrograms) a few thousand an input number, since convolutions use a parameter at every place.
+/// spectrograms) and tokens a few thousand an input number, since a parameter is used at every place.
 fn load(outline: &Outline) -> f64 {
     let places: f64 = outline
         .inputs
         .iter()
-        .map(|f| f.shape.iter().product::<usize>() as f64 * if f.shape.len() > 1 { 6000.0 } else { 20.0 })
+        .map(|f| {
+            let map = f.shape.len() > 1 || f.words > 0;
+            f.shape.iter().product::<usize>() as f64 * if map { 6000.0 } else { 20.0 }
+        })
         .sum();
     6.0 * outline.parameters.unwrap_or(1000) as f64 + places
 }

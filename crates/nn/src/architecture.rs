@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use consilience_core::features::Reader;
 use consilience_core::model::{Field, Outline, Task};
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,7 @@ impl Architecture {
             return Err(Error::argument("a column is given to a network twice"));
         }
         self.modalities.iter().try_for_each(|m| {
+            reads_words(m)?;
             m.encoder.get().check(&m.field)?;
             let place = format!("column \"{}\"", m.field.name);
             bounded("encoder", &place, &m.encoder.get().declare(&m.layer(), &m.field))
@@ -152,6 +154,18 @@ impl Architecture {
             (2 * numbers).saturating_mul(batch as u64).saturating_add(4 * parameters).saturating_mul(4);
         Outline { parameters: Some(parameters), lines, memory: Some(memory), inputs: self.fields() }
     }
+}
+
+/// Refuses an encoder that takes the numbers of tokens for amounts.
+fn reads_words(modality: &Modality) -> Result<()> {
+    let Modality { field, encoder } = modality;
+    if field.words == 0 || encoder.get().reader() == Reader::Words {
+        return Ok(());
+    }
+    Err(Error::argument("the column holds the numbers of tokens, which are names and no amounts")
+        .at(format!("column \"{}\"", field.name))
+        .expected("text_bag, text_cnn or transformer")
+        .remedy("take one of these, or give the text other features than tokens, such as tfidf"))
 }
 
 /// Refuses more parameters than can be trained.

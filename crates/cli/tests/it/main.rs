@@ -12,4 +12,5 @@ mod kill;
 mod program;
 mod sandbox;
 mod sequences;
+mod text;
 mod whole_way;

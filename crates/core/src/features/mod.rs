@@ -21,13 +21,15 @@ mod steps;
 mod summary;
 mod tensor;
 mod tfidf;
+mod tokens;
 #[cfg(feature = "audio")]
 mod waveform;
+mod words;
 
 #[cfg(test)]
 mod conformance;
 
-pub use defaults::defaults;
+pub use defaults::{Reader, defaults};
 pub use flatten::Flatten;
 pub use impute::{Impute, Strategy};
 #[cfg(feature = "audio")]
@@ -42,6 +44,7 @@ pub use steps::{Longer, Steps};
 pub use summary::Summary;
 pub use tensor::Tensor;
 pub use tfidf::TfIdf;
+pub use tokens::Tokens;
 #[cfg(feature = "audio")]
 pub use waveform::Waveform;
 
@@ -66,6 +69,7 @@ const ENTRIES: &[Entry<dyn Feature>] = &[
     #[cfg(feature = "audio")]
     entry!(dyn Feature, Waveform),
     entry!(dyn Feature, TfIdf),
+    entry!(dyn Feature, Tokens),
     entry!(dyn Feature, Steps),
     entry!(dyn Feature, Summary),
     entry!(dyn Feature, Flatten),
@@ -86,6 +90,7 @@ pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[
     #[cfg(feature = "audio")]
     ("waveform", waveform::load),
     ("tfidf", tfidf::load),
+    ("tokens", tokens::load),
     ("steps", steps::load),
     ("summary", summary::load),
     ("flatten", flatten::load),

@@ -5,6 +5,13 @@ use crate::model::{Column, Field, Images, Kind, Mask, Parts, Sequences, Vectors}
 
 /// Refuses a field of another kind before anything is fitted.
 pub(super) fn accept(step: &str, field: &Field, kinds: &[Kind]) -> Result<()> {
+    if field.words > 0 {
+        return Err(Error::argument(format!(
+            "\"{step}\" cannot read the numbers of tokens: they are names, not amounts"
+        ))
+        .at(&field.name)
+        .remedy("make tokens the last step"));
+    }
     if kinds.contains(&field.kind) {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::prepared::{Prepared, PreparedColumn};
 use crate::error::{Error, Result};
-use crate::features;
+use crate::features::{self, Reader};
 use crate::model::{Context, Feature, Field, Kind, Labelled, Schema};
 
 /// The word that stands for all numbers and categories, and the name of the modality they form.
@@ -23,7 +23,7 @@ pub struct Preprocess {
 
 impl Preprocess {
     /// The steps for the columns that a member reads: those given, else the defaults of the column's kind, which
-    /// differ between networks and learners on a matrix.
+    /// differ between what reads a column after them.
     ///
     /// # Errors
     /// [`Error::Data`] for unknown columns, [`Error::Argument`] for steps that cannot follow each other.
@@ -31,7 +31,7 @@ impl Preprocess {
         schema: &Schema,
         on: &[String],
         given: &BTreeMap<String, Steps>,
-        network: bool,
+        reader: impl Fn(&str) -> Reader,
     ) -> Result<Self> {
         let mut columns: Vec<(Field, Vec<Box<dyn Feature>>)> = Vec::new();
         let mut described = Vec::new();
@@ -41,7 +41,7 @@ impl Preprocess {
             }
             let steps = match given.get(&field.name) {
                 Some(steps) => steps.clone(),
-                None => features::defaults(&field, network)
+                None => features::defaults(&field, reader(&field.name))
                     .into_iter()
                     .map(|(name, parameters)| (name.to_owned(), parameters))
                     .collect(),
@@ -74,6 +74,11 @@ impl Preprocess {
         for ((field, _), output) in preprocess.columns.iter().zip(preprocess.outputs()?) {
             if output.kind != Kind::Vector {
                 return Err(no_vector(&field.name, output.kind));
+            }
+            if output.words > 0 && reader(&field.name) == Reader::Matrix {
+                return Err(Error::argument("the numbers of tokens are names and no amounts")
+                    .at(format!("features of \"{}\"", field.name))
+                    .remedy("take a network that reads tokens, such as text_cnn, or the step tfidf"));
             }
         }
         Ok(preprocess)

@@ -67,6 +67,9 @@ pub struct Field {
     /// Sequence: the names of the values of a step, where the files name them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
+    /// Vector of token numbers: how many different ones there are, zero among them, which stands for none; 0 elsewhere.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub words: usize,
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -83,6 +86,7 @@ impl Field {
             levels: Vec::new(),
             longest: 0,
             channels: Vec::new(),
+            words: 0,
         }
     }
 

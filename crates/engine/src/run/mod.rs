@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use consilience_core::data::{Dataset, HonestSpec, Nested, RowFilter, Split, nested, open, split};
+use consilience_core::features::Reader;
 use consilience_core::files::confine;
 use consilience_core::members::Preprocess;
 use consilience_core::model::Stop;
@@ -241,7 +242,7 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
                     .at(name)
                     .remedy("name a member with fit:"));
             };
-            let (preprocess, key) = catalog::preprocess(&session.ground(), on, features, false)?;
+            let (preprocess, key) = catalog::preprocess(&session.ground(), on, features, |_| Reader::Matrix)?;
             let fit: BTreeSet<usize> = session.fitting_rows(name, rows.as_deref())?.into_iter().collect();
             let source: Vec<usize> =
                 session.rows_where(source)?.into_iter().filter(|r| fit.contains(r)).collect();

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     CnnEncoder, Encoder, GruEncoder, LstmEncoder, MlpEncoder, ResnetEncoder, SpectrogramEncoder,
-    WaveformEncoder,
+    TextBagEncoder, TextCnnEncoder, TransformerEncoder, WaveformEncoder,
 };
 
 /// Reads a map such as `{image: {cnn: {channels: [16, 32]}}}`. Settings that are left out take their defaults.
@@ -39,6 +39,9 @@ fn chosen(value: &Value) -> Result<Encoder> {
         Encoder::Resnet(ResnetEncoder::default()),
         Encoder::Spectrogram(SpectrogramEncoder::default()),
         Encoder::Waveform(WaveformEncoder::default()),
+        Encoder::TextBag(TextBagEncoder::default()),
+        Encoder::TextCnn(TextCnnEncoder::default()),
+        Encoder::Transformer(TransformerEncoder::default()),
     ] {
         match serde_json::to_value(encoder) {
             Ok(Value::Object(map)) => known.extend(map),

@@ -8,7 +8,11 @@ mod mlp;
 mod recurrent;
 mod resnet;
 mod spectrogram;
+mod text_bag;
+mod text_cnn;
+mod transformer;
 mod waveform;
+mod words;
 
 pub use choice::by_column;
 pub use cnn::{CnnEncoder, Norm, Pooling, Reduce};
@@ -17,8 +21,12 @@ pub use lstm::LstmEncoder;
 pub use mlp::MlpEncoder;
 pub use resnet::{ResnetEncoder, Stem};
 pub use spectrogram::SpectrogramEncoder;
+pub use text_bag::TextBagEncoder;
+pub use text_cnn::TextCnnEncoder;
+pub use transformer::TransformerEncoder;
 pub use waveform::WaveformEncoder;
 
+use consilience_core::features::Reader;
 use consilience_core::model::Field;
 use consilience_core::{Error, Result};
 use schemars::JsonSchema;
@@ -35,6 +43,11 @@ pub trait Encode {
     /// # Errors
     /// [`Error::Argument`] naming the column.
     fn check(&self, field: &Field) -> Result<()>;
+
+    /// How it reads a column, where a recipe names no feature steps for it.
+    fn reader(&self) -> Reader {
+        Reader::Network
+    }
 
     /// The parameters it asks for.
     fn declare(&self, layer: &str, field: &Field) -> Vec<Declared>;
@@ -80,17 +93,24 @@ pub enum Encoder {
     Spectrogram(SpectrogramEncoder),
     /// Convolutions over samples.
     Waveform(WaveformEncoder),
+    /// The mean of a text's tokens.
+    TextBag(TextBagEncoder),
+    /// Filters over runs of a text's tokens.
+    TextCnn(TextCnnEncoder),
+    /// Attention among tokens or steps.
+    Transformer(TransformerEncoder),
 }
 
 impl Encoder {
     /// The usual encoder for rows of a field's shape: rank 3 a convolutional one (over samples where the height is 1),
-    /// rank 2 a recurrent one, rank 1 a dense one.
+    /// rank 2 a recurrent one, rank 1 a dense one, or filters where these are tokens.
     ///
     /// # Errors
     /// [`Error::Argument`] for other ranks.
     pub fn usual(field: &Field) -> Result<Self> {
         match field.shape.len() {
             3 if field.shape.get(1) == Some(&1) => Ok(Self::Waveform(WaveformEncoder::default())),
+            1 if field.words > 0 => Ok(Self::TextCnn(TextCnnEncoder::default())),
             1 => Ok(Self::Mlp(MlpEncoder::default())),
             2 => Ok(Self::Gru(GruEncoder::default())),
             3 => Ok(Self::Cnn(CnnEncoder::default())),
@@ -119,6 +139,9 @@ impl Encoder {
             Self::Resnet(e) => e,
             Self::Spectrogram(e) => e,
             Self::Waveform(e) => e,
+            Self::TextBag(e) => e,
+            Self::TextCnn(e) => e,
+            Self::Transformer(e) => e,
         }
     }
 }

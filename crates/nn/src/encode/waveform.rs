@@ -1,5 +1,6 @@
 //! Convolutions over the samples of a sound.
 
+use consilience_core::features::Reader;
 use consilience_core::model::Field;
 use consilience_core::{Error, Result};
 use schemars::JsonSchema;
@@ -130,6 +131,10 @@ impl Encode for WaveformEncoder {
 
     fn width(&self, _field: &Field) -> usize {
         self.channels.last().copied().unwrap_or(0)
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::Samples
     }
 
     fn by_batch(&self) -> bool {

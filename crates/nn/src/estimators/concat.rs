@@ -22,7 +22,9 @@ use crate::train::Training;
 #[serde(default)]
 pub struct Concat {
     /// The encoder of a modality, by column, such as `image: {cnn: {channels: [16, 32]}}`. Columns that are not named
-    /// get the usual one for their shape: rank 3 a cnn, rank 2 a gru, rank 1 an mlp.
+    /// get the usual one for their shape: rank 3 a cnn, rank 2 a gru, rank 1 an mlp,
+    /// tokens a text_cnn. A text becomes tokens, and
+    /// a sound samples, where its encoder is named and reads them, as text_cnn and waveform do.
     #[serde(deserialize_with = "crate::encode::by_column")]
     pub encoders: BTreeMap<String, Encoder>,
     /// The width of the dense layer.
@@ -57,8 +59,8 @@ impl NetworkMethod for Concat {
         together(fields, &self.encoders, Fusion::Concat(ConcatHead { hidden: self.hidden }))
     }
 
-    fn encoders(&self) -> Vec<&dyn Encode> {
-        self.encoders.values().map(Encoder::get).collect()
+    fn encoders(&self) -> Vec<(Option<&str>, &dyn Encode)> {
+        self.encoders.iter().map(|(column, e)| (Some(column.as_str()), e.get())).collect()
     }
 
     fn training(&self) -> &Training {

@@ -1,29 +1,18 @@
 //! The methods of recipes: networks on one modality, and fusions of several.
 
-mod cnn;
 mod concat;
-mod gru;
 mod late;
-mod lstm;
-mod mlp;
-mod resnet;
-mod spectrogram;
-mod waveform;
+mod single;
 
-pub use cnn::Cnn;
 pub use concat::Concat;
-pub use gru::Gru;
 pub use late::Late;
-pub use lstm::Lstm;
-pub use mlp::Mlp;
-pub use resnet::Resnet;
-pub use spectrogram::Spectrogram;
-pub use waveform::Waveform;
+pub use single::{Cnn, Gru, Lstm, Mlp, Resnet, Spectrogram, TextBag, TextCnn, Transformer, Waveform};
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use consilience_core::entry;
+use consilience_core::features::Reader;
 use consilience_core::model::{Context, Field, Fitted, Labelled, Outline, Task};
 use consilience_core::registry::{Registry, nearest};
 use consilience_core::{Error, Result};
@@ -45,12 +34,18 @@ pub trait NetworkMethod: Send + Sync {
     /// How it is trained.
     fn training(&self) -> &Training;
 
-    /// The encoders that the recipe chooses.
-    fn encoders(&self) -> Vec<&dyn Encode>;
+    /// The encoders that the recipe chooses, each with the column it is for; without one it is for every column.
+    fn encoders(&self) -> Vec<(Option<&str>, &dyn Encode)>;
+
+    /// How it reads a column, where the recipe names no feature steps for it.
+    fn reader(&self, column: &str) -> Reader {
+        let own = self.encoders().into_iter().find(|(of, _)| of.is_none_or(|of| of == column));
+        own.map_or(Reader::Network, |(_, encoder)| encoder.reader())
+    }
 
     /// The files below the data folder that it reads when it is fitted; their contents are part of its hash.
     fn files(&self) -> Vec<String> {
-        self.encoders().iter().filter_map(|e| e.weights()).map(str::to_owned).collect()
+        self.encoders().iter().filter_map(|(_, e)| e.weights()).map(str::to_owned).collect()
     }
 
     /// Says before any work whether it can be fitted to such prepared columns and such a task.
@@ -121,6 +116,9 @@ pub static NETWORKS: Registry<dyn NetworkMethod> = Registry {
         entry!(dyn NetworkMethod, Resnet),
         entry!(dyn NetworkMethod, Spectrogram),
         entry!(dyn NetworkMethod, Waveform),
+        entry!(dyn NetworkMethod, TextBag),
+        entry!(dyn NetworkMethod, TextCnn),
+        entry!(dyn NetworkMethod, Transformer),
     ],
 };
 

@@ -218,6 +218,55 @@ pub fn gru(x: Tensor<3>, weights: [Tensor<2>; 2], biases: [Tensor<1>; 2], readin
     })
 }
 
+/// Row by row, head by head.
+pub fn attention(x: Tensor<2>, lengths: &[usize], heads: usize) -> Tensor<2> {
+    let width = x.dims()[1] / 3;
+    let size = width / heads;
+    let row = |x: Tensor<2>| {
+        let one = |h: usize| {
+            let [q, k, v] = [0, 1, 2].map(|i| x.clone().narrow(1, i * width + h * size, size));
+            softmax(q.matmul(k.transpose()) / (size as f32).sqrt()).matmul(v)
+        };
+        Tensor::cat((0..heads).map(one).collect(), 1)
+    };
+    by_row(x, lengths, row).map_or_else(|| backend::zeros([0, width]), |rows| Tensor::cat(rows, 0))
+}
+
+/// What a function gives of the steps of each row that has some; nothing if none has.
+fn by_row(x: Tensor<2>, lengths: &[usize], each: impl Fn(Tensor<2>) -> Tensor<2>) -> Option<Vec<Tensor<2>>> {
+    let mut start = 0;
+    let one = |length: &usize| {
+        let from = start;
+        start += length;
+        (*length > 0).then(|| each(x.clone().narrow(0, from, *length)))
+    };
+    let rows: Vec<Tensor<2>> = lengths.iter().filter_map(one).collect();
+    (!rows.is_empty()).then_some(rows)
+}
+
+/// Row by row, a window at a time.
+pub fn largest_window(x: Tensor<2>, lengths: &[usize], weight: Tensor<3>, bias: Tensor<1>) -> Tensor<2> {
+    let [filters, reach, width] = weight.dims();
+    let weight = weight.reshape([filters, reach * width]).transpose();
+    let edge = || backend::zeros([reach - 1, width]);
+    let row = |x: Tensor<2>| {
+        let count = x.dims()[0] + reach - 1;
+        let padded = if reach > 1 { Tensor::cat(vec![edge(), x, edge()], 0) } else { x };
+        let windows = (0..reach).map(|j| padded.clone().narrow(0, j, count)).collect();
+        let y: Tensor<2> = Tensor::cat(windows, 1).matmul(weight.clone());
+        relu(y.max_dim(0) + bias.clone().unsqueeze())
+    };
+    let mut made = by_row(x, lengths, row).unwrap_or_default().into_iter();
+    let each = lengths.iter().map(|length| {
+        let there = if *length > 0 { made.next() } else { None };
+        there.unwrap_or_else(|| backend::zeros([1, filters]))
+    });
+    match each.collect::<Vec<_>>() {
+        none if none.is_empty() => backend::zeros([0, filters]),
+        rows => Tensor::cat(rows, 0),
+    }
+}
+
 /// Gates beside each other, apart.
 fn gates<const N: usize>(x: Tensor<2>) -> [Tensor<2>; N] {
     let hidden = x.dims()[1] / N;
@@ -412,6 +461,23 @@ mod tests {
                     },
                 );
             }
+        }
+        let lengths = [3, 0, 4];
+        let steps = |x: Tensor<1>, width: usize| x.reshape([7, width]);
+        same(
+            "attention",
+            [&[7, 18]],
+            |[x]| own::attention(steps(x, 18), &lengths, 2),
+            |[x]| attention(steps(x, 18), &lengths, 2),
+        );
+        for reach in [1, 3] {
+            let weight = |w: Tensor<1>| w.reshape([5, reach, 2]);
+            same(
+                "largest window",
+                [&[7, 2], &[5, reach, 2], &[5]],
+                |[x, w, b]| own::largest_window(steps(x, 2), &lengths, weight(w), b),
+                |[x, w, b]| largest_window(steps(x, 2), &lengths, weight(w), b),
+            );
         }
         for together in [Together::Sum, Together::Mean, Together::Largest] {
             let weights = (together == Together::Sum).then(|| vec![0.5, -1.0, 2.0, 1.5]);

@@ -2,6 +2,7 @@
 //! backward pass; [`crate::backend::operate`] records it.
 
 mod activation;
+mod attention;
 mod batch_norm;
 mod bidirectional;
 mod built_in;
@@ -27,8 +28,10 @@ mod simd;
 mod softmax;
 mod standard;
 mod transpose;
+mod windows;
 
 pub use activation::{Activation, activate};
+pub use attention::attention;
 pub use batch_norm::{Moments, batch_norm};
 pub use bidirectional::{Direction, bidirectional_gru, bidirectional_lstm};
 pub use conv_transpose2d::conv_transpose2d;
@@ -45,3 +48,4 @@ pub use pool::{Windows, max_pool, mean_pool};
 pub use sequence::Steps;
 pub use simd::{PIECE, squares, wide};
 pub use softmax::{cross_entropy, log_softmax, softmax};
+pub use windows::largest_window;

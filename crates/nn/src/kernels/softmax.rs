@@ -48,7 +48,7 @@ fn width(x: &Host) -> usize {
 
 /// One row to its softmax; gives the logarithm of the sum, and what was subtracted.
 #[inline(always)]
-fn row(x: &[f32], out: &mut [f32]) -> (f32, f32) {
+pub(super) fn row(x: &[f32], out: &mut [f32]) -> (f32, f32) {
     let top = largest(x);
     // A row of minus infinity, or of what is not a number, gives what is not a number.
     for (y, x) in out.iter_mut().zip(x) {

@@ -22,6 +22,15 @@ pub fn forward(pass: &Pass<'_>, layer: &str, bags: Bags, together: Together) -> 
     pass.see(layer, y)
 }
 
+/// The vectors of some words, `[words, width]`.
+///
+/// # Errors
+/// As [`forward`].
+pub fn each(pass: &Pass<'_>, layer: &str, words: Vec<usize>) -> Result<Tensor<2>> {
+    let bags = Bags { offsets: (0..words.len()).collect(), indices: words, weights: None };
+    forward(pass, layer, bags, Together::Sum)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

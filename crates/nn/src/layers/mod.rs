@@ -6,6 +6,7 @@ pub mod dense;
 pub mod embedding;
 pub mod norm;
 pub mod recurrence;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -96,6 +96,11 @@ pub fn fit(
     let scale = scale(data.target, &fit_rows);
     if let Some(mixup) = &augment.mixup {
         mixup.validate()?;
+        if let Some(field) = architecture.fields().iter().find(|f| f.words > 0) {
+            return Err(Error::argument("mixup mixes amounts, and the numbers of tokens are names")
+                .at(format!("column \"{}\"", field.name))
+                .remedy("remove mixup, or give the text other features than tokens"));
+        }
     }
     let feed = Feed::new(data, prepare.as_ref(), augment.batch.as_ref(), context)?;
     let mixing = augment.mixup.as_ref().map(|m| Mixing::new(m, Feed::seed(context), &fit_rows));

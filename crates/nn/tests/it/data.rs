@@ -123,6 +123,25 @@ pub fn stripes(rows: usize, side: usize, seed: u64) -> Made {
     Made::new(vec![("image", image), ("vector", vector)], classes(codes, 2))
 }
 
+/// Rows of tokens in a column, `length` at most of 50 different ones; a class has two tokens one way round, the other the other,
+/// among others that say nothing and come up in both alike.
+pub fn phrases(column: &str, rows: usize, length: usize, seed: u64) -> Made {
+    let mut rng = Seed::new(seed).rng();
+    let mut data = vec![0.0f32; rows * length];
+    let mut codes = Vec::new();
+    for (r, row) in data.chunks_mut(length).enumerate() {
+        let code = rng.random_range(0..2u32);
+        let count = if r % 11 == 3 { length } else { rng.random_range(4..=length) };
+        row[..count].iter_mut().for_each(|v| *v = rng.random_range(4..50u32) as f32);
+        let at = rng.random_range(0..count - 1);
+        row[at..at + 2].copy_from_slice(if code == 0 { &[1.0, 2.0] } else { &[2.0, 1.0] });
+        codes.push(code);
+    }
+    let mut made = Made::new(vec![(column, Vectors::new(vec![length], data).unwrap())], classes(codes, 2));
+    made.fields[0].words = 50;
+    made
+}
+
 pub fn accuracy(predictions: &Predictions, target: &Target) -> f64 {
     let (_, codes) = target.codes().unwrap();
     let p = predictions.p().unwrap();

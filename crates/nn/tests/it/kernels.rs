@@ -2,9 +2,9 @@
 
 use consilience_nn::backend::{self, Host, Tensor};
 use consilience_nn::kernels::{
-    Activation, Bags, Direction, Moves, Together, Windows, activate, batch_norm, bidirectional_gru,
-    bidirectional_lstm, conv_transpose2d, conv2d, cross_entropy, dense, embedding_bag, group_norm,
-    layer_norm, log_softmax, max_pool, mean_pool, softmax,
+    Activation, Bags, Direction, Moves, Together, Windows, activate, attention, batch_norm,
+    bidirectional_gru, bidirectional_lstm, conv_transpose2d, conv2d, cross_entropy, dense, embedding_bag,
+    group_norm, largest_window, layer_norm, log_softmax, max_pool, mean_pool, softmax,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -127,6 +127,15 @@ impl Leaves<'_> {
                 let truth = backend::constant(truth, x.dims());
                 cross_entropy(x, truth, backend::constant(share, [rows]))
             }
+            "attention" => {
+                let lengths: Vec<usize> = case.setting("lengths");
+                flat(attention(self.get(0), &lengths, case.setting("heads")))
+            }
+            "largest_window" => {
+                let lengths: Vec<usize> = case.setting("lengths");
+                let (x, weight, bias) = self.three();
+                flat(largest_window(x, &lengths, weight, bias))
+            }
             "gelu" => flat(activate(Activation::Gelu, self.get::<2>(0))),
             "tanh" => flat(activate(Activation::Tanh, self.get::<2>(0))),
             "sigmoid" => flat(activate(Activation::Sigmoid, self.get::<2>(0))),
@@ -148,7 +157,7 @@ fn leaf(numbers: &[f32]) -> Tensor<1> {
 fn outputs_and_gradients_of_kernels_agree() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/kernels.json");
     let golden: Golden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert_eq!(golden.cases.len(), 21);
+    assert_eq!(golden.cases.len(), 23);
     for (number, case) in golden.cases.iter().enumerate() {
         let what = format!("{} (case {number})", case.kernel);
         let leaves = Leaves { case, flat: case.inputs.iter().map(|i| leaf(&i.values)).collect() };

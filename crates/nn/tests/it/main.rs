@@ -11,5 +11,6 @@ mod learning;
 mod members;
 mod mixup;
 mod refusals;
+mod text;
 mod threads;
 mod training;

@@ -1,24 +1,31 @@
 //! Networks as members: saved and loaded, absent modalities, features, starting from another.
 
+use consilience_core::features::Reader;
 use consilience_core::model::{Batch, Column, Context, Mask, Model, Quiet, Stop, Vectors};
 use consilience_core::seed::Seed;
 use consilience_nn::network::Network;
 use consilience_nn::{AsIs, FUSIONS, NETWORKS};
 use serde_json::json;
 
-use crate::data::{Made, classes, method, normal, says, stripes, xor};
+use crate::data::{Made, classes, method, normal, phrases, says, stripes, xor};
 
 fn small(name: &str) -> serde_json::Value {
     match name {
         "mlp" => json!({"hidden": [6], "epochs": 2}),
         "cnn" => json!({"channels": [3], "features": 5, "epochs": 2}),
         "gru" => json!({"hidden": 5, "epochs": 2}),
+        "text_bag" => json!({"width": 4, "features": 5, "epochs": 2}),
+        "text_cnn" => json!({"width": 4, "filters": 3, "epochs": 2}),
+        "transformer" => json!({"width": 8, "heads": 2, "depth": 1, "epochs": 2}),
         _ => json!({"encoders": {"image": {"cnn": {"channels": [3], "features": 5}}}, "epochs": 2}),
     }
 }
 
 /// The rows of `stripes` as a method of this name reads them.
 fn rows_for(name: &str, rows: usize) -> Made {
+    if method(name, small(name)).reader("image") == Reader::Words {
+        return phrases("image", rows, 8, 3);
+    }
     let mut made = stripes(rows, 8, 3);
     if NETWORKS.get(name).is_ok() {
         made.fields.truncate(1);

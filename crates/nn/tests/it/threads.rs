@@ -4,13 +4,14 @@ use consilience_core::model::Parts;
 use rayon::prelude::*;
 use serde_json::json;
 
-use crate::data::{method, stripes};
+use crate::data::{method, phrases, stripes};
 
 /// Large enough for every parallel path of the backend: a batch of 64 images of 28 x 28 with 16 and 32 channels.
 fn fit(name: &str, threads: usize) -> (Parts, Vec<u32>) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
-        let made = stripes(160, 28, 1);
+        let text = ["text_bag", "text_cnn", "transformer"].contains(&name);
+        let made = if text { phrases("text", 160, 40, 1) } else { stripes(160, 28, 1) };
         let settings = match name {
             "gru" => json!({"encoders": {"image": {"gru": {"hidden": 96}}}, "epochs": 1}),
             "mlp" => {
@@ -19,7 +20,7 @@ fn fit(name: &str, threads: usize) -> (Parts, Vec<u32>) {
             "resnet" => json!({"encoders": {"image": {"resnet": {"width": 16}}}, "epochs": 1}),
             _ => json!({"epochs": 1, "dropout": 0.1}),
         };
-        let method = method(if name == "late" { "late" } else { "concat" }, settings);
+        let method = method(if text || name == "late" { name } else { "concat" }, settings);
         let model = made.fit(method.as_ref(), 1).unwrap().model;
         let p = model.predict(&made.batch).unwrap();
         (model.save().unwrap(), p.p().unwrap().iter().map(|v| v.to_bits()).collect())
@@ -28,7 +29,7 @@ fn fit(name: &str, threads: usize) -> (Parts, Vec<u32>) {
 
 #[test]
 fn one_two_and_three_threads_give_the_same_bytes() {
-    for name in ["cnn", "late", "mlp", "gru", "resnet"] {
+    for name in ["cnn", "late", "mlp", "gru", "resnet", "text_bag", "text_cnn", "transformer"] {
         let one = fit(name, 1);
         for threads in [2, 3] {
             assert!(one == fit(name, threads), "{name} differs on {threads} threads");
