@@ -17,6 +17,7 @@ mod golden;
 mod greedy;
 mod greedy_scores;
 mod hard_vote;
+mod mixed;
 mod pool;
 #[cfg(test)]
 mod reference;

@@ -1,12 +1,14 @@
 //! Convolution blocks and a dense layer.
 
 use consilience_core::model::Field;
+use consilience_core::model::graph::Value;
 use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Encode, wrong_shape};
 use crate::backend::Tensor;
+use crate::graph::{self, Sketch};
 use crate::layers::{Pass, convolution, dense};
 use crate::params::Declared;
 
@@ -113,6 +115,21 @@ impl Encode for CnnEncoder {
         let flat = self.shape(field, self.channels.len()).iter().product();
         let name = format!("{layer}.dense");
         Ok(pass.drop(&name, dense::rectified(pass, &name, x.reshape([rows, flat]))?))
+    }
+
+    fn graph(&self, sketch: &mut Sketch<'_>, layer: &str, field: &Field, x: &Value) -> Result<Value> {
+        let flat = field.shape.len() == 2;
+        let mut x = x.clone();
+        if flat {
+            let [c, h, w] = self.shape(field, 0).map(|side| side as i64);
+            x = sketch.graph.transpose(&x, &[0, 2, 1]);
+            x = sketch.graph.reshape(&x, &[0, c, h, w]);
+        }
+        for (name, _) in self.blocks() {
+            x = graph::convolution(sketch, &format!("{layer}.{name}"), &x, flat)?;
+        }
+        let x = sketch.graph.flat(&x);
+        graph::rectified(sketch, &format!("{layer}.dense"), &x)
     }
 
     fn outline(&self, field: &Field) -> Vec<(String, u64)> {

@@ -1,12 +1,14 @@
 //! A recurrent layer over steps or frames.
 
 use consilience_core::model::Field;
+use consilience_core::model::graph::Value;
 use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Encode, wrong_shape};
 use crate::backend::Tensor;
+use crate::graph::{self, Sketch};
 use crate::layers::{Pass, recurrence};
 use crate::params::Declared;
 
@@ -73,6 +75,17 @@ impl Encode for GruEncoder {
         };
         let name = Self::layer(layer);
         Ok(pass.drop(&name, recurrence::forward(pass, &name, x)?))
+    }
+
+    fn graph(&self, sketch: &mut Sketch<'_>, layer: &str, field: &Field, x: &Value) -> Result<Value> {
+        let x = match field.shape.as_slice() {
+            [_, mels, frames] => {
+                let x = sketch.graph.reshape(x, &[0, *mels as i64, *frames as i64]);
+                sketch.graph.transpose(&x, &[0, 2, 1])
+            }
+            _ => x.clone(),
+        };
+        graph::recurrent(sketch, graph::Cell::Gru, &Self::layer(layer), 1, false, &x)
     }
 
     fn outline(&self, field: &Field) -> Vec<(String, u64)> {

@@ -3,6 +3,7 @@
 mod bins;
 mod boost;
 mod flat;
+mod graph;
 mod forest;
 
 pub(super) use bins::Binned;
