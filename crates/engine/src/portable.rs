@@ -106,11 +106,16 @@ fn about(model: &dyn Model, provenance: &Value) -> About {
 pub fn write_tensors(model: &Path, out: &Path, torch_names: bool) -> Result<WrittenArrays> {
     let loaded = ModelDir::open(model)?.model(&catalog::loaders())?;
     let Some(arrays) = loaded.tensors(torch_names) else {
-        let error = Error::model(format!("a model of the kind \"{}\" has no arrays of layers", loaded.kind()))
-            .at(model.display())
-            .expected("a network");
-        let networks: Vec<&str> =
-            loaded.members().into_iter().filter(|(_, m)| m.tensors(false).is_some()).map(|(n, _)| n).collect();
+        let error =
+            Error::model(format!("a model of the kind \"{}\" has no arrays of layers", loaded.kind()))
+                .at(model.display())
+                .expected("a network");
+        let networks: Vec<&str> = loaded
+            .members()
+            .into_iter()
+            .filter(|(_, m)| m.tensors(false).is_some())
+            .map(|(n, _)| n)
+            .collect();
         return Err(match networks.first() {
             Some(name) => error.remedy(format!(
                 "export one of its networks ({}): csl export {}",

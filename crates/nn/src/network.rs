@@ -236,7 +236,9 @@ impl Model for Network {
 
     fn tensors(&self, torch_names: bool) -> Option<BTreeMap<String, Array>> {
         let name = |n: &str| if torch_names { self.architecture.torch_name(n) } else { n.to_owned() };
-        Some(self.params.iter().map(|(n, p)| (name(n), Array::F32(p.shape(), p.numbers().to_vec()))).collect())
+        Some(
+            self.params.iter().map(|(n, p)| (name(n), Array::F32(p.shape(), p.numbers().to_vec()))).collect(),
+        )
     }
 
     fn embed(&self) -> Option<&dyn Embed> {

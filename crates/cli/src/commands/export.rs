@@ -24,7 +24,12 @@ pub fn export(
             done.insert("onnx".to_owned(), json!({"file": out, "graph": graph}));
         } else {
             let slot = |what: &str, s: &Slot| {
-                vec![what.to_owned(), s.name.clone(), s.element.to_owned(), format!("[{}]", s.shape.join(", "))]
+                vec![
+                    what.to_owned(),
+                    s.name.clone(),
+                    s.element.to_owned(),
+                    format!("[{}]", s.shape.join(", ")),
+                ]
             };
             let cells = graph.inputs.iter().map(|s| slot("input", s));
             let cells = cells.chain(graph.outputs.iter().map(|s| slot("output", s)));

@@ -110,7 +110,8 @@ impl FittedFeature for Scaled {
 
     fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
         let x = graph.double(x);
-        let (factor, constant) = (graph.scalar(x.element(), self.multiply), graph.scalar(x.element(), self.add));
+        let (factor, constant) =
+            (graph.scalar(x.element(), self.multiply), graph.scalar(x.element(), self.add));
         let scaled = graph.mul(&x, &factor);
         let moved = graph.add(&scaled, &constant);
         Ok(graph.single(&moved))

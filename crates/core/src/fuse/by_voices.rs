@@ -340,8 +340,11 @@ impl Fused for ByVoices {
             }
             let label = voices.iter().map(|v| if *v { '1' } else { '0' }).collect::<String>();
             let other = graph.within(&label, |graph| answer.graph(graph, members))?;
-            let conditions: Vec<Value> =
-                reasons.iter().enumerate().map(|(r, v)| if has(r) { (*v).clone() } else { graph.not(v) }).collect();
+            let conditions: Vec<Value> = reasons
+                .iter()
+                .enumerate()
+                .map(|(r, v)| if has(r) { (*v).clone() } else { graph.not(v) })
+                .collect();
             if let Some(condition) = graph.all(&conditions) {
                 said = graph.choose(&condition, &other, &said);
             }

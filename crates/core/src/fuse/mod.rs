@@ -11,6 +11,7 @@ mod conformance;
 mod crossfit;
 mod evidence;
 mod gate;
+mod gate_graph;
 mod gate_view;
 #[cfg(test)]
 mod golden;

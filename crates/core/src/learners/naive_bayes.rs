@@ -284,9 +284,10 @@ impl FittedLearner for Bayes {
                 let square = graph.mul(&gap, &gap);
                 let scaled = graph.mul(&square, &scale);
                 let sum = graph.reduce("ReduceSum", &scaled, &[2]);
-                let constant = variance.rows().into_iter().map(|row| {
-                    row.iter().map(|s| -0.5 * (std::f64::consts::TAU * s).ln()).sum::<f64>()
-                });
+                let constant = variance
+                    .rows()
+                    .into_iter()
+                    .map(|row| row.iter().map(|s| -0.5 * (std::f64::consts::TAU * s).ln()).sum::<f64>());
                 (graph.reshape(&sum, &[0, classes as i64]), constant.collect::<Vec<f64>>())
             }
             Evidence::Linear { binary, slope, constant } => {

@@ -208,7 +208,8 @@ impl Prepared {
             // The columns of the table stand beside each other; any other modality is one column.
             let (mut values, mut present) = (Vec::new(), Vec::new());
             for column in self.columns_of(field) {
-                let own = column.graph(graph).map_err(|e| e.at(format!("column \"{}\"", column.input.name)))?;
+                let own =
+                    column.graph(graph).map_err(|e| e.at(format!("column \"{}\"", column.input.name)))?;
                 values.push(own.value);
                 present.push(own.present);
             }

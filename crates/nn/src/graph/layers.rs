@@ -120,7 +120,13 @@ pub fn by_row(sketch: &mut Sketch<'_>, layer: &str, x: &Value, epsilon: f32) -> 
 ///
 /// # Errors
 /// As [`Sketch::param`].
-pub fn by_group(sketch: &mut Sketch<'_>, layer: &str, x: &Value, groups: usize, epsilon: f32) -> Result<Value> {
+pub fn by_group(
+    sketch: &mut Sketch<'_>,
+    layer: &str,
+    x: &Value,
+    groups: usize,
+    epsilon: f32,
+) -> Result<Value> {
     let (weight, bias) = (sketch.param(layer, "weight")?, sketch.param(layer, "bias")?);
     let graph = &mut *sketch.graph;
     let shape = graph.node("Shape", &[x], vec![], Element::I64);

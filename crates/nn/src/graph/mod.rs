@@ -10,8 +10,8 @@ use consilience_core::model::graph::{Graph, Numbers, Value};
 use consilience_core::{Error, Result};
 
 pub use layers::{
-    batch_norm, by_group, by_row, conv2d, convolution, dense, gelu, looked_up, max_pool, mean_of_places, mean_pool,
-    rectified,
+    batch_norm, by_group, by_row, conv2d, convolution, dense, gelu, looked_up, max_pool, mean_of_places,
+    mean_pool, rectified,
 };
 pub use recurrent::{Cell, recurrent};
 

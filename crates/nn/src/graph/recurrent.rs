@@ -57,7 +57,8 @@ pub fn recurrent(
     for level in 0..levels {
         let back = bidirectional.then(|| format!("_l{level}_reverse"));
         let ends: Vec<String> = std::iter::once(format!("_l{level}")).chain(back).collect();
-        let hidden = sketch.host(&format!("{layer}.weight_hh_l{level}"))?.shape().get(1).copied().unwrap_or(0);
+        let hidden =
+            sketch.host(&format!("{layer}.weight_hh_l{level}"))?.shape().get(1).copied().unwrap_or(0);
         let weight = array(sketch, cell, layer, &["weight_ih"], &ends)?;
         let state = array(sketch, cell, layer, &["weight_hh"], &ends)?;
         let bias = array(sketch, cell, layer, &["bias_ih", "bias_hh"], &ends)?;

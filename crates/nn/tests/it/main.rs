@@ -5,6 +5,7 @@
 mod checkpoint;
 mod data;
 mod golden;
+mod graph;
 mod kernels;
 mod learning;
 mod members;

@@ -3,8 +3,8 @@
 mod bins;
 mod boost;
 mod flat;
-mod graph;
 mod forest;
+mod graph;
 
 pub(super) use bins::Binned;
 pub(super) use boost::Booster;

@@ -69,6 +69,12 @@ impl Graph {
         self.input(name, element, shape)
     }
 
+    /// The input of a raw column, if anything has asked for it.
+    pub fn given(&self, column: &str) -> Option<Value> {
+        let port = self.inputs.iter().find(|i| *i.name == *column)?;
+        Some(Value { name: Arc::clone(&port.name), element: port.element })
+    }
+
     /// How many steps each row of a sequence column has: an input `<column>_steps`, `int64 [rows, 1]`.
     ///
     /// # Errors
@@ -229,4 +235,67 @@ impl Graph {
 
 fn side(column: &str, what: &str) -> Side {
     Side::Named(format!("{column}_{what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(name: &str) -> Field {
+        Field::new(name, Kind::Number)
+    }
+
+    #[test]
+    fn what_stands_twice_is_written_once_and_what_nobody_reads_not_at_all() {
+        let mut graph = Graph::default();
+        let x = graph.column(&number("x")).unwrap();
+        assert_eq!(graph.column(&number("x")).unwrap(), x);
+        let twice = |graph: &mut Graph, part: &str, by: f64| {
+            graph
+                .within(part, |graph| {
+                    let two = graph.scalar(Element::F64, by);
+                    Ok(graph.mul(&x, &two))
+                })
+                .unwrap()
+        };
+        let (a, b, c) =
+            (twice(&mut graph, "a", 2.0), twice(&mut graph, "b", 2.0), twice(&mut graph, "c", 3.0));
+        assert_eq!(a, b);
+        assert_ne!(a, c);
+        assert_eq!((a.name(), c.name()), ("a/mul", "c/mul"));
+        graph.output("value", &a, 1);
+        assert_eq!((graph.nodes().len(), graph.constants().len()), (3, 2));
+        graph.prune();
+        let names: Vec<&str> = graph.nodes().iter().map(|n| n.operator).collect();
+        assert_eq!(names, ["Mul", "Identity"]);
+        assert_eq!(graph.constants().len(), 1);
+        assert_eq!(graph.inputs().len(), 1);
+    }
+
+    #[test]
+    fn names_are_never_shared() {
+        let mut graph = Graph { several: true, ..Graph::default() };
+        let v = Field::vector("v", vec![2]);
+        graph.column(&number("v_present")).unwrap();
+        graph.column(&v).unwrap();
+        let error = graph.present(&v).unwrap_err();
+        assert!(matches!(error, Error::Model(_)) && error.to_string().contains("\"v_present\""), "{error}");
+        // A column that is called as the output is.
+        let x = graph.column(&number("value")).unwrap();
+        graph.output("value", &x, 1);
+        assert_eq!(&*graph.outputs()[0].name, "value_2");
+        // The same column as another kind.
+        assert!(graph.column(&Field::new("v", Kind::Category)).is_err());
+    }
+
+    #[test]
+    fn presence_is_asked_for_only_where_there_are_several_modalities() {
+        let image = Field::new("image", Kind::Image);
+        for several in [false, true] {
+            let mut graph = Graph { several, ..Graph::default() };
+            let present = graph.present(&image).unwrap();
+            assert_eq!(present.map(|p| p.name().to_owned()), several.then(|| "image_present".to_owned()));
+            assert_eq!(graph.present(&number("x")).unwrap().unwrap().element(), Element::Bool);
+        }
+    }
 }

@@ -247,5 +247,6 @@ impl Graph {
 pub fn refused(what: &str, why: &str) -> Error {
     let error = Error::model(format!("{what} cannot be written as ONNX"));
     let error = if why.is_empty() { error } else { error.got(why) };
-    error.remedy("predict with csl, or export a model without it: a member, or one of other columns and steps")
+    error
+        .remedy("predict with csl, or export a model without it: a member, or one of other columns and steps")
 }

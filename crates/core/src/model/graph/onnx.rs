@@ -189,3 +189,141 @@ fn port(port: &Port) -> Message {
     out.message(2, &kind);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::graph::Numbers;
+    use crate::model::{Field, Kind};
+
+    /// A field of a message: its number, and what is in it.
+    type Read<'a> = (u64, Content<'a>);
+
+    #[derive(Debug, PartialEq)]
+    enum Content<'a> {
+        Int(u64),
+        Float(f32),
+        Bytes(&'a [u8]),
+    }
+
+    fn varint(bytes: &[u8], at: &mut usize) -> u64 {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = bytes[*at];
+            *at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        value
+    }
+
+    fn fields(bytes: &[u8]) -> Vec<Read<'_>> {
+        let (mut at, mut out) = (0, Vec::new());
+        while at < bytes.len() {
+            let tag = varint(bytes, &mut at);
+            let content = match tag & 7 {
+                0 => Content::Int(varint(bytes, &mut at)),
+                5 => {
+                    at += 4;
+                    Content::Float(f32::from_le_bytes(bytes[at - 4..at].try_into().unwrap()))
+                }
+                _ => {
+                    let length = varint(bytes, &mut at) as usize;
+                    at += length;
+                    Content::Bytes(&bytes[at - length..at])
+                }
+            };
+            out.push((tag >> 3, content));
+        }
+        out
+    }
+
+    /// The contents of the fields of a number.
+    fn all(bytes: &[u8], number: u64) -> Vec<&[u8]> {
+        let of = |(n, c)| match c {
+            Content::Bytes(b) if n == number => Some(b),
+            _ => None,
+        };
+        fields(bytes).into_iter().filter_map(of).collect()
+    }
+
+    fn small() -> Graph {
+        let mut graph = Graph::default();
+        let x = graph.column(&Field::new("x", Kind::Number)).unwrap();
+        let by = graph.doubles("factor", &[1, 2], [2.0, -1.0]);
+        let y = graph.product(&x, &by);
+        let y = graph.single(&y);
+        let y = graph.softmax(&y);
+        graph.output("probabilities", &y, 2);
+        graph
+    }
+
+    #[test]
+    fn a_file_holds_what_the_graph_holds() {
+        let more = BTreeMap::from([("classes".to_owned(), "[\"a\",\"b\"]".to_owned())]);
+        let about = About { name: "small".to_owned(), version: "1.2.3".to_owned(), more };
+        let bytes = small().to_onnx(&about).unwrap();
+        assert_eq!(bytes, small().to_onnx(&about).unwrap());
+        let model = fields(&bytes);
+        assert_eq!(model[0], (1, Content::Int(8)));
+        assert_eq!(all(&bytes, 3), [b"1.2.3"]);
+        // One set of operators: nothing here is for classical learners.
+        assert_eq!(all(&bytes, 8).len(), 1);
+        assert_eq!(fields(all(&bytes, 8)[0]), [(1, Content::Bytes(b"")), (2, Content::Int(17))]);
+        let entry = fields(all(&bytes, 14)[0]);
+        assert_eq!(entry, [(1, Content::Bytes(b"classes")), (2, Content::Bytes(b"[\"a\",\"b\"]"))]);
+        let graph = all(&bytes, 7)[0];
+        let operators: Vec<&[u8]> = all(graph, 1).into_iter().map(|n| all(n, 4)[0]).collect();
+        assert_eq!(operators, [&b"MatMul"[..], b"Cast", b"Softmax", b"Identity"]);
+        let cast = all(all(graph, 1)[1], 5)[0];
+        assert_eq!(fields(cast), [(1, Content::Bytes(b"to")), (3, Content::Int(1)), (20, Content::Int(2))]);
+        let constant = fields(all(graph, 5)[0]);
+        let raw: Vec<u8> = [2.0f64, -1.0].into_iter().flat_map(f64::to_le_bytes).collect();
+        let expected = [
+            (1, Content::Bytes(&[1, 2][..])),
+            (2, Content::Int(11)),
+            (8, Content::Bytes(b"factor")),
+            (9, Content::Bytes(&raw)),
+        ];
+        assert_eq!(constant, expected);
+        let output = all(graph, 12)[0];
+        assert_eq!(all(output, 1), [b"probabilities"]);
+        let tensor = all(all(output, 2)[0], 1)[0];
+        assert_eq!(fields(tensor)[0], (1, Content::Int(1)));
+        let sides: Vec<Vec<Read<'_>>> = all(all(tensor, 2)[0], 1).into_iter().map(fields).collect();
+        assert_eq!(sides, [vec![(2, Content::Bytes(b"rows"))], vec![(1, Content::Int(2))]]);
+    }
+
+    #[test]
+    fn operators_for_learners_are_named_with_their_set() {
+        let mut graph = Graph::default();
+        let x = graph.column(&Field::new("x", Kind::Category)).unwrap();
+        let codes = graph.codes(&x, [("a".to_owned(), 0), ("b".to_owned(), 3)], -1);
+        graph.output("value", &codes, 1);
+        let bytes = graph.to_onnx(&About::default()).unwrap();
+        let sets: Vec<&[u8]> = all(&bytes, 8).into_iter().map(|s| all(s, 1)[0]).collect();
+        assert_eq!(sets, [&b""[..], b"ai.onnx.ml"]);
+        let node = all(all(&bytes, 7)[0], 1)[0];
+        assert_eq!(all(node, 7), [b"ai.onnx.ml"]);
+        let attributes: Vec<Vec<Read<'_>>> = all(node, 5).into_iter().map(fields).collect();
+        assert_eq!(attributes[1][1], (8, Content::Bytes(&[0, 3])));
+        assert_eq!(attributes[2][1], (3, Content::Int(u64::MAX)));
+    }
+
+    #[test]
+    fn more_than_two_gigabytes_are_refused() {
+        // Memory that nobody touches is not taken.
+        let numbers = Numbers::F32(vec![0.0; 1 << 29]);
+        let constant = Constant { name: std::sync::Arc::from("weight"), shape: vec![1 << 29], numbers };
+        let graph = Graph { constants: vec![constant], ..Graph::default() };
+        let error = graph.to_onnx(&About::default()).unwrap_err();
+        assert!(matches!(error, Error::Model(_)), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("at most 2147483647 bytes, got 2147483648 bytes") && text.contains("members"),
+            "{text}"
+        );
+    }
+}
