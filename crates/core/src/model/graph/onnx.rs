@@ -282,7 +282,8 @@ mod tests {
         let constant = fields(all(graph, 5)[0]);
         let raw: Vec<u8> = [2.0f64, -1.0].into_iter().flat_map(f64::to_le_bytes).collect();
         let expected = [
-            (1, Content::Bytes(&[1, 2][..])),
+            (1, Content::Int(1)),
+            (1, Content::Int(2)),
             (2, Content::Int(11)),
             (8, Content::Bytes(b"factor")),
             (9, Content::Bytes(&raw)),
@@ -308,7 +309,7 @@ mod tests {
         let node = all(all(&bytes, 7)[0], 1)[0];
         assert_eq!(all(node, 7), [b"ai.onnx.ml"]);
         let attributes: Vec<Vec<Read<'_>>> = all(node, 5).into_iter().map(fields).collect();
-        assert_eq!(attributes[1][1], (8, Content::Bytes(&[0, 3])));
+        assert_eq!(attributes[1][1..3], [(8, Content::Int(0)), (8, Content::Int(3))]);
         assert_eq!(attributes[2][1], (3, Content::Int(u64::MAX)));
     }
 

@@ -34,18 +34,14 @@ impl Message {
         self.bytes(field, &inner.0);
     }
 
-    /// Whole numbers, packed.
+    /// Whole numbers, each under the field's number: ONNX packs none, and not every reader takes packed ones.
     pub(super) fn ints(&mut self, field: u32, values: impl IntoIterator<Item = i64>) {
-        let mut packed = Self::default();
-        values.into_iter().for_each(|v| packed.varint(v as u64));
-        self.message(field, &packed);
+        values.into_iter().for_each(|v| self.int(field, v));
     }
 
-    /// 32-bit floats, packed.
+    /// 32-bit floats, each under the field's number.
     pub(super) fn floats(&mut self, field: u32, values: &[f32]) {
-        self.tag(field, 2);
-        self.varint(4 * values.len() as u64);
-        values.iter().for_each(|v| self.0.extend_from_slice(&v.to_le_bytes()));
+        values.iter().for_each(|v| self.float(field, *v));
     }
 
     /// What was written.
@@ -84,13 +80,13 @@ mod tests {
         assert_eq!(c.into_bytes(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
         let mut d = Message::default();
         d.ints(6, [3, 270, 86942]);
-        assert_eq!(d.into_bytes(), [0x32, 0x06, 0x03, 0x8e, 0x02, 0x9e, 0xa7, 0x05]);
+        assert_eq!(d.into_bytes(), [0x30, 0x03, 0x30, 0x8e, 0x02, 0x30, 0x9e, 0xa7, 0x05]);
         let mut e = Message::default();
         e.int(1, -2);
         assert_eq!(e.into_bytes(), [8, 0xfe, 255, 255, 255, 255, 255, 255, 255, 255, 1]);
         let mut f = Message::default();
         f.float(1, 1.0);
         f.floats(2, &[1.0]);
-        assert_eq!(f.into_bytes(), [0x0d, 0, 0, 0x80, 0x3f, 0x12, 4, 0, 0, 0x80, 0x3f]);
+        assert_eq!(f.into_bytes(), [0x0d, 0, 0, 0x80, 0x3f, 0x15, 0, 0, 0x80, 0x3f]);
     }
 }
