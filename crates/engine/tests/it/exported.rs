@@ -116,9 +116,33 @@ fn skip(codes: Vec<u32>) -> Vec<u32> {
     codes.into_iter().map(|c| if c == 2 { 3 } else { c }).collect()
 }
 
+/// An array of 64-bit floats as numpy writes it.
+fn npy(shape: &str, values: &[f64]) -> Vec<u8> {
+    let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}");
+    while !(header.len() + 11).is_multiple_of(64) {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut out = b"\x93NUMPY\x01\x00".to_vec();
+    out.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+    out.extend(header.bytes());
+    out.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    out
+}
+
+/// A data folder with a mean and three directions for the images.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mean: Vec<f64> = (0..64).map(|i| 100.0 + 20.0 * at(i, 500)).collect();
+    let basis: Vec<f64> = (0..64 * 3).map(|i| 0.4 * at(i, 501) - 0.2).collect();
+    std::fs::write(folder.path().join("mean.npy"), npy("(64,)", &mean)).unwrap();
+    std::fs::write(folder.path().join("basis.npy"), npy("(64, 3)", &basis)).unwrap();
+    folder
+}
+
 fn context<T>(work: impl FnOnce(&Context<'_>) -> T) -> T {
-    let stop = Stop::default();
-    work(&Context::new(Seed::new(3), &Quiet, &stop))
+    let (stop, folder) = (Stop::default(), folder());
+    work(&Context { root: Some(folder.path()), ..Context::new(Seed::new(3), &Quiet, &stop) })
 }
 
 /// A member: its method with parameters, its columns, and steps where they are not the usual ones.
@@ -223,6 +247,8 @@ fn models(source: &Memory) -> Vec<(String, Box<dyn Model>)> {
     ] {
         all.push((format!("{name} values"), member(source, &values, name, parameters, &table, none())));
     }
+    let span = json!({"mean": "mean.npy", "basis": "basis.npy"});
+    let unrounded = json!({"mean": "mean.npy", "basis": "basis.npy", "round": false});
     for (label, on, steps) in [
         (
             "power",
@@ -246,7 +272,16 @@ fn models(source: &Memory) -> Vec<(String, Box<dyn Model>)> {
         ),
         ("rare levels", &["color"], json!({"color": [["one_hot", {"min_count": 2}]]})),
         ("pixels", &["image"], none()),
-        ("projected", &["image"], json!({"image": [["tensor", {}], ["flatten", {}]]})),
+        (
+            "projected bytes",
+            &["image"],
+            json!({"image": [["project", span], ["tensor", {}], ["flatten", {}]]}),
+        ),
+        (
+            "projected numbers",
+            &["image"],
+            json!({"image": [["tensor", {}], ["project", unrounded], ["flatten", {}]]}),
+        ),
         ("summary", &["signal"], none()),
         ("every modality", &["a", "image", "v", "signal", "color"], none()),
     ] {
