@@ -62,6 +62,21 @@ pub struct Places {
     pub seed: Option<u64>,
 }
 
+/// What is written of a model.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub struct Files {
+    /// Where to write what the model computes, preprocessing included, from raw columns to probabilities or values.
+    #[arg(long, value_name = "FILE")]
+    pub onnx: Option<PathBuf>,
+    /// Where to write the arrays of a network.
+    #[arg(long, value_name = "FILE")]
+    pub safetensors: Option<PathBuf>,
+    /// Name the arrays as PyTorch's modules do.
+    #[arg(long, requires = "safetensors")]
+    pub torch_names: bool,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -146,6 +161,14 @@ pub enum Command {
         /// The folder that paths in the table start from; the table's own by default.
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
+    },
+    /// Write a model directory for other programs: what it computes as ONNX, the arrays of a network as safetensors.
+    Export {
+        /// The model directory.
+        model: PathBuf,
+        /// What to write.
+        #[command(flatten)]
+        files: Files,
     },
     /// Write a run's report again from its outcome.
     Report {

@@ -8,6 +8,7 @@ pub mod guess;
 mod ids;
 pub mod outcome;
 pub mod plan;
+pub mod portable;
 pub mod predict;
 pub mod recipe;
 mod refusals;

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use consilience_core::features::Reader;
+use consilience_core::members::Modality as Prepared;
 use consilience_core::model::{Field, Outline, Task};
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{self, Tensor};
 use crate::encode::Encoder;
-use crate::fusion::{Branch, Features, Fusion, Joint};
+use crate::fusion::{Branch, Drawn, Features, Fusion, Joint};
+use crate::graph::Sketch;
 use crate::inputs::Inputs;
 use crate::layers::Pass;
 use crate::params::Declared;
@@ -133,6 +135,34 @@ impl Architecture {
             features.push(Some(backend::rows(Tensor::cat(vec![h, backend::zeros([1, width])], 0), &places)));
         }
         self.fusion.get().forward(pass, &self.branches(), Features { rows, values: features, present })
+    }
+
+    /// Writes what [`Architecture::forward`] does when predicting onto a graph, from the prepared modalities on.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the column, for an encoder or a fusion that no graph can say.
+    pub fn graph(&self, sketch: &mut Sketch<'_>, inputs: &[Prepared]) -> Result<Drawn> {
+        let mut features = Vec::with_capacity(self.modalities.len());
+        for (modality, Prepared { value, present }) in self.modalities.iter().zip(inputs) {
+            let h = modality.encoder.get().graph(sketch, &modality.layer(), &modality.field, value);
+            let h = h.map_err(|e| e.at(format!("column \"{}\"", modality.field.name)))?;
+            // Whoever asks about a single modality that a row lacks gets no answer in the end.
+            let there = present.as_ref().filter(|_| inputs.len() > 1);
+            features.push(Prepared { value: sketch.graph.or_zero(there, &h), present: present.clone() });
+        }
+        self.fusion.get().graph(sketch, &self.branches(), &features)
+    }
+
+    /// What a parameter is called in PyTorch: in a network on one modality as its encoder says, without the prefix of the
+    /// encoder; else as here.
+    pub fn torch_name(&self, name: &str) -> String {
+        match self.modalities.as_slice() {
+            [one] => {
+                let prefix = format!("{}.", one.layer());
+                one.encoder.get().torch_name(name.strip_prefix(&prefix).unwrap_or(name))
+            }
+            _ => name.to_owned(),
+        }
     }
 
     /// What it would become for batches of `batch` rows: a line a layer, parameters, memory in training.

@@ -1,6 +1,7 @@
 //! What networks read: fitted preprocessing as a trait, and prepared rows as tensors with presence flags.
 
-use consilience_core::members::Prepared;
+use consilience_core::members::{Modality, Prepared};
+use consilience_core::model::graph::Graph;
 use consilience_core::model::{Batch, Column, Field, Kind, Parts, Schema};
 use consilience_core::{Error, Result};
 use serde_json::json;
@@ -21,6 +22,12 @@ pub trait Prepare: Send + Sync {
     /// # Errors
     /// [`Error::Data`] for columns of another kind or shape.
     fn prepare(&self, raw: &Batch) -> Result<Batch>;
+
+    /// Writes what it does onto a graph: the value of each modality, in order.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the column, for a step that no graph can say.
+    fn graph(&self, graph: &mut Graph) -> Result<Vec<Modality>>;
 
     /// Everything needed to load it again.
     ///
@@ -74,6 +81,11 @@ impl Prepare for AsIs {
         Ok(raw.clone())
     }
 
+    fn graph(&self, graph: &mut Graph) -> Result<Vec<Modality>> {
+        let one = |f| Ok(Modality { value: graph.column(f)?, present: graph.present(f)? });
+        self.schema.fields.iter().map(one).collect()
+    }
+
     fn save(&self) -> Result<Parts> {
         Ok(Parts::new("as_is", json!({"fields": self.schema.fields})))
     }
@@ -90,6 +102,10 @@ impl Prepare for Prepared {
 
     fn prepare(&self, raw: &Batch) -> Result<Batch> {
         self.apply(raw)
+    }
+
+    fn graph(&self, graph: &mut Graph) -> Result<Vec<Modality>> {
+        Self::graph(self, graph)
     }
 
     fn save(&self) -> Result<Parts> {

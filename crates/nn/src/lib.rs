@@ -4,6 +4,7 @@
 //!
 //! 1. [`backend`] (the only file that names the tensor backend), [`params`] (named arrays), [`inputs`]
 //! 2. [`kernels`] (operators of our own), [`layers`]: dense, convolution, recurrence, dropout
+//!    and [`graph`], the same layers in the operators of ONNX
 //! 3. [`encode`] (one modality to features), [`fusion`] (features to outputs)
 //! 4. [`architecture`] (encoders and a fusion put together), [`network`] (the fitted model)
 //! 5. [`train`]: optimizers, schedules, early stopping, the loop
@@ -17,6 +18,7 @@ pub mod backend;
 pub mod encode;
 pub mod estimators;
 pub mod fusion;
+pub mod graph;
 pub mod inputs;
 pub mod kernels;
 pub mod layers;

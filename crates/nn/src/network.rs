@@ -1,15 +1,18 @@
 //! A fitted network: architecture, parameters and fitted preprocessing.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use consilience_core::array::{Matrix, softmax};
-use consilience_core::model::{Batch, Embed, Mask, Model, Parts, Predictions, Schema, Task};
+use consilience_core::model::graph::{Answer, Element, Graph, Value};
+use consilience_core::model::{Array, Batch, Embed, Mask, Model, Parts, Predictions, Schema, Task};
 use consilience_core::{Error, Result};
 use serde_json::json;
 
 use crate::architecture::Architecture;
 use crate::backend;
-use crate::fusion::{Heads, Joint};
+use crate::fusion::{Drawn, Heads, Joint};
+use crate::graph::Sketch;
 use crate::inputs::{Block, Prepare};
 use crate::layers::Pass;
 use crate::memory::Reuse;
@@ -196,6 +199,48 @@ impl Model for Network {
 
     fn parameters(&self) -> Option<u64> {
         Some(self.architecture.parameters(&self.task))
+    }
+
+    fn graph(&self, graph: &mut Graph) -> Result<Answer> {
+        let inputs = self.prepare.graph(graph)?;
+        let drawn = self.architecture.graph(&mut Sketch::new(graph, &self.params), &inputs)?;
+        let finish = |graph: &mut Graph, head: &Value| match self.task {
+            Task::Classify(_) => graph.softmax(head),
+            Task::Regress => head.clone(),
+        };
+        let said = match drawn {
+            Drawn::One(head) => finish(graph, &head),
+            Drawn::Each(heads) => {
+                let (mut sums, mut counts) = (Vec::new(), Vec::new());
+                for (head, input) in heads.iter().zip(&inputs) {
+                    let said = finish(graph, head);
+                    sums.push(graph.or_zero(input.present.as_ref(), &said));
+                    counts.push(input.flag(graph));
+                }
+                let (sum, count) = (graph.sum(&sums), graph.sum(&counts));
+                graph.div(&sum, &count)
+            }
+        };
+        let value = match self.task {
+            Task::Classify(_) => said,
+            Task::Regress => {
+                let said = graph.double(&said);
+                let deviation = graph.scalar(Element::F64, self.scale.deviation);
+                let mean = graph.scalar(Element::F64, self.scale.mean);
+                let stretched = graph.mul(&said, &deviation);
+                let moved = graph.add(&stretched, &mean);
+                graph.single(&moved)
+            }
+        };
+        let present: Option<Vec<Value>> = inputs.into_iter().map(|i| i.present).collect();
+        Ok(Answer { value, present: present.and_then(|p| graph.any(&p)) })
+    }
+
+    fn tensors(&self, torch_names: bool) -> Option<BTreeMap<String, Array>> {
+        let name = |n: &str| if torch_names { self.architecture.torch_name(n) } else { n.to_owned() };
+        Some(
+            self.params.iter().map(|(n, p)| (name(n), Array::F32(p.shape(), p.numbers().to_vec()))).collect(),
+        )
     }
 
     fn embed(&self) -> Option<&dyn Embed> {

@@ -113,6 +113,11 @@ impl Params {
         self.0.values().flat_map(|p| p.numbers()).flat_map(|v| v.to_le_bytes()).collect()
     }
 
+    /// A parameter.
+    pub fn get(&self, name: &str) -> Option<&Host> {
+        self.0.get(name)
+    }
+
     /// The parameters by name, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Host)> {
         self.0.iter().map(|(n, p)| (n.as_str(), p))

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod doctor;
+mod export;
 mod init;
 mod list;
 mod model;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use consilience_core::model::Stop;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Files};
 use crate::fault::Fault;
 
 /// Does what the arguments say.
@@ -33,6 +34,10 @@ pub fn dispatch(arguments: &Arguments, stop: &Stop) -> Result<ExitCode, Fault> {
         }
         Command::Evaluate { model, data, metrics, unseen, root } => {
             model::evaluate(model, data, metrics, *unseen, root.as_deref(), json, stop)
+        }
+        Command::Export { model, files } => {
+            let Files { onnx, safetensors, torch_names } = files;
+            export::export(model, onnx.as_deref(), safetensors.as_deref(), *torch_names, json)
         }
         Command::Report { run, out } => runs::report(run, out.as_deref(), json),
         Command::List { kind } => list::list(kind.as_deref(), json),

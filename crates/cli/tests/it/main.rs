@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_members;
 mod device;
 mod evaluate;
+mod export;
 mod first_recipes;
 mod house;
 mod images;

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::domains::{check_domains, check_width};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
+use crate::model::graph::{Element, Graph, Value};
 use crate::model::{Adapted, Adapter, Array, Context, Loaders, Parts, Target};
 use crate::registry::Method;
 use crate::solve::symmetric_power;
@@ -175,6 +176,21 @@ impl Adapted for Matched {
     fn target(&self, x: ArrayView2<'_, f32>) -> Result<Matrix> {
         check_width(x, self.from.len())?;
         Ok(prepared(x, self.unit).mapv(|v| v as f32))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        if !self.unit {
+            return Ok(x.clone());
+        }
+        let x = graph.double(x);
+        let square = graph.mul(&x, &x);
+        let square = graph.reduce("ReduceSum", &square, &[1]);
+        let length = graph.one("Sqrt", &square);
+        let zero = graph.scalar(Element::F64, 0.0);
+        let long = graph.node("Greater", &[&length, &zero], vec![], Element::Bool);
+        let unit = graph.div(&x, &length);
+        let unit = graph.choose(&long, &unit, &x);
+        Ok(graph.single(&unit))
     }
 
     fn save(&self) -> Result<Parts> {

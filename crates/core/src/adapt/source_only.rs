@@ -7,6 +7,7 @@ use serde_json::json;
 use super::domains::{check_domains, check_width};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::Result;
+use crate::model::graph::{Graph, Value};
 use crate::model::{Adapted, Adapter, Context, Loaders, Parts, Target};
 use crate::registry::Method;
 
@@ -59,6 +60,10 @@ impl Adapted for Unchanged {
 
     fn target(&self, x: ArrayView2<'_, f32>) -> Result<Matrix> {
         self.source(x)
+    }
+
+    fn graph(&self, _: &mut Graph, x: &Value) -> Result<Value> {
+        Ok(x.clone())
     }
 
     fn save(&self) -> Result<Parts> {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::reading::{accept, nothing, other_shape, sequences, shaped, vectors};
 use crate::error::{Error, Result};
+use crate::model::graph::{Graph, Value};
 use crate::model::{Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Parts, Vectors};
 use crate::registry::Method;
 
@@ -102,6 +103,10 @@ impl FittedFeature for Flattened {
             out.copy_from_slice(steps);
         }
         Ok(Column::Vector(Vectors { shape, data, absent: s.absent().clone() }))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        Ok(graph.reshape(x, &[0, self.output.shape.iter().product::<usize>() as i64]))
     }
 
     fn save(&self) -> Result<Parts> {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::reading::{accept, damaged, learned, nothing, numbers, single};
 use crate::error::{Error, Result};
+use crate::model::graph::{Graph, Value};
 use crate::model::{Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Mask, Parts, Vectors};
 use crate::registry::Method;
 
@@ -127,6 +128,18 @@ impl FittedFeature for Imputed {
         }
         let absent = Mask::none(values.len());
         Ok(Column::Vector(Vectors { shape: self.output.shape.clone(), data, absent }))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let missing = graph.is_nan(x);
+        let fill = graph.scalar(x.element(), self.fill);
+        let filled = graph.choose(&missing, &fill, x);
+        let filled = graph.single(&filled);
+        if self.output.shape != [2] {
+            return Ok(filled);
+        }
+        let missing = graph.single(&missing);
+        Ok(graph.beside(&[filled, missing], 1))
     }
 
     fn save(&self) -> Result<Parts> {

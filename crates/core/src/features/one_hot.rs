@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::reading::{accept, damaged, levels, nothing};
 use crate::error::{Error, Result};
+use crate::model::graph::{Graph, Value};
 use crate::model::{Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Mask, Parts, Vectors};
 use crate::registry::Method;
 
@@ -154,6 +155,18 @@ impl FittedFeature for OneHotFitted {
         }
         let absent = Mask::none(rows.len());
         Ok(Column::Vector(Vectors { shape: self.output.shape.clone(), data, absent }))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let width = self.hot.width();
+        // A code that no position has is all zeros.
+        let slot = |level: Option<&str>| self.hot.slot(level).unwrap_or(width) as i64;
+        let named = self.hot.levels.iter().filter(|l| !l.is_empty());
+        let mut codes: Vec<(String, i64)> = named.map(|l| (l.clone(), slot(Some(l)))).collect();
+        codes.push((String::new(), slot(None)));
+        let other = if self.hot.rare { self.hot.levels.len() } else { width };
+        let codes = graph.codes(x, codes, other as i64);
+        Ok(graph.hot(&codes, width))
     }
 
     fn save(&self) -> Result<Parts> {

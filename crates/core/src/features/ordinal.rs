@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::reading::{accept, levels, nothing};
 use crate::error::{Error, Result};
+use crate::model::graph::{Graph, Value};
 use crate::model::{Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Mask, Parts, Vectors};
 use crate::registry::{Method, nearest};
 
@@ -95,6 +96,12 @@ impl FittedFeature for Ordered {
         let place = |level: &Option<&str>| level.and_then(|l| self.places.get(l)).copied().unwrap_or(-1.0);
         let data = rows.iter().map(place).collect();
         Ok(Column::Vector(Vectors { shape: vec![1], data, absent: Mask::none(rows.len()) }))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let named = self.order.iter().cloned().zip(0i64..).filter(|(l, _)| !l.is_empty());
+        let places = graph.codes(x, named, -1);
+        Ok(graph.single(&places))
     }
 
     fn save(&self) -> Result<Parts> {

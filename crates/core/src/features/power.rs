@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::reading::{accept, complete_numbers, damaged, learned, nothing, shaped, single, vectors};
 use crate::error::{Error, Result};
+use crate::model::graph::{Element, Graph, Value};
 use crate::model::{Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Mask, Parts, Vectors};
 use crate::registry::Method;
 
@@ -151,6 +152,31 @@ struct Powered {
     lambdas: Vec<f64>,
 }
 
+impl Powered {
+    /// `(e^(l u) - 1) / l`, or `u` itself where `l` is zero, with `l` of each position.
+    fn branch(&self, graph: &mut Graph, u: &Value, exponent: impl Fn(f64) -> f64) -> Value {
+        let shape = &self.output.shape;
+        let all: Vec<f64> = self.lambdas.iter().map(|l| exponent(*l)).collect();
+        let flat = |l: &f64| f64::from(u8::from(l.abs() < NEAR));
+        let near = all.iter().any(|l| l.abs() < NEAR);
+        let l = all.iter().map(|l| if l.abs() < NEAR { 1.0 } else { *l });
+        let l = graph.doubles("lambda", shape, l);
+        let one = graph.scalar(Element::F64, 1.0);
+        let product = graph.mul(u, &l);
+        let power = graph.one("Exp", &product);
+        let less = graph.sub(&power, &one);
+        let value = graph.div(&less, &l);
+        if !near {
+            return value;
+        }
+        let (straight, curved) = (all.iter().map(flat), all.iter().map(|l| 1.0 - flat(l)));
+        let straight = graph.doubles("straight", shape, straight);
+        let curved = graph.doubles("curved", shape, curved);
+        let (a, b) = (graph.mul(u, &straight), graph.mul(&value, &curved));
+        graph.add(&a, &b)
+    }
+}
+
 impl FittedFeature for Powered {
     fn kind(&self) -> &'static str {
         Power::NAME
@@ -179,6 +205,20 @@ impl FittedFeature for Powered {
             }
         }
         Ok(Column::Vector(Vectors { shape: vectors.shape.clone(), data, absent: vectors.absent.clone() }))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let x = graph.double(x);
+        let (zero, one) = (graph.scalar(Element::F64, 0.0), graph.scalar(Element::F64, 1.0));
+        let size = graph.one("Abs", &x);
+        let size = graph.add(&size, &one);
+        let logarithm = graph.one("Log", &size);
+        let upper = self.branch(graph, &logarithm, |l| l);
+        let lower = self.branch(graph, &logarithm, |l| 2.0 - l);
+        let lower = graph.one("Neg", &lower);
+        let below = graph.node("Less", &[&x, &zero], vec![], Element::Bool);
+        let value = graph.choose(&below, &lower, &upper);
+        Ok(graph.single(&value))
     }
 
     fn save(&self) -> Result<Parts> {

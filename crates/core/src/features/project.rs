@@ -9,6 +9,7 @@ use super::project_arrays;
 use super::reading::{accept, damaged, images, nothing, other_shape, shaped, single, vectors};
 use crate::error::{Error, Result};
 use crate::files::confine;
+use crate::model::graph::{Element, Graph, Value};
 use crate::model::{
     Array, Column, Context, Feature, Field, FittedFeature, Images, Kind, Loaders, Parts, Vectors,
 };
@@ -192,6 +193,28 @@ impl FittedFeature for Projected {
             }
         }
         Ok(Column::Image(out))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let (width, directions) = (self.mean.len(), self.directions);
+        let mean = graph.doubles("mean", &[width], self.mean.iter().copied());
+        let basis = graph.doubles("basis", &[width, directions], self.basis.iter().copied());
+        let back = graph.transpose(&basis, &[1, 0]);
+        let flat = graph.reshape(x, &[0, width as i64]);
+        let flat = graph.double(&flat);
+        let centered = graph.sub(&flat, &mean);
+        let along = graph.product(&centered, &basis);
+        let within = graph.product(&along, &back);
+        let mut moved = graph.add(&within, &mean);
+        let kept = if x.element() == Element::U8 {
+            moved = graph.one("Round", &moved);
+            moved = graph.clip(&moved, 0.0, 255.0);
+            graph.cast(&moved, Element::U8)
+        } else {
+            graph.single(&moved)
+        };
+        let shape: Vec<i64> = std::iter::once(0).chain(self.output.shape.iter().map(|s| *s as i64)).collect();
+        Ok(graph.reshape(&kept, &shape))
     }
 
     fn save(&self) -> Result<Parts> {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::reading::{accept, complete_numbers, nothing, shaped, single, vectors};
 use crate::error::{Error, Result};
+use crate::model::graph::{Graph, Value};
 use crate::model::{Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Mask, Parts, Vectors};
 use crate::registry::Method;
 
@@ -105,6 +106,15 @@ impl FittedFeature for Scaled {
             }
         }
         Ok(Column::Vector(Vectors { shape: vectors.shape.clone(), data, absent: vectors.absent.clone() }))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let x = graph.double(x);
+        let (factor, constant) =
+            (graph.scalar(x.element(), self.multiply), graph.scalar(x.element(), self.add));
+        let scaled = graph.mul(&x, &factor);
+        let moved = graph.add(&scaled, &constant);
+        Ok(graph.single(&moved))
     }
 
     fn save(&self) -> Result<Parts> {

@@ -8,6 +8,7 @@ use super::reading::{
     accept, complete_numbers, damaged, learned, nothing, sequences, shaped, single, vectors, wide,
 };
 use crate::error::Result;
+use crate::model::graph::{Graph, Value};
 use crate::model::{
     Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Mask, Parts, Sequences, Vectors,
 };
@@ -185,6 +186,16 @@ impl FittedFeature for Standardized {
             }
         }
         Ok(Column::Vector(Vectors { shape: vectors.shape.clone(), data, absent: vectors.absent.clone() }))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let shape = if self.mean.len() == 1 { &[1][..] } else { &self.output.shape };
+        let mean = graph.doubles("mean", shape, self.mean.iter().copied());
+        let deviation = graph.doubles("deviation", shape, self.deviation.iter().copied());
+        let x = graph.double(x);
+        let centered = graph.sub(&x, &mean);
+        let scaled = graph.div(&centered, &deviation);
+        Ok(graph.single(&scaled))
     }
 
     fn save(&self) -> Result<Parts> {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::reading::{accept, damaged, nothing, sequences, wide};
 use crate::error::{Error, Result};
+use crate::model::graph::{Attribute, Element, Graph, Value};
 use crate::model::{Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Parts, Vectors};
 use crate::registry::Method;
 
@@ -167,6 +168,34 @@ impl FittedFeature for Padded {
             }
         }
         Ok(Column::Vector(Vectors { shape: self.output.shape.clone(), data, absent: rows.absent().clone() }))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let (length, width) = self.sizes();
+        let counts = graph.steps(&self.output.name)?;
+        let (zero, one) = (graph.scalar(Element::I64, 0.0), graph.scalar(Element::I64, 1.0));
+        let most = graph.scalar(Element::I64, length as f64);
+        // The position in a row of what stands at each place; padding is before the first.
+        let places = graph.ints((0i64..).take(length));
+        let kept = graph.node("Min", &[&counts, &most], vec![], Element::I64);
+        let end = if self.longer == Longer::Last { counts.clone() } else { kept.clone() };
+        let padding = graph.sub(&most, &kept);
+        let shift = graph.sub(&end, &most);
+        let from = graph.add(&places, &shift);
+        let real = graph.node("GreaterOrEqual", &[&places, &padding], vec![], Element::Bool);
+        let real = graph.reshape(&real, &[0, length as i64, 1]);
+        let longest = graph.length(x, 1);
+        let last = graph.sub(&longest, &one);
+        let from = graph.node("Min", &[&from, &last], vec![], Element::I64);
+        let from = graph.node("Max", &[&from, &zero], vec![], Element::I64);
+        let from = graph.reshape(&from, &[0, length as i64, 1]);
+        let shape = graph.ints([1, 1, width as i64]);
+        let from = graph.node("Expand", &[&from, &shape], vec![], Element::I64);
+        let axis = vec![("axis", Attribute::Int(1))];
+        let steps = graph.node("GatherElements", &[x, &from], axis, x.element());
+        let steps = graph.or_zero(Some(&real), &steps);
+        let real = graph.single(&real);
+        Ok(graph.beside(&[steps, real], 2))
     }
 
     fn save(&self) -> Result<Parts> {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::reading::{accept, damaged, nothing, sequences, single, wide};
 use crate::error::Result;
+use crate::model::graph::{Element, Graph, Value};
 use crate::model::{Column, Context, Feature, Field, FittedFeature, Kind, Loaders, Parts, Vectors};
 use crate::registry::Method;
 
@@ -91,6 +92,48 @@ impl FittedFeature for Summarized {
             }
         }
         Ok(Column::Vector(Vectors { shape: self.output.shape.clone(), data, absent: rows.absent().clone() }))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let width = self.width as i64;
+        let counts = graph.steps(&self.output.name)?;
+        let longest = graph.length(x, 1);
+        let longest = graph.reshape(&longest, &[]);
+        let (zero, one) = (graph.scalar(Element::I64, 0.0), graph.scalar(Element::I64, 1.0));
+        let places = graph.node("Range", &[&zero, &longest, &one], vec![], Element::I64);
+        let real = graph.node("Less", &[&places, &counts], vec![], Element::Bool);
+        let real = graph.reshape(&real, &[0, -1, 1]);
+        let x = graph.double(x);
+        let count = graph.double(&counts);
+        let per = graph.reshape(&count, &[0, 1, 1]);
+        let ends = [f64::INFINITY, f64::NEG_INFINITY].map(|e| graph.scalar(Element::F64, e));
+        let [low, high] = [("ReduceMin", &ends[0]), ("ReduceMax", &ends[1])].map(|(operator, end)| {
+            let there = graph.choose(&real, &x, end);
+            graph.reduce(operator, &there, &[1])
+        });
+        let there = graph.or_zero(Some(&real), &x);
+        let sum = graph.reduce("ReduceSum", &there, &[1]);
+        let mean = graph.div(&sum, &per);
+        let gap = graph.sub(&x, &mean);
+        let square = graph.mul(&gap, &gap);
+        let square = graph.or_zero(Some(&real), &square);
+        let squares = graph.reduce("ReduceSum", &square, &[1]);
+        let variance = graph.div(&squares, &per);
+        let deviation = graph.one("Sqrt", &variance);
+        let equal = graph.node("Equal", &[&low, &high], vec![], Element::Bool);
+        let differ = graph.not(&equal);
+        let deviation = graph.or_zero(Some(&differ), &deviation);
+        let [first, last] = [graph.mul(&counts, &zero), graph.sub(&counts, &one)].map(|place| {
+            let here = graph.node("Equal", &[&places, &place], vec![], Element::Bool);
+            let here = graph.reshape(&here, &[0, -1, 1]);
+            let there = graph.or_zero(Some(&here), &x);
+            graph.reduce("ReduceSum", &there, &[1])
+        });
+        let said = [mean, deviation, low, high, first, last].map(|v| graph.reshape(&v, &[0, width, 1]));
+        let said = graph.beside(&said, 2);
+        let said = graph.reshape(&said, &[0, width * SAID.len() as i64]);
+        let all = graph.beside(&[said, count], 1);
+        Ok(graph.single(&all))
     }
 
     fn save(&self) -> Result<Parts> {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::reading::{accept, damaged, images, nothing, other_shape};
 use super::resample::Resample;
 use crate::error::{Error, Result};
+use crate::model::graph::{Element, Graph, Value, refused};
 use crate::model::{Column, Context, Feature, Field, FittedFeature, Images, Kind, Loaders, Parts, Vectors};
 use crate::registry::Method;
 
@@ -154,6 +155,16 @@ impl FittedFeature for Tensors {
             data,
             absent: images.absent().clone(),
         }))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        if self.resize {
+            return Err(refused("the step \"tensor\"", "images that are resized by it"));
+        }
+        let x = graph.single(x);
+        let whole = graph.scalar(Element::F32, 255.0);
+        let x = graph.div(&x, &whole);
+        Ok(graph.transpose(&x, &[0, 3, 1, 2]))
     }
 
     fn save(&self) -> Result<Parts> {

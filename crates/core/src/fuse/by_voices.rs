@@ -21,6 +21,7 @@ use super::aligned::Aligned;
 use super::evidence::{row_weights, voiced_rows};
 use crate::array::{MIN_PROBABILITY, Matrix};
 use crate::error::{Error, Result};
+use crate::model::graph::{Answer as Said, Graph, Value, refused};
 use crate::model::{
     Batch, Context, Fused, Honest, Inputs, Loaders, Mask, Parts, Predictions, Target, Task, Voices,
 };
@@ -33,6 +34,9 @@ pub(super) const EVERY_SET: usize = 6;
 const MOST_HEARD: usize = 64;
 /// Sets that no honest row shows are fitted if their fits together read no more predictions than this.
 const MOST_READ: usize = 1 << 28;
+/// On a graph every set of members that may speak together gets its answer, of at most so many that may be absent each for
+/// itself.
+const MOST_ABSENT: usize = 10;
 
 /// Fits a method to the honest rows at some positions, about all of which the members speak whose voice is set. What
 /// it gives is asked only about rows about which no others speak.
@@ -311,6 +315,41 @@ impl Fused for ByVoices {
             }
         }
         Predictions::for_task(aligned.ids().to_vec(), &self.task, out, aligned.silent())
+    }
+
+    fn graph(&self, graph: &mut Graph, members: &[Said]) -> Result<Value> {
+        // Members that read the same columns are absent together.
+        let mut reasons: Vec<&Value> = Vec::new();
+        for present in members.iter().filter_map(|m| m.present.as_ref()) {
+            if !reasons.contains(&present) {
+                reasons.push(present);
+            }
+        }
+        if reasons.len() > MOST_ABSENT {
+            let why = format!("{} members of which each may be absent for itself", reasons.len());
+            return Err(refused("a composition that answers each set of members by its own fit", &why));
+        }
+        let mut said = self.whole.graph(graph, members)?;
+        for there in (0..(1u32 << reasons.len()) - 1).rev() {
+            let has = |r: usize| there >> r & 1 == 1;
+            let place = |m: &Said| m.present.as_ref().and_then(|p| reasons.iter().position(|r| *r == p));
+            let voices: Voices = members.iter().map(|m| place(m).is_none_or(has)).collect();
+            let answer = self.answer(&voices);
+            if !voices.contains(&true) || std::ptr::addr_eq(answer, self.whole.as_ref()) {
+                continue;
+            }
+            let label = voices.iter().map(|v| if *v { '1' } else { '0' }).collect::<String>();
+            let other = graph.within(&label, |graph| answer.graph(graph, members))?;
+            let conditions: Vec<Value> = reasons
+                .iter()
+                .enumerate()
+                .map(|(r, v)| if has(r) { (*v).clone() } else { graph.not(v) })
+                .collect();
+            if let Some(condition) = graph.all(&conditions) {
+                said = graph.choose(&condition, &other, &said);
+            }
+        }
+        Ok(said)
     }
 
     fn save(&self) -> Result<Parts> {

@@ -10,8 +10,10 @@ use super::aligned::{Aligned, add_as_is};
 use super::by_voices::by_voices;
 use super::evidence::Evidence;
 use super::gate_view::View;
+use super::mixed::mixed;
 use super::pool::{Content, Pool};
 use crate::error::{Error, Result};
+use crate::model::graph::{Answer, Element, Graph, Value};
 use crate::model::{Batch, Context, Fused, Fuser, Honest, Inputs, Loaders, Parts, Predictions, Task};
 use crate::registry::Method;
 use crate::solve::Lbfgs;
@@ -307,6 +309,32 @@ impl Fused for Gated {
             },
             add_as_is,
         )
+    }
+
+    fn graph(&self, graph: &mut Graph, members: &[Answer]) -> Result<Value> {
+        let members: Vec<Answer> =
+            members.iter().zip(&self.among).filter(|(_, a)| **a).map(|(m, _)| m.clone()).collect();
+        let features = self.view.graph(graph, &members, &self.task)?;
+        let (count, width) = (members.len(), self.view.width(&self.task));
+        let weight = |f: usize, m: usize| self.weights[m * (width + 1) + f];
+        let slopes = (0..width).flat_map(|f| (0..count).map(move |m| weight(f, m)));
+        let slopes = graph.doubles("gate", &[width, count], slopes);
+        let intercepts = graph.doubles("gate", &[count], (0..count).map(|m| weight(width, m)));
+        let product = graph.product(&features, &slopes);
+        let open = graph.add(&product, &intercepts);
+        let shut = graph.scalar(Element::F64, f64::NEG_INFINITY);
+        let mut doors = Vec::with_capacity(count);
+        for (m, member) in (0i64..).zip(&members) {
+            let door = graph.columns(&open, [m]);
+            doors.push(match &member.present {
+                Some(present) => graph.choose(present, &door, &shut),
+                None => door,
+            });
+        }
+        let doors = graph.beside(&doors, 1);
+        let shares = graph.softmax(&doors);
+        let shares: Vec<Value> = (0i64..).take(count).map(|m| graph.columns(&shares, [m])).collect();
+        Ok(mixed(graph, &members, &shares, Content::Prediction, false))
     }
 
     fn save(&self) -> Result<Parts> {

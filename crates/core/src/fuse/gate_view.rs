@@ -24,11 +24,11 @@ const LEVELS: usize = 32;
 /// | audio, vector, sequence | mean and standard deviation of the values |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Look {
-    column: String,
-    kind: Kind,
+pub(super) struct Look {
+    pub(super) column: String,
+    pub(super) kind: Kind,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    levels: Vec<String>,
+    pub(super) levels: Vec<String>,
 }
 
 impl Look {
@@ -133,9 +133,9 @@ fn member_numbers(member: &Predictions, row: usize, out: &mut ArrayViewMut1<'_, 
 #[serde(deny_unknown_fields)]
 pub(super) struct View {
     members: usize,
-    looks: Vec<Look>,
+    pub(super) looks: Vec<Look>,
     /// Per source (members, then columns): whether something was missing at fitting, so that absence is a feature.
-    flagged: Vec<bool>,
+    pub(super) flagged: Vec<bool>,
     /// One for each number.
     #[serde(skip)]
     pub mean: Vec<f64>,
@@ -240,7 +240,7 @@ impl View {
     }
 
     /// Where the numbers of each source begin, members first, and the end.
-    fn starts(&self, task: &Task) -> Vec<usize> {
+    pub(super) fn starts(&self, task: &Task) -> Vec<usize> {
         let widths =
             std::iter::repeat_n(member_width(task), self.members).chain(self.looks.iter().map(Look::width));
         let mut starts = vec![0];

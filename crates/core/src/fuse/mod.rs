@@ -11,12 +11,14 @@ mod conformance;
 mod crossfit;
 mod evidence;
 mod gate;
+mod gate_graph;
 mod gate_view;
 #[cfg(test)]
 mod golden;
 mod greedy;
 mod greedy_scores;
 mod hard_vote;
+mod mixed;
 mod pool;
 #[cfg(test)]
 mod reference;

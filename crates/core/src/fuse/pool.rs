@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::aligned::{Aligned, add_as_is};
+use super::mixed::mixed;
 use crate::error::{Error, Result};
+use crate::model::graph::{Answer, Element, Graph, Value};
 use crate::model::{Batch, Fused, Loaders, Parts, Predictions, Task};
 
 /// The key under which a pool is loaded.
@@ -67,6 +69,12 @@ impl Fused for Pool {
             Content::Prediction => aligned.mix(weigh, add_as_is),
             Content::Vote => aligned.mix(weigh, add_vote),
         }
+    }
+
+    fn graph(&self, graph: &mut Graph, members: &[Answer]) -> Result<Value> {
+        let weights: Vec<Value> = self.weights.iter().map(|w| graph.scalar(Element::F64, *w)).collect();
+        let evened = self.weights.contains(&0.0) && members.iter().any(|m| m.present.is_some());
+        Ok(mixed(graph, members, &weights, self.content, evened))
     }
 
     fn save(&self) -> Result<Parts> {

@@ -11,6 +11,7 @@ use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
 use crate::learners;
 use crate::members::agree;
+use crate::model::graph::{Answer, Element, Graph, Value};
 use crate::model::{
     Batch, Context, FittedLearner, Fused, Fuser, Honest, Inputs, Loaders, Parts, Predictions, Target, Task,
 };
@@ -189,6 +190,53 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// What [`Layout::features`] does, on a graph.
+    fn graph(&self, graph: &mut Graph, members: &[Answer], task: &Task) -> Value {
+        let mut parts = Vec::new();
+        for (member, _) in members.iter().zip(&self.used).filter(|(_, used)| **used) {
+            let (said, absent) = match task.classes() {
+                Some(classes) => {
+                    let first = i64::from(classes.count() == 2);
+                    let p = graph.columns(&member.value, first..classes.count() as i64);
+                    let p = graph.double(&p);
+                    let p = graph.clip(&p, CLIP, 1.0 - CLIP);
+                    let one = graph.scalar(Element::F64, 1.0);
+                    let rest = graph.sub(&one, &p);
+                    let odds = graph.div(&p, &rest);
+                    let width = self.prior.len();
+                    (graph.one("Log", &odds), graph.doubles("prior", &[1, width], self.prior.clone()))
+                }
+                None => {
+                    let mean = graph.scalar(Element::F64, self.prior[0]);
+                    let deviation = graph.scalar(Element::F64, self.prior[1]);
+                    let value = graph.double(&member.value);
+                    let centered = graph.sub(&value, &mean);
+                    (graph.div(&centered, &deviation), graph.scalar(Element::F64, 0.0))
+                }
+            };
+            let said = match &member.present {
+                Some(present) => graph.choose(present, &said, &absent),
+                None => said,
+            };
+            parts.push(graph.single(&said));
+        }
+        for (member, _) in members.iter().zip(&self.flagged).filter(|(_, flagged)| **flagged) {
+            parts.push(match &member.present {
+                Some(present) => {
+                    let absent = graph.not(present);
+                    graph.single(&absent)
+                }
+                None => {
+                    let never = graph.singles("never", &[1, 1], [0.0]);
+                    graph.repeated(&never, 1, &member.value)
+                }
+            });
+        }
+        graph.beside(&parts, 1)
+    }
+}
+
 /// A fitted stack.
 struct Stacked {
     task: Task,
@@ -231,6 +279,11 @@ impl Fused for Stacked {
         let x = self.layout.features(aligned.views(), &present, &rows, &self.task);
         let out = self.learner.predict(x.view())?;
         Predictions::for_task(aligned.ids().to_vec(), &self.task, out, aligned.silent())
+    }
+
+    fn graph(&self, graph: &mut Graph, members: &[Answer]) -> Result<Value> {
+        let x = self.layout.graph(graph, members, &self.task);
+        self.learner.graph(graph, &x)
     }
 
     fn save(&self) -> Result<Parts> {

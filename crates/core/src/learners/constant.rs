@@ -7,6 +7,7 @@ use serde_json::json;
 use super::rows::{as_given, check_lengths};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
+use crate::model::graph::{Graph, Value};
 use crate::model::{Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
 use crate::registry::Method;
 
@@ -84,6 +85,12 @@ impl FittedLearner for Same {
     fn save(&self) -> Result<Parts> {
         Ok(Parts::new(self.kind(), json!({"width": self.width, "outputs": self.output.len()}))
             .with_f32("output", &self.output))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let width = self.output.len();
+        let row = graph.singles("output", &[1, width], self.output.iter().copied());
+        Ok(graph.repeated(&row, width, x))
     }
 
     fn parameters(&self) -> u64 {

@@ -17,6 +17,7 @@ use super::rows::{BLOCK, check_fit, check_predict, mean_one, predict_blocks};
 use super::trees::{Binned, Booster, Tree, Trees};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
+use crate::model::graph::{Graph, Value};
 use crate::model::{Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
 use crate::registry::Method;
 use crate::seed::Seed;
@@ -322,6 +323,21 @@ impl FittedLearner for Boosted {
     fn save(&self) -> Result<Parts> {
         let config = json!({"present": self.present, "width": self.trees.width()});
         Ok(self.trees.save(Parts::new(self.kind(), config)).with_f64("base", &self.base))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let outputs = self.base.len();
+        let base = graph.doubles("base", &[1, outputs], self.base.iter().copied());
+        let scores = if self.trees.count() == 0 {
+            graph.repeated(&base, outputs, x)
+        } else {
+            let sums = self.trees.graph(graph, x, outputs)?;
+            graph.add(&sums, &base)
+        };
+        let Some(present) = &self.present else { return Ok(graph.single(&scores)) };
+        let p = if outputs == 1 { graph.two(&scores) } else { graph.softmax(&scores) };
+        let p = graph.single(&p);
+        Ok(present.widen_graph(graph, &p))
     }
 
     fn parameters(&self) -> u64 {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::rows::{BLOCK, as_given, blocks, check_fit, check_predict, predict_blocks};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
+use crate::model::graph::{Graph, Value};
 use crate::model::{Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
 use crate::registry::Method;
 use crate::solve::solve_semidefinite;
@@ -147,6 +148,16 @@ impl FittedLearner for Plane {
         Ok(Parts::new(self.kind(), json!({"width": self.coefficients.len()}))
             .with_f64("coefficients", &self.coefficients)
             .with_f64("intercept", &[self.intercept]))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let x = graph.double(x);
+        let width = self.coefficients.len();
+        let slope = graph.doubles("coefficients", &[width, 1], self.coefficients.iter().copied());
+        let intercept = graph.doubles("intercept", &[1], [self.intercept]);
+        let dot = graph.product(&x, &slope);
+        let value = graph.add(&dot, &intercept);
+        Ok(graph.single(&value))
     }
 
     fn parameters(&self) -> u64 {

@@ -10,6 +10,7 @@ use super::present::Present;
 use super::rows::{BLOCK, as_given, check_fit, check_predict, predict_blocks};
 use crate::array::{ArrayView2, Matrix, log_sum_exp};
 use crate::error::{Error, Result};
+use crate::model::graph::{Element, Graph, Value};
 use crate::model::{Array, Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
 use crate::registry::Method;
 
@@ -268,6 +269,45 @@ impl FittedLearner for Bayes {
                 parts.with("slope", array(slope)).with_f64("constant", &constant.to_vec())
             }
         })
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let (classes, width) = (self.present.count(), self.width());
+        let (evidence, constant) = match &self.evidence {
+            Evidence::Gaussian { mean, variance } => {
+                let x = graph.double(x);
+                let x = graph.reshape(&x, &[0, 1, width as i64]);
+                let mean = graph.doubles("mean", &[1, classes, width], mean.iter().copied());
+                let scale = variance.iter().map(|s| -0.5 / s);
+                let scale = graph.doubles("scale", &[1, classes, width], scale);
+                let gap = graph.sub(&x, &mean);
+                let square = graph.mul(&gap, &gap);
+                let scaled = graph.mul(&square, &scale);
+                let sum = graph.reduce("ReduceSum", &scaled, &[2]);
+                let constant = variance
+                    .rows()
+                    .into_iter()
+                    .map(|row| row.iter().map(|s| -0.5 * (std::f64::consts::TAU * s).ln()).sum::<f64>());
+                (graph.reshape(&sum, &[0, classes as i64]), constant.collect::<Vec<f64>>())
+            }
+            Evidence::Linear { binary, slope, constant } => {
+                let x = if *binary {
+                    let zero = graph.scalar(Element::F32, 0.0);
+                    graph.node("Greater", &[x, &zero], vec![], Element::Bool)
+                } else {
+                    x.clone()
+                };
+                let x = graph.double(&x);
+                let slope = graph.doubles("slope", &[width, classes], slope.t().iter().copied());
+                (graph.product(&x, &slope), constant.to_vec())
+            }
+        };
+        let prior = self.prior.iter().zip(constant).map(|(p, c)| p + c);
+        let prior = graph.doubles("prior", &[classes], prior);
+        let joint = graph.add(&evidence, &prior);
+        let p = graph.softmax(&joint);
+        let p = graph.single(&p);
+        Ok(self.present.widen_graph(graph, &p))
     }
 
     fn parameters(&self) -> u64 {

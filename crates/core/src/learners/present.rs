@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::array::Matrix;
 use crate::error::{Error, Result};
 use crate::model::Classes;
+use crate::model::graph::{Attribute, Graph, Value};
 
 /// More classes than any task has; a saved model that claims more is damaged.
 const MOST: usize = 1 << 22;
@@ -61,6 +62,20 @@ impl Present {
             out.column_mut(class as usize).assign(&narrow.column(p));
         }
         out
+    }
+
+    /// The same on a graph.
+    pub(super) fn widen_graph(&self, graph: &mut Graph, narrow: &Value) -> Value {
+        if self.count() == self.classes {
+            return narrow.clone();
+        }
+        // One more column, of zeros, for the classes that do not occur.
+        let ends = graph.ints([0, 0, 0, 1]);
+        let mode = vec![("mode", Attribute::Text("constant".to_owned()))];
+        let padded = graph.node("Pad", &[narrow, &ends], mode, narrow.element());
+        let zeros = self.count() as i64;
+        let place = |class: u32| self.seen.binary_search(&class).map_or(zeros, |p| p as i64);
+        graph.columns(&padded, (0u32..).take(self.classes).map(place))
     }
 
     /// Checks what was loaded.

@@ -13,6 +13,7 @@ use super::rows::{as_given, check_fit, check_predict, mean_one, predict_blocks};
 use super::trees::{Binned, Grower, Tree, Trees, Truth};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
+use crate::model::graph::{Element, Graph, Value};
 use crate::model::{Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
 use crate::registry::Method;
 
@@ -223,6 +224,16 @@ impl FittedLearner for Forest {
     fn save(&self) -> Result<Parts> {
         let config = json!({"present": self.present, "width": self.trees.width()});
         Ok(self.trees.save(Parts::new(self.kind(), config)).with_f64("mean", &[self.mean]))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let sums = self.trees.graph(graph, x, self.trees.outputs())?;
+        let count = graph.scalar(Element::F64, self.trees.count() as f64);
+        let mean = graph.scalar(Element::F64, self.mean);
+        let shares = graph.div(&sums, &count);
+        let said = graph.add(&shares, &mean);
+        let said = graph.single(&said);
+        Ok(self.present.as_ref().map_or_else(|| said.clone(), |p| p.widen_graph(graph, &said)))
     }
 
     fn parameters(&self) -> u64 {

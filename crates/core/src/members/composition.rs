@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::error::{Error, Result};
+use crate::model::graph::{Answer, Graph};
 use crate::model::{Batch, Fused, Loaders, Model, Parts, Predictions, Schema, Task};
 
 pub(super) const KIND: &str = "composition";
@@ -87,6 +88,17 @@ impl Model for Composition {
             .map(|(name, m)| m.predict(batch).map_err(|e| e.at(format!("member \"{name}\""))))
             .collect();
         self.fused.fuse(&predictions?, Some(batch))
+    }
+
+    fn graph(&self, graph: &mut Graph) -> Result<Answer> {
+        let mut answers = Vec::with_capacity(self.members.len());
+        for (name, member) in &self.members {
+            let answer = graph.within(name, |graph| member.graph(graph));
+            answers.push(answer.map_err(|e| e.at(format!("member \"{name}\"")))?);
+        }
+        let value = self.fused.graph(graph, &answers)?;
+        let present: Option<Vec<_>> = answers.into_iter().map(|a| a.present).collect();
+        Ok(Answer { value, present: present.and_then(|p| graph.any(&p)) })
     }
 
     fn save(&self) -> Result<Parts> {

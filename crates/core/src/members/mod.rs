@@ -8,7 +8,7 @@ mod tabular;
 mod transferred;
 
 pub use composition::Composition;
-pub use prepared::Prepared;
+pub use prepared::{Modality, Prepared};
 pub use preprocess::{Preprocess, Steps, TABLE};
 pub(crate) use tabular::agree;
 pub use tabular::{Tabular, TabularModel};

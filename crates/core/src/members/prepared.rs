@@ -7,6 +7,7 @@ use serde_json::json;
 use super::preprocess::TABLE;
 use crate::array::Matrix;
 use crate::error::{Error, Result};
+use crate::model::graph::{Graph, Value};
 use crate::model::{
     Audios, Batch, Column, Field, FittedFeature, Images, Kind, Loaders, Mask, Parts, Schema, Sequences,
     Vectors,
@@ -19,7 +20,38 @@ pub(super) struct PreparedColumn {
     pub(super) output: Field,
 }
 
+/// A modality on a graph.
+pub struct Modality {
+    /// `float32 [rows, shape..]`.
+    pub value: Value,
+    /// `bool [rows, 1]`: whether rows have it; `None` if all do.
+    pub present: Option<Value>,
+}
+
+impl Modality {
+    /// Whether rows have it as `float32 [rows, 1]`: one or zero.
+    pub fn flag(&self, graph: &mut Graph) -> Value {
+        match &self.present {
+            Some(present) => graph.single(present),
+            None => {
+                let one = graph.singles("present", &[1, 1], [1.0]);
+                graph.repeated(&one, 1, &self.value)
+            }
+        }
+    }
+}
+
 impl PreparedColumn {
+    /// The column after its steps on a graph.
+    fn graph(&self, graph: &mut Graph) -> Result<Modality> {
+        let mut value = graph.column(&self.input)?;
+        let present = graph.present(&self.input)?;
+        for step in &self.steps {
+            value = step.graph(graph, &value)?;
+        }
+        Ok(Modality { value, present })
+    }
+
     /// A name for each of its `width` numbers: those of the last step that gives names, as long as the steps after it
     /// keep the width (a step without names keeps those of the step before); else the column's own.
     fn names(&self, width: usize) -> Vec<String> {
@@ -72,6 +104,13 @@ impl Prepared {
     /// The modalities: a vector field each.
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// The columns that a modality is made of.
+    fn columns_of<'a>(&'a self, field: &'a Field) -> impl Iterator<Item = &'a PreparedColumn> {
+        self.columns.iter().filter(|c| {
+            if c.input.kind.is_tabular() { field.name == TABLE } else { field.name == c.input.name }
+        })
     }
 
     /// Transforms raw rows to one vector column a modality. A column that the batch lacks is missing or absent on
@@ -158,14 +197,55 @@ impl Prepared {
         Ok((x, Mask::from_marks(silent)))
     }
 
+    /// Writes what [`Prepared::apply`] does onto a graph: the value of each modality, in order. It is not defined on rows
+    /// that lack the modality.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the column, for a step that no graph can say.
+    pub fn graph(&self, graph: &mut Graph) -> Result<Vec<Modality>> {
+        let mut modalities = Vec::with_capacity(self.fields.len());
+        for field in &self.fields {
+            // The columns of the table stand beside each other; any other modality is one column.
+            let (mut values, mut present) = (Vec::new(), Vec::new());
+            for column in self.columns_of(field) {
+                let own =
+                    column.graph(graph).map_err(|e| e.at(format!("column \"{}\"", column.input.name)))?;
+                values.push(own.value);
+                present.push(own.present);
+            }
+            let present: Option<Vec<Value>> = present.into_iter().collect();
+            let present = present.and_then(|p| graph.any(&p));
+            modalities.push(Modality { value: graph.beside(&values, 1), present });
+        }
+        Ok(modalities)
+    }
+
+    /// Writes what [`Prepared::matrix`] does onto a graph: `float32 [rows, features]`, and whether rows have any modality.
+    ///
+    /// # Errors
+    /// As [`Prepared::graph`].
+    pub fn matrix_graph(&self, graph: &mut Graph) -> Result<(Value, Option<Value>)> {
+        let modalities = self.graph(graph)?;
+        let several = modalities.len() > 1;
+        let mut parts = Vec::new();
+        for modality in &modalities {
+            let value = graph.flat(&modality.value);
+            if !several {
+                parts.push(value);
+                continue;
+            }
+            parts.push(graph.or_zero(modality.present.as_ref(), &value));
+            parts.push(modality.flag(graph));
+        }
+        let present: Option<Vec<Value>> = modalities.into_iter().map(|m| m.present).collect();
+        Ok((graph.beside(&parts, 1), present.and_then(|p| graph.any(&p))))
+    }
+
     /// A name for each column of [`Prepared::matrix`].
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
         for field in &self.fields {
-            let columns = self.columns.iter().filter(|c| {
-                if c.input.kind.is_tabular() { field.name == TABLE } else { field.name == c.input.name }
-            });
-            for column in columns {
+            for column in self.columns_of(field) {
                 let width: usize = column.output.shape.iter().product();
                 names.extend(column.names(width));
             }

@@ -6,6 +6,7 @@ use super::prepared::Prepared;
 use super::preprocess::Preprocess;
 use crate::array::Matrix;
 use crate::error::{Error, Result};
+use crate::model::graph::{Answer, Graph};
 use crate::model::{
     Batch, Context, Estimator, Fitted, FittedLearner, Labelled, Learner, Loaders, Model, Outline, Parts,
     Predictions, Schema, Task,
@@ -100,6 +101,11 @@ impl Model for TabularModel {
             self.learner.predict(x.view())?
         };
         Predictions::for_task(batch.ids().to_vec(), &self.task, output, absent)
+    }
+
+    fn graph(&self, graph: &mut Graph) -> Result<Answer> {
+        let (x, present) = self.prepared.matrix_graph(graph)?;
+        Ok(Answer { value: self.learner.graph(graph, &x)?, present })
     }
 
     fn save(&self) -> Result<Parts> {

@@ -7,6 +7,7 @@ use super::preprocess::Preprocess;
 use super::tabular::{Tabular, agree};
 use crate::array::Matrix;
 use crate::error::Result;
+use crate::model::graph::{Answer, Graph};
 use crate::model::{
     Adapted, Adapter, Batch, Context, FittedLearner, Labelled, Learner, Loaders, Model, Parts, Predictions,
     Schema, Task, Unlabelled,
@@ -69,6 +70,12 @@ impl Model for Transferred {
             self.learner.predict(self.adapted.target(x.view())?.view())?
         };
         Predictions::for_task(batch.ids().to_vec(), &self.task, output, absent)
+    }
+
+    fn graph(&self, graph: &mut Graph) -> Result<Answer> {
+        let (x, present) = self.prepared.matrix_graph(graph)?;
+        let x = self.adapted.graph(graph, &x)?;
+        Ok(Answer { value: self.learner.graph(graph, &x)?, present })
     }
 
     fn save(&self) -> Result<Parts> {

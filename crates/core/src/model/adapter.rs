@@ -1,6 +1,7 @@
 //! What matches two feature spaces. Target labels cannot reach it: it is given none.
 
 use super::estimator::Context;
+use super::graph::{Graph, Value, refused};
 use super::parts::Parts;
 use super::target::Target;
 use crate::array::{ArrayView2, Matrix};
@@ -37,6 +38,14 @@ pub trait Adapted: Send + Sync {
     /// # Errors
     /// [`Error::Data`](crate::Error::Data) if the width differs.
     fn target(&self, x: ArrayView2<'_, f32>) -> Result<Matrix>;
+
+    /// Writes what [`Adapted::target`] does onto a graph, `float32 [rows, features]` to the same.
+    ///
+    /// # Errors
+    /// [`Error::Model`](crate::Error::Model) if no graph can say it.
+    fn graph(&self, _graph: &mut Graph, _x: &Value) -> Result<Value> {
+        Err(refused(&format!("the adapter \"{}\"", self.kind()), ""))
+    }
 
     /// Everything needed to load it again.
     ///

@@ -2,6 +2,7 @@
 
 use super::batch::Column;
 use super::estimator::Context;
+use super::graph::{Graph, Value, refused};
 use super::parts::Parts;
 use super::schema::Field;
 use crate::error::Result;
@@ -45,6 +46,15 @@ pub trait FittedFeature: Send + Sync {
     /// # Errors
     /// [`Error::Internal`](crate::Error::Internal) if it cannot be said.
     fn save(&self) -> Result<Parts>;
+
+    /// Writes what [`FittedFeature::apply`] does onto a graph: from the value of its input column to that of its output,
+    /// both as [`graph`](super::graph) lays them out. A fitted vector is `float32 [rows, shape..]`.
+    ///
+    /// # Errors
+    /// [`Error::Model`](crate::Error::Model) if no graph can say it.
+    fn graph(&self, _graph: &mut Graph, _x: &Value) -> Result<Value> {
+        Err(refused(&format!("the step \"{}\"", self.kind()), ""))
+    }
 
     /// A name for each number of an output row ("age", "age missing", "sex=f"); empty if they have none (pixels).
     fn names(&self) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::batch::Batch;
 use super::estimator::Context;
+use super::graph::{Answer, Graph, Value, refused};
 use super::mask::Mask;
 use super::parts::Parts;
 use super::predictions::Predictions;
@@ -267,6 +268,15 @@ pub trait Fused: Send + Sync {
     /// # Errors
     /// [`Error::Internal`] if it cannot be said.
     fn save(&self) -> Result<Parts>;
+
+    /// Writes what [`Fused::fuse`] does onto a graph: from what each member says to what is said together. On rows that
+    /// every member leaves out it is not defined.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if no graph can say it.
+    fn graph(&self, _graph: &mut Graph, _members: &[Answer]) -> Result<Value> {
+        Err(refused(&format!("the composition \"{}\"", self.kind()), ""))
+    }
 
     /// The weight of each member, in order, where there is one.
     fn weights(&self) -> Option<Vec<f64>> {

@@ -1,6 +1,7 @@
 //! What fits on a matrix of features: the members without a tensor backend.
 
 use super::estimator::Context;
+use super::graph::{Graph, Value, refused};
 use super::parts::Parts;
 use super::target::{Target, Task};
 use crate::array::{ArrayView2, Matrix};
@@ -43,6 +44,14 @@ pub trait FittedLearner: Send + Sync {
     /// # Errors
     /// [`Error::Internal`](crate::Error::Internal) if it cannot be said.
     fn save(&self) -> Result<Parts>;
+
+    /// Writes what [`FittedLearner::predict`] does onto a graph: `float32 [rows, features]` to `float32 [rows, outputs]`.
+    ///
+    /// # Errors
+    /// [`Error::Model`](crate::Error::Model) if no graph can say it.
+    fn graph(&self, _graph: &mut Graph, _x: &Value) -> Result<Value> {
+        Err(refused(&format!("the learner \"{}\"", self.kind()), ""))
+    }
 
     /// How many fitted numbers it has.
     fn parameters(&self) -> u64;

@@ -9,6 +9,7 @@ mod dir;
 mod estimator;
 mod feature;
 mod fuser;
+pub mod graph;
 mod learner;
 mod mask;
 mod parts;
@@ -27,6 +28,7 @@ pub use estimator::{
 };
 pub use feature::{Feature, FittedFeature};
 pub use fuser::{Fused, Fuser, Honest, Inputs, Origin, Voices};
+pub use graph::Graph;
 pub use learner::{FittedLearner, Learner};
 pub use mask::Mask;
 pub use parts::{Array, Load, Loaders, Parts};

@@ -1,7 +1,10 @@
 //! What predicts.
 
+use std::collections::BTreeMap;
+
 use super::batch::Batch;
-use super::parts::Parts;
+use super::graph::{Answer, Graph, refused};
+use super::parts::{Array, Parts};
 use super::predictions::Predictions;
 use super::schema::Schema;
 use super::target::Task;
@@ -39,6 +42,19 @@ pub trait Model: Send + Sync {
 
     /// The features before its head, if it has such.
     fn embed(&self) -> Option<&dyn Embed> {
+        None
+    }
+
+    /// Writes what it computes onto a graph, from the inputs of its raw columns on.
+    ///
+    /// # Errors
+    /// [`Error::Model`](crate::Error::Model) naming the part that no graph can say.
+    fn graph(&self, _graph: &mut Graph) -> Result<Answer> {
+        Err(refused(&format!("a model of the kind \"{}\"", self.kind()), ""))
+    }
+
+    /// The trained arrays by name, for models that are networks; as PyTorch's own modules name them if asked to.
+    fn tensors(&self, _torch_names: bool) -> Option<BTreeMap<String, Array>> {
         None
     }
 

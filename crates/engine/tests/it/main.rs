@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod evaluate;
+mod exported;
 mod init;
 mod methods;
 mod place;

@@ -1,12 +1,14 @@
 //! Convolution blocks and a dense layer.
 
 use consilience_core::model::Field;
+use consilience_core::model::graph::Value;
 use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Encode, wrong_shape};
 use crate::backend::Tensor;
+use crate::graph::{self, Sketch};
 use crate::kernels::{Moves, Windows, max_pool, mean_pool};
 use crate::layers::batch_norm::Normed;
 use crate::layers::{Pass, convolution, dense, mean_of_places};
@@ -235,6 +237,34 @@ impl Encode for CnnEncoder {
         };
         let name = format!("{layer}.dense");
         Ok(pass.drop(&name, dense::rectified(pass, &name, x)?))
+    }
+
+    fn graph(&self, sketch: &mut Sketch<'_>, layer: &str, field: &Field, x: &Value) -> Result<Value> {
+        let flat = field.shape.len() == 2;
+        let mut x = x.clone();
+        if flat {
+            let [c, h, w] = self.shape(field, 0).map(|side| side as i64);
+            x = sketch.graph.transpose(&x, &[0, 2, 1]);
+            x = sketch.graph.reshape(&x, &[0, c, h, w]);
+        }
+        let halves = Windows { size: 2, stride: 2, padding: 0 };
+        for step in self.steps(layer, field) {
+            x = match self.norm {
+                Norm::None => graph::rectified_conv2d(sketch, &step.convolution, &x)?,
+                Norm::Batch => self.normed(&step, field).graph(sketch, &x, None)?,
+            };
+            if step.last {
+                x = match self.pool {
+                    Pooling::Max => graph::max_pool(sketch, &x, halves, flat),
+                    Pooling::Mean => graph::mean_pool(sketch, &x, halves, flat),
+                };
+            }
+        }
+        let x = match self.reduce {
+            Reduce::Flatten => sketch.graph.flat(&x),
+            Reduce::Mean => graph::mean_of_places(sketch, &x),
+        };
+        graph::rectified(sketch, &format!("{layer}.dense"), &x)
     }
 
     fn outline(&self, field: &Field) -> Vec<(String, u64)> {

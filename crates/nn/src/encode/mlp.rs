@@ -1,12 +1,14 @@
 //! Dense layers, each followed by a rectifier and dropout.
 
 use consilience_core::model::Field;
+use consilience_core::model::graph::Value;
 use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Encode, wrong_shape};
 use crate::backend::Tensor;
+use crate::graph::{self, Sketch};
 use crate::layers::{Pass, dense};
 use crate::params::Declared;
 
@@ -62,6 +64,14 @@ impl Encode for MlpEncoder {
         for i in 0..self.hidden.len() {
             let name = Self::layer(layer, i);
             x = pass.drop(&name, dense::rectified(pass, &name, x)?);
+        }
+        Ok(x)
+    }
+
+    fn graph(&self, sketch: &mut Sketch<'_>, layer: &str, _field: &Field, x: &Value) -> Result<Value> {
+        let mut x = sketch.graph.flat(x);
+        for i in 0..self.hidden.len() {
+            x = graph::rectified(sketch, &Self::layer(layer, i), &x)?;
         }
         Ok(x)
     }

@@ -28,11 +28,13 @@ pub use waveform::WaveformEncoder;
 
 use consilience_core::features::Reader;
 use consilience_core::model::Field;
+use consilience_core::model::graph::{Value, refused};
 use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Tensor;
+use crate::graph::Sketch;
 use crate::layers::Pass;
 use crate::params::Declared;
 
@@ -69,6 +71,20 @@ pub trait Encode {
     /// The checkpoint of a recipe that it starts from.
     fn weights(&self) -> Option<&str> {
         None
+    }
+
+    /// Writes what [`Encode::forward`] does when predicting: rows `[rows, shape of the field..]` to `[rows, width]`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if no graph can say it.
+    fn graph(&self, _sketch: &mut Sketch<'_>, _layer: &str, _field: &Field, _x: &Value) -> Result<Value> {
+        Err(refused("an encoder of this kind", ""))
+    }
+
+    /// The name that PyTorch's own module of this kind gives to a parameter of a network on one modality; ours is without
+    /// the prefix of the layer ("conv1.weight"), and "head.weight" and "head.bias" are those of the head.
+    fn torch_name(&self, name: &str) -> String {
+        name.to_owned()
     }
 
     /// A line a layer with the shape of its output, and how many numbers one row takes in memory there.

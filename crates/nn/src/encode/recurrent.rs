@@ -1,10 +1,12 @@
 //! What encoders that read steps or frames have in common.
 
 use consilience_core::model::Field;
+use consilience_core::model::graph::Value;
 use consilience_core::{Error, Result};
 
 use super::{Encode, wrong_shape};
 use crate::backend::Tensor;
+use crate::graph::{self, Sketch};
 use crate::layers::Pass;
 use crate::layers::recurrence::Recurrence;
 use crate::params::Declared;
@@ -71,6 +73,18 @@ impl<R: Recurrent> Encode for R {
         };
         let name = name::<R>(layer);
         Ok(pass.drop(&name, self.recurrence().forward(pass, &name, x)?))
+    }
+
+    fn graph(&self, sketch: &mut Sketch<'_>, layer: &str, field: &Field, x: &Value) -> Result<Value> {
+        let x = match field.shape.as_slice() {
+            [_, mels, frames] => {
+                let x = sketch.graph.reshape(x, &[0, *mels as i64, *frames as i64]);
+                sketch.graph.transpose(&x, &[0, 2, 1])
+            }
+            _ => x.clone(),
+        };
+        let Recurrence { cell, layers, bidirectional, .. } = self.recurrence();
+        graph::recurrent(sketch, cell, &name::<R>(layer), layers, bidirectional, &x)
     }
 
     fn outline(&self, field: &Field) -> Vec<(String, u64)> {

@@ -1,16 +1,21 @@
 //! Residual networks in the layout of torchvision.
 
 use consilience_core::model::Field;
+use consilience_core::model::graph::Value;
 use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Encode, image, wrong_shape};
 use crate::backend::Tensor;
+use crate::graph::{self, Sketch};
 use crate::kernels::{Moves, Windows, max_pool};
 use crate::layers::batch_norm::Normed;
 use crate::layers::{Pass, mean_of_places};
 use crate::params::Declared;
+
+/// What ends the large stem.
+const POOLED: Windows = Windows { size: 3, stride: 2, padding: 1 };
 
 /// How an image enters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -197,7 +202,7 @@ impl Encode for ResnetEncoder {
         let stem = self.stem(layer, c);
         let mut x = stem.normed(true).forward(pass, x.reshape([rows, c, h, w]), None)?;
         if self.stem == Stem::Large {
-            x = max_pool(x, Windows { size: 3, stride: 2, padding: 1 });
+            x = max_pool(x, POOLED);
         }
         for Residual { steps, beside } in self.blocks(layer) {
             let skip = match beside {
@@ -212,6 +217,29 @@ impl Encode for ResnetEncoder {
             }
         }
         Ok(mean_of_places(x))
+    }
+
+    fn graph(&self, sketch: &mut Sketch<'_>, layer: &str, field: &Field, x: &Value) -> Result<Value> {
+        let [channels, ..] = image(field).unwrap_or_default();
+        let mut x = self.stem(layer, channels).normed(true).graph(sketch, x, None)?;
+        if self.stem == Stem::Large {
+            x = graph::max_pool(sketch, &x, POOLED, false);
+        }
+        for Residual { steps, beside } in self.blocks(layer) {
+            let skip = match beside {
+                Some(step) => step.normed(false).graph(sketch, &x, None)?,
+                None => x.clone(),
+            };
+            let last = steps.len().saturating_sub(1);
+            for (i, step) in steps.iter().enumerate() {
+                x = step.normed(true).graph(sketch, &x, Some(&skip).filter(|_| i == last))?;
+            }
+        }
+        Ok(graph::mean_of_places(sketch, &x))
+    }
+
+    fn torch_name(&self, name: &str) -> String {
+        name.strip_prefix("head.").map_or_else(|| name.to_owned(), |rest| format!("fc.{rest}"))
     }
 
     fn outline(&self, field: &Field) -> Vec<(String, u64)> {

@@ -2,11 +2,13 @@
 
 use consilience_core::Result;
 use consilience_core::model::Field;
+use consilience_core::model::graph::Value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CnnEncoder, Encode, Norm, Pooling, Reduce};
 use crate::backend::Tensor;
+use crate::graph::Sketch;
 use crate::layers::Pass;
 use crate::params::Declared;
 
@@ -66,6 +68,10 @@ impl Encode for SpectrogramEncoder {
 
     fn forward(&self, pass: &Pass<'_>, layer: &str, field: &Field, x: Tensor<2>) -> Result<Tensor<2>> {
         self.cnn().forward(pass, layer, field, x)
+    }
+
+    fn graph(&self, sketch: &mut Sketch<'_>, layer: &str, field: &Field, x: &Value) -> Result<Value> {
+        self.cnn().graph(sketch, layer, field, x)
     }
 
     fn outline(&self, field: &Field) -> Vec<(String, u64)> {

@@ -1,10 +1,12 @@
 //! Features beside each other with presence flags, a dense layer, a head.
 
 use consilience_core::Result;
+use consilience_core::members::Modality;
 use serde::{Deserialize, Serialize};
 
-use super::{Branch, Features, Fuse, HEAD, Heads, Joint};
+use super::{Branch, Drawn, Features, Fuse, HEAD, Heads, Joint};
 use crate::backend::{self, Tensor};
+use crate::graph::{self, Sketch};
 use crate::layers::{Pass, dense};
 use crate::params::Declared;
 
@@ -43,6 +45,14 @@ impl Fuse for ConcatHead {
         let hidden = pass.drop(DENSE, z);
         let heads = Heads::One(dense::forward(pass, HEAD, hidden.clone())?);
         Ok(Joint { hidden, heads })
+    }
+
+    fn graph(&self, sketch: &mut Sketch<'_>, _: &[Branch], features: &[Modality]) -> Result<Drawn> {
+        let mut parts: Vec<_> = features.iter().map(|f| f.value.clone()).collect();
+        parts.extend(features.iter().map(|f| f.flag(sketch.graph)));
+        let joined = sketch.graph.beside(&parts, 1);
+        let z = graph::rectified(sketch, DENSE, &joined)?;
+        Ok(Drawn::One(graph::dense(sketch, HEAD, &z)?))
     }
 
     fn outline(&self, branches: &[Branch], outputs: usize) -> Vec<String> {

@@ -1,10 +1,12 @@
 //! A head for each modality, trained together.
 
 use consilience_core::Result;
+use consilience_core::members::Modality;
 use serde::{Deserialize, Serialize};
 
-use super::{Branch, Features, Fuse, Heads, Joint};
+use super::{Branch, Drawn, Features, Fuse, Heads, Joint};
 use crate::backend::{self, Tensor};
+use crate::graph::{self, Sketch};
 use crate::layers::{Pass, dense};
 use crate::params::Declared;
 
@@ -34,6 +36,11 @@ impl Fuse for LateHead {
             parts.push(h.unwrap_or_else(|| backend::zeros([features.rows, branch.width])));
         }
         Ok(Joint { hidden: Tensor::cat(parts, 1), heads: Heads::Each(heads) })
+    }
+
+    fn graph(&self, sketch: &mut Sketch<'_>, branches: &[Branch], features: &[Modality]) -> Result<Drawn> {
+        let heads = features.iter().zip(branches).map(|(f, b)| graph::dense(sketch, &head(b), &f.value));
+        heads.collect::<Result<_>>().map(Drawn::Each)
     }
 
     fn outline(&self, branches: &[Branch], outputs: usize) -> Vec<String> {

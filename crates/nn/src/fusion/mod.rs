@@ -9,9 +9,12 @@ pub use late::LateHead;
 pub use single::{HEAD, SingleHead};
 
 use consilience_core::Result;
+use consilience_core::members::Modality;
+use consilience_core::model::graph::{Value, refused};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Tensor;
+use crate::graph::Sketch;
 use crate::layers::Pass;
 use crate::params::Declared;
 
@@ -51,6 +54,14 @@ pub enum Heads {
     Each(Vec<Option<Tensor<2>>>),
 }
 
+/// [`Heads`] on a graph.
+pub enum Drawn {
+    /// Of one head.
+    One(Value),
+    /// Of a head for each modality.
+    Each(Vec<Value>),
+}
+
 /// What every fusion can do.
 pub trait Fuse {
     /// The parameters it asks for.
@@ -64,6 +75,15 @@ pub trait Fuse {
     /// # Errors
     /// As [`Pass::param`] and [`Pass::see`].
     fn forward(&self, pass: &Pass<'_>, branches: &[Branch], features: Features) -> Result<Joint>;
+
+    /// Writes what [`Fuse::forward`] does when predicting: the logits or values of one head, or of a head a modality. The
+    /// features `[rows, width]` are zero on rows without the modality.
+    ///
+    /// # Errors
+    /// [`Error::Model`](consilience_core::Error::Model) if no graph can say it.
+    fn graph(&self, _: &mut Sketch<'_>, _branches: &[Branch], _features: &[Modality]) -> Result<Drawn> {
+        Err(refused("a fusion of this kind", ""))
+    }
 
     /// A line a layer.
     fn outline(&self, branches: &[Branch], outputs: usize) -> Vec<String>;

@@ -1,10 +1,12 @@
 //! A linear head on the features of one modality.
 
+use consilience_core::members::Modality;
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Branch, Features, Fuse, Heads, Joint};
+use super::{Branch, Drawn, Features, Fuse, Heads, Joint};
 use crate::backend;
+use crate::graph::{self, Sketch};
 use crate::layers::{Pass, dense};
 use crate::params::Declared;
 
@@ -32,6 +34,13 @@ impl Fuse for SingleHead {
         let hidden = features.values.pop().flatten().unwrap_or_else(zeros);
         let heads = Heads::One(dense::forward(pass, HEAD, hidden.clone())?);
         Ok(Joint { hidden, heads })
+    }
+
+    fn graph(&self, sketch: &mut Sketch<'_>, _: &[Branch], features: &[Modality]) -> Result<Drawn> {
+        match features {
+            [one] => Ok(Drawn::One(graph::dense(sketch, HEAD, &one.value)?)),
+            _ => Err(Error::internal(format!("a single head on {} modalities", features.len()))),
+        }
     }
 
     fn outline(&self, _branches: &[Branch], outputs: usize) -> Vec<String> {

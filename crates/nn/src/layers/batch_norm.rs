@@ -2,9 +2,11 @@
 //! convolution otherwise.
 
 use consilience_core::Result;
+use consilience_core::model::graph::Value;
 
 use super::Pass;
 use crate::backend::{self, Host, Tensor};
+use crate::graph::{self, Sketch};
 use crate::kernels::{Moments, Moves, Norm, batch_norm, conv2d, fold};
 use crate::params::{Declared, Folded};
 
@@ -77,6 +79,17 @@ impl Normed<'_> {
         }
         let (weight, bias) = self.folded(pass)?;
         pass.see(self.norm, conv2d(x, weight, Some(bias), residual, self.moves, self.rectify))
+    }
+
+    /// Writes what [`Normed::forward`] does when predicting.
+    ///
+    /// # Errors
+    /// As [`Sketch::param`].
+    pub fn graph(&self, sketch: &mut Sketch<'_>, x: &Value, residual: Option<&Value>) -> Result<Value> {
+        let y = graph::conv2d(sketch, self.convolution, x, self.moves)?;
+        let y = graph::batch_norm(sketch, self.norm, &y, EPSILON)?;
+        let y = residual.map_or_else(|| y.clone(), |r| sketch.graph.add(&y, r));
+        Ok(if self.rectify { sketch.graph.one("Relu", &y) } else { y })
     }
 
     /// Running variances are those of all rows there could be: sums of squares over one less than the count.

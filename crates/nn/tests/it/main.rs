@@ -6,6 +6,7 @@ mod architectures;
 mod checkpoint;
 mod data;
 mod golden;
+mod graph;
 mod kernels;
 mod learning;
 mod members;

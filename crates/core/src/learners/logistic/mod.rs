@@ -13,6 +13,7 @@ use super::present::Present;
 use super::rows::{BLOCK, check_fit, check_predict, mean_one, predict_blocks};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
+use crate::model::graph::{Graph, Value as GraphValue};
 use crate::model::{Array, Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
 use crate::registry::Method;
 use crate::solve::{Lbfgs, cholesky_solve};
@@ -220,6 +221,18 @@ impl FittedLearner for Softmax {
         Ok(Parts::new(self.kind(), config)
             .with("weights", Array::F64(shape, self.weights.iter().copied().collect()))
             .with_f64("intercepts", &self.intercepts.to_vec()))
+    }
+
+    fn graph(&self, graph: &mut Graph, x: &GraphValue) -> Result<GraphValue> {
+        let x = graph.double(x);
+        let (outputs, width) = self.weights.dim();
+        let weights = graph.doubles("weights", &[width, outputs], self.weights.t().iter().copied());
+        let intercepts = graph.doubles("intercepts", &[outputs], self.intercepts.iter().copied());
+        let product = graph.product(&x, &weights);
+        let logits = graph.add(&product, &intercepts);
+        let p = if outputs == 1 { graph.two(&logits) } else { graph.softmax(&logits) };
+        let p = graph.single(&p);
+        Ok(self.present.widen_graph(graph, &p))
     }
 
     fn parameters(&self) -> u64 {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::{Array, Parts};
 
 /// The feature of a node that is a leaf.
-const LEAF: u32 = u32::MAX;
+pub(super) const LEAF: u32 = u32::MAX;
 
 /// One growing tree. Node 0 is the root; children come after their parent.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -70,16 +70,16 @@ impl Tree {
 /// Fitted trees, one after the other.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(in crate::learners) struct Trees {
-    width: usize,
-    outputs: usize,
+    pub(super) width: usize,
+    pub(super) outputs: usize,
     /// Where each tree's nodes and leaves start; one entry more than trees.
-    nodes: Vec<u32>,
-    starts: Vec<u32>,
-    feature: Vec<u32>,
-    threshold: Vec<f32>,
-    left: Vec<u32>,
-    right: Vec<u32>,
-    values: Vec<f32>,
+    pub(super) nodes: Vec<u32>,
+    pub(super) starts: Vec<u32>,
+    pub(super) feature: Vec<u32>,
+    pub(super) threshold: Vec<f32>,
+    pub(super) left: Vec<u32>,
+    pub(super) right: Vec<u32>,
+    pub(super) values: Vec<f32>,
 }
 
 impl Trees {

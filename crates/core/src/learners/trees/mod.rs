@@ -4,6 +4,7 @@ mod bins;
 mod boost;
 mod flat;
 mod forest;
+mod graph;
 
 pub(super) use bins::Binned;
 pub(super) use boost::Booster;
