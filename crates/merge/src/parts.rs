@@ -42,7 +42,13 @@ fn merge_level(method: &dyn MergeMethod, members: &[(&str, &Parts)]) -> Result<P
         let merged = merge_level(method, &level).map_err(|e| e.at(format!("model \"{name}\" inside")))?;
         inner.insert(name.clone(), merged);
     }
-    Ok(Parts { kind: first.kind.clone(), config: first.config.clone(), arrays, members: inner })
+    Ok(Parts {
+        kind: first.kind.clone(),
+        config: first.config.clone(),
+        arrays,
+        members: inner,
+        files: first.files.clone(),
+    })
 }
 
 /// Kind, configuration, names of tensors and of inner models.

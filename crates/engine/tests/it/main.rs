@@ -4,6 +4,8 @@
 mod evaluate;
 mod init;
 mod methods;
+mod onnx;
+mod onnx_hostile;
 mod place;
 mod recipe;
 mod run_domains;
