@@ -11,7 +11,7 @@ use crate::method::MergeMethod;
 pub const PREPARATION: &str = "inputs/";
 
 /// Merges models of one kind, configuration and shape. 32-bit floats are merged by `method`; arrays of other types and
-/// those of the preprocessing (see [`PREPARATION`]) must be equal. Models inside a model are merged one by one.
+/// those of the preprocessing (see [`PREPARATION`]) must be equal, and so must files. Models inside a model are merged one by one.
 ///
 /// # Errors
 /// [`Error::Argument`] if the method cannot merge so many members; [`Error::Model`] naming the member and the tensor
@@ -66,6 +66,11 @@ fn same_outside(first_name: &str, first: &Parts, other: &Parts) -> Result<()> {
             .remedy(
                 "only models of one architecture, fitted to the same inputs and classes, can be merged",
             ));
+    }
+    if first.files != other.files {
+        return Err(Error::model("members hold files of other programs that differ, and these cannot be merged")
+            .expected(format!("the files of \"{first_name}\""))
+            .remedy("fuse such members instead"));
     }
     if let Some(name) = first.arrays.keys().find(|n| !other.arrays.contains_key(*n)) {
         return Err(Error::model(format!("the tensor \"{name}\" of \"{first_name}\" is missing")));

@@ -44,7 +44,7 @@ impl Port {
 }
 
 /// What a file says of itself.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signature {
     /// What a caller gives.
     pub inputs: Vec<Port>,

@@ -15,8 +15,6 @@ mod runtime;
 mod session;
 mod step;
 mod tensors;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 pub use declare::{Declared, Ground, Refused, declare};

@@ -159,7 +159,8 @@ impl Model for Foreign {
     }
 
     fn parameters(&self) -> Option<u64> {
-        Some(self.package.signature.parameters)
+        // Trees and linear models keep their numbers in attributes, which are not counted.
+        Some(self.package.signature.parameters).filter(|n| *n > 0)
     }
 }
 

@@ -8,7 +8,7 @@ use consilience_core::Result;
 use super::inspect::Node;
 use super::wire::{Field, fields, write_bytes};
 
-/// The same model with one output and the nodes that it depends on.
+/// The same model with one output, and the nodes and arrays that it depends on.
 ///
 /// # Errors
 /// [`Error::Model`](consilience_core::Error::Model) for a damaged file.
@@ -63,6 +63,10 @@ fn graph(message: &[u8], output: &str) -> Result<Vec<u8>> {
             }
             _ => {}
         }
+    }
+    for (field, keep) in all.iter().zip(&mut kept).filter(|(f, _)| f.number == 5) {
+        let name = fields(field.bytes()?).find_map(|f| f.ok().filter(|f| f.number == 8));
+        *keep = name.map(|f| f.text()).transpose()?.is_some_and(|name| needed.contains(name));
     }
     let mut out = Vec::with_capacity(message.len());
     all.iter().zip(kept).filter(|(_, keep)| *keep).for_each(|(f, _)| out.extend_from_slice(f.raw));

@@ -18,6 +18,13 @@ pub struct Runtime {
     pub note: Option<String>,
 }
 
+impl Runtime {
+    /// Whether it is the one that is built in.
+    pub fn is_built_in(&self) -> bool {
+        self.library.is_none()
+    }
+}
+
 /// The runtime. The first call looks for a library.
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();

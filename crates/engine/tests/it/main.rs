@@ -5,6 +5,7 @@ mod evaluate;
 mod init;
 mod methods;
 mod onnx;
+mod onnx_golden;
 mod onnx_hostile;
 mod place;
 mod recipe;

@@ -5,7 +5,7 @@ mod attributes;
 mod linear;
 mod trees;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use consilience_core::{Error, Result};
@@ -81,13 +81,27 @@ impl Classical {
     /// Reads a model; `None` if it has no operator of this kind.
     ///
     /// # Errors
-    /// [`Error::Model`] naming an operator that is not supported.
+    /// [`Error::Model`] naming the operators that are not supported.
     pub fn read(file: &[u8], output: &str) -> Result<Option<Self>> {
         let nodes = nodes(file)?;
         if !nodes.iter().any(|n| n.domain == DOMAIN) {
             return Ok(None);
         }
-        let tasks = nodes.iter().map(task).collect::<Result<Vec<Task>>>()?;
+        let (mut tasks, mut unknown) = (Vec::new(), BTreeSet::new());
+        for node in &nodes {
+            match task(node)? {
+                Some(task) => tasks.push(task),
+                None => drop(unknown.insert(node.full_name())),
+            }
+        }
+        if !unknown.is_empty() {
+            let names: Vec<String> = unknown.into_iter().collect();
+            return Err(Error::model(format!(
+                "operators of the ONNX model are not supported here: {}",
+                names.join(", ")
+            ))
+            .remedy(format!("set {VARIABLE} to a library of ONNX Runtime, which knows them")));
+        }
         Ok(Some(Self { tasks, output: output.to_owned() }))
     }
 
@@ -119,14 +133,15 @@ impl Classical {
     }
 }
 
-fn task(node: &Node<'_>) -> Result<Task> {
+/// What a node does; `None` if its operator is not supported.
+fn task(node: &Node<'_>) -> Result<Option<Task>> {
     let attributes = Attributes::of(node);
     let act = match (node.domain, node.operator) {
         ("", "Identity") => Act::Cast { single: false },
         ("", "Cast") => match attributes.int("to")? {
             Some(FLOAT) => Act::Cast { single: true },
             Some(DOUBLE) => Act::Cast { single: false },
-            _ => return Err(unsupported(node)),
+            _ => return Ok(None),
         },
         ("", "Concat") if matches!(attributes.int("axis")?, Some(1 | -1)) => Act::Join,
         (DOMAIN, "FeatureVectorizer") => Act::Join,
@@ -137,19 +152,13 @@ fn task(node: &Node<'_>) -> Result<Task> {
         (DOMAIN, "LinearClassifier") => Act::Operator(linear::classifier(&attributes)?),
         (DOMAIN, "TreeEnsembleRegressor") => Act::Operator(trees::regressor(&attributes)?),
         (DOMAIN, "TreeEnsembleClassifier") => Act::Operator(trees::classifier(&attributes)?),
-        _ => return Err(unsupported(node)),
+        _ => return Ok(None),
     };
     // Classifiers give labels first, and their scores after them.
     let place = usize::from(node.operator.ends_with("Classifier"));
     let output = node.outputs.get(place).ok_or_else(|| attributes.refuse("it has no output"))?;
     let inputs = node.inputs.iter().map(|i| (*i).to_owned()).collect();
-    Ok(Task { act, inputs, output: (*output).to_owned() })
-}
-
-fn unsupported(node: &Node<'_>) -> Error {
-    Error::model(format!("the operator {} of the ONNX model is not supported here", node.full_name()))
-        .at(node.name)
-        .remedy(format!("set {VARIABLE} to a library of ONNX Runtime, which knows it"))
+    Ok(Some(Task { act, inputs, output: (*output).to_owned() }))
 }
 
 fn join(all: &[&Table], rows: usize) -> Table {
