@@ -34,7 +34,8 @@ fn main() {
     }
     times.sort_by(f64::total_cmp);
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
+    let peak =
+        status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
     println!(
         "{{\"wl\": \"b{batch}\", \"ms\": {:.4}, \"min\": {:.4}, \"n\": {}, \"rss\": {:.0}, \"by\": \"{}\"}}",
         times[times.len() / 2],

@@ -68,9 +68,11 @@ fn same_outside(first_name: &str, first: &Parts, other: &Parts) -> Result<()> {
             ));
     }
     if first.files != other.files {
-        return Err(Error::model("members hold files of other programs that differ, and these cannot be merged")
-            .expected(format!("the files of \"{first_name}\""))
-            .remedy("fuse such members instead"));
+        return Err(Error::model(
+            "members hold files of other programs that differ, and these cannot be merged",
+        )
+        .expected(format!("the files of \"{first_name}\""))
+        .remedy("fuse such members instead"));
     }
     if let Some(name) = first.arrays.keys().find(|n| !other.arrays.contains_key(*n)) {
         return Err(Error::model(format!("the tensor \"{name}\" of \"{first_name}\" is missing")));
@@ -220,6 +222,10 @@ mod tests {
         kind.kind = "tabular".into();
         let mut config = good.clone();
         config.config = json!({"layers": {"hidden": 4, "act": "relu"}});
+        let mut file = good.clone();
+        file.files.insert("model.onnx".into(), [1u8].into());
+        let error = merged(&Linear::default(), &[("a", good.clone()), ("b", file)]).unwrap_err();
+        assert!(error.to_string().contains("files of other programs"), "{error}");
         let mut missing = good.clone();
         missing.arrays.remove("fc.weight");
         let extra = good.clone().with_f32("fc.bias", &[0.0]);

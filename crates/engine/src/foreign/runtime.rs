@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 
 /// Names the library of ONNX Runtime; set but empty, none is looked for.
 pub const VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -46,7 +47,10 @@ fn find() -> Runtime {
         // It loads the library, asks for its version and refuses one that is too old, before anything of it is used.
         match ort::init_from(&path) {
             Ok(builder) => match builder.with_name("csl").with_telemetry(false).build() {
-                Ok(library) => return Runtime { library: Some(library), name: version(&path), note: None },
+                Ok(library) => {
+                    library.set_log_level(LogLevel::Fatal);
+                    return Runtime { library: Some(library), name: version(&path), note: None };
+                }
                 Err(error) => note = Some(error.to_string()),
             },
             Err(error) => note = Some(error.to_string()),
@@ -65,7 +69,7 @@ fn usual_names() -> Vec<PathBuf> {
         .to_vec()
 }
 
-/// `ONNX Runtime 1.32.0 (rel-1.32.0, 1a2b3c4)`: the version stands in the library's own name, the commit in its build information.
+/// `ONNX Runtime 1.32.0 fab30a4`: the version stands in the library's own name, the commit in its build information.
 fn version(path: &std::path::Path) -> String {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let name = real.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -74,7 +78,7 @@ fn version(path: &std::path::Path) -> String {
         rest.split([',', ' ']).next().unwrap_or_default().to_owned()
     };
     let number = name.split_once(".so.").map_or("", |(_, number)| number);
-    let words = ["ONNX Runtime".to_owned(), number.to_owned(), said("git-branch="), said("git-commit-id=")];
+    let words = ["ONNX Runtime".to_owned(), number.to_owned(), said("git-commit-id=")];
     words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use consilience_core::{Error, Result};
+use ort::logging::LogLevel;
 use ort::session::SessionInputValue;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{Tensor as OrtTensor, TensorRef};
@@ -246,7 +247,9 @@ fn library(pruned: &[u8], package: &Package) -> Result<ort::session::Session> {
             .with_intra_threads(1)?
             .with_inter_threads(1)?
             .with_deterministic_compute(true)?
-            .with_optimization_level(GraphOptimizationLevel::All)?;
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            // What it has to say comes back as an error; nothing here writes to the terminal.
+            .with_log_level(LogLevel::Fatal)?;
         for (name, bytes) in &package.external {
             builder = builder.with_external_initializer_file_in_memory(name, Arc::clone(bytes))?;
         }

@@ -102,7 +102,8 @@ fn steps_are_found_again_until_the_model_changes() {
 fn classes_are_matched_by_name_and_values_are_predicted() {
     let place = place(&["logistic.onnx", "ridge.onnx", "boosting_values.onnx"]);
     let straight = place.run(&recipe("validation", THEIRS, ""));
-    let turned = place.run(&recipe("validation", &THEIRS.replace("[\"no\", \"yes\"]", "[\"yes\", \"no\"]"), ""));
+    let turned =
+        place.run(&recipe("validation", &THEIRS.replace("[\"no\", \"yes\"]", "[\"yes\", \"no\"]"), ""));
     let score = |done| candidate(done, "theirs").scores[0].value;
     assert!(score(&straight) < 0.4 && score(&turned) > 1.0, "{} {}", score(&straight), score(&turned));
     let values = "ridge: {load: ridge.onnx, seen: none, inputs: {X: [a, b, c]}}, \
@@ -154,7 +155,10 @@ fn what_does_not_fit_is_said_at_its_place() {
     said(&with("[a, b, c]", "[a, b, d]"), &["\"d\" is not declared"]);
     said(&with("\"yes\"]", "\"maybe\"]"), &["classes", "maybe", "in the order of the model's outputs"]);
     said(&with(", classes: [\"no\", \"yes\"]", ""), &["classes", "not declared", "no, yes"]);
-    said(&with("seen: none", "output: probabilites"), &["no output \"probabilites\"", "did you mean \"probabilities\"", "label: string"]);
+    said(
+        &with("seen: none", "output: probabilites"),
+        &["no output \"probabilites\"", "did you mean \"probabilities\"", "label: string"],
+    );
     said(&with("seen: none", "output: label"), &["\"label\"", "tensor of floats"]);
     said(&with("logistic", "logistic_zipmap"), &["output_probability: a sequence", "zipmap", "False"]);
     said(&with("seen: none", "features: {a: [standardize]}"), &["\"standardize\" learns", "normalize"]);
@@ -163,7 +167,10 @@ fn what_does_not_fit_is_said_at_its_place() {
     said(&with("logistic.onnx", "logistic"), &["\"inputs\" is for ONNX files"]);
     said(&with("seen: none", "gives: votes"), &["votes", "logits"]);
     said(&with("logistic.onnx", "absent.onnx"), &["is not there"]);
-    said(&with("logistic.onnx", "columns.onnx").replace("X: [a, b, c]", "a: [a]"), &["not fed", "part: string [?, 1]"]);
+    said(
+        &with("logistic.onnx", "columns.onnx").replace("X: [a, b, c]", "a: [a]"),
+        &["not fed", "part: string [?, 1]"],
+    );
     place.write("logistic.onnx", &golden("logistic.onnx")[..300]);
     said(THEIRS, &["theirs", "cut off or damaged"]);
 }

@@ -49,7 +49,16 @@ fn most<T>(work: impl FnOnce() -> T) -> (T, i64) {
 fn seeds() -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/onnx"));
     let mut seeds = Vec::new();
-    for name in ["logistic", "logistic_zipmap", "imputed", "columns", "network", "boosting_values", "forest_three", "encoder"] {
+    for name in [
+        "logistic",
+        "logistic_zipmap",
+        "imputed",
+        "columns",
+        "network",
+        "boosting_values",
+        "forest_three",
+        "encoder",
+    ] {
         seeds.push((name.to_owned(), std::fs::read(folder.join(format!("{name}.onnx"))).unwrap()));
     }
     let cnn = concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes/onnx/digits_cnn.onnx");

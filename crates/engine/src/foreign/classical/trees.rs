@@ -53,7 +53,9 @@ pub(super) fn regressor(attributes: &Attributes<'_>) -> Result<Box<dyn Operator>
         "SUM" => Sum::Sum,
         "AVERAGE" => Sum::Mean,
         other => {
-            return Err(attributes.refuse(format!("trees that are put together by {other} are not supported")));
+            return Err(
+                attributes.refuse(format!("trees that are put together by {other} are not supported"))
+            );
         }
     };
     let mut ensemble = Ensemble::read(attributes, "target", 1)?;
