@@ -4,10 +4,12 @@
 //! asked for. It is computed by ONNX Runtime where a library of it is found ([`runtime`]); else by `rten`, which is built in, or,
 //! if it has scikit-learn's own operators, by ours. Bytes are the same for any number of threads ([`Session`]).
 
+mod built_in;
 mod classical;
 mod declare;
 mod feed;
 mod inspect;
+mod library;
 mod model;
 mod package;
 mod prune;

@@ -2,22 +2,17 @@
 //! computed by one thread, so that the same bytes come out however many threads share the blocks.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use consilience_core::{Error, Result};
-use ort::logging::LogLevel;
-use ort::session::SessionInputValue;
-use ort::session::builder::GraphOptimizationLevel;
-use ort::value::{Tensor as OrtTensor, TensorRef};
-use rten::{ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
-use rten_tensor::prelude::*;
 
+use super::built_in::{BuiltIn, Pool};
 use super::classical::Classical;
+use super::library::Library;
 use super::package::Package;
 use super::prune::prune;
-use super::runtime::{VARIABLE, runtime};
+use super::runtime::runtime;
 
 /// About as many numbers of input make a block.
 const BLOCK: usize = 1 << 16;
@@ -69,22 +64,17 @@ pub struct Session {
 
 enum Engine {
     /// ONNX Runtime: a session a thread, made when needed, since one must not be run by two.
-    Library { pruned: Vec<u8>, package: Package, free: Mutex<Vec<ort::session::Session>> },
-    /// The runtime that is built in: one model, and a pool of one thread for each that runs it.
-    BuiltIn {
-        model: Box<rten::Model>,
-        inputs: Vec<(String, NodeId)>,
-        output: NodeId,
-        free: Mutex<Vec<Arc<ThreadPool>>>,
-    },
+    Library { pruned: Vec<u8>, package: Package, free: Mutex<Vec<Library>> },
+    /// The runtime that is built in: one model, and a pool of one thread for each thread that runs it.
+    BuiltIn { model: Box<BuiltIn>, free: Mutex<Vec<Pool>> },
     /// Models of tables, by our own operators.
     Classical(Classical),
 }
 
 /// What one thread computes with.
 enum Lane {
-    Library(Box<ort::session::Session>),
-    BuiltIn(Arc<ThreadPool>),
+    Library(Box<Library>),
+    BuiltIn(Pool),
     Classical,
 }
 
@@ -104,12 +94,15 @@ impl Session {
         }
         let engine = match &runtime().library {
             Some(_) => {
-                let session = library(&pruned, package)?;
+                let session = Library::open(&pruned, package)?;
                 Engine::Library { pruned, package: package.clone(), free: Mutex::new(vec![session]) }
             }
             None => match Classical::read(&pruned, output)? {
                 Some(classical) => Engine::Classical(classical),
-                None => built_in(pruned, package, output)?,
+                None => {
+                    let model = Box::new(BuiltIn::open(pruned, package, output)?);
+                    Engine::BuiltIn { model, free: Mutex::new(Vec::new()) }
+                }
             },
         };
         Ok(Self { engine, output: output.to_owned(), single: first == Some(1) })
@@ -187,11 +180,11 @@ impl Session {
         Ok(match &self.engine {
             Engine::Library { pruned, package, free } => {
                 let free = lock(free).pop();
-                Lane::Library(Box::new(free.map_or_else(|| library(pruned, package), Ok)?))
+                Lane::Library(Box::new(free.map_or_else(|| Library::open(pruned, package), Ok)?))
             }
             Engine::BuiltIn { free, .. } => {
                 let free = lock(free).pop();
-                Lane::BuiltIn(free.unwrap_or_else(|| Arc::new(ThreadPool::with_num_threads(1))))
+                Lane::BuiltIn(free.unwrap_or_else(Pool::new))
             }
             Engine::Classical(_) => Lane::Classical,
         })
@@ -207,10 +200,8 @@ impl Session {
 
     fn block(&self, lane: &mut Lane, rows: Range<usize>, inputs: &[Rows]) -> Result<Given> {
         match (lane, &self.engine) {
-            (Lane::Library(session), _) => run_library(session, rows, inputs),
-            (Lane::BuiltIn(pool), Engine::BuiltIn { model, inputs: ids, output, .. }) => {
-                run_built_in(model, ids, *output, pool, rows, inputs)
-            }
+            (Lane::Library(session), _) => session.run(rows, inputs),
+            (Lane::BuiltIn(pool), Engine::BuiltIn { model, .. }) => model.run(pool, rows, inputs),
             (_, Engine::Classical(classical)) => classical.run(rows, inputs),
             _ => Err(Error::internal("a lane of another engine")),
         }
@@ -228,7 +219,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// The part of a slice that holds some rows, and its whole shape.
-fn cut<'a, T>(all: &'a [T], rows: &Range<usize>, input: &Rows) -> Result<(Vec<usize>, &'a [T])> {
+pub(super) fn cut<'a, T>(all: &'a [T], rows: &Range<usize>, input: &Rows) -> Result<(Vec<usize>, &'a [T])> {
     let width: usize = input.shape.iter().product();
     let slice = all.get(rows.start * width..rows.end * width);
     let slice = slice.ok_or_else(|| Error::internal(format!("the input \"{}\" lacks rows", input.name)))?;
@@ -236,130 +227,6 @@ fn cut<'a, T>(all: &'a [T], rows: &Range<usize>, input: &Rows) -> Result<(Vec<us
 }
 
 /// What a runtime says against a model.
-fn said(error: impl std::fmt::Display) -> Error {
+pub(super) fn said(error: impl std::fmt::Display) -> Error {
     Error::model(format!("{} cannot compute the ONNX model: {error}", runtime().name))
-}
-
-fn library(pruned: &[u8], package: &Package) -> Result<ort::session::Session> {
-    let environment = runtime().library.as_ref().ok_or_else(|| Error::internal("no library was found"))?;
-    let session = || -> ort::Result<ort::session::Session> {
-        let mut builder = ort::session::Session::builder(environment)?
-            .with_intra_threads(1)?
-            .with_inter_threads(1)?
-            .with_deterministic_compute(true)?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            // What it has to say comes back as an error; nothing here writes to the terminal.
-            .with_log_level(LogLevel::Fatal)?;
-        for (name, bytes) in &package.external {
-            builder = builder.with_external_initializer_file_in_memory(name, Arc::clone(bytes))?;
-        }
-        builder.commit_from_memory(pruned)
-    };
-    session().map_err(said)
-}
-
-fn run_library(session: &mut ort::session::Session, rows: Range<usize>, inputs: &[Rows]) -> Result<Given> {
-    let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
-    for input in inputs {
-        let value: SessionInputValue<'_> = match &input.data {
-            Data::F32(all) => TensorRef::from_array_view(cut(all, &rows, input)?).map_err(said)?.into(),
-            Data::F64(all) => TensorRef::from_array_view(cut(all, &rows, input)?).map_err(said)?.into(),
-            Data::I32(all) => TensorRef::from_array_view(cut(all, &rows, input)?).map_err(said)?.into(),
-            Data::I64(all) => TensorRef::from_array_view(cut(all, &rows, input)?).map_err(said)?.into(),
-            Data::Text(all) => OrtTensor::from_string_array(cut(all, &rows, input)?).map_err(said)?.into(),
-        };
-        values.push((&input.name, value));
-    }
-    let outputs = session.run(values).map_err(said)?;
-    let Some((_, output)) = outputs.iter().next() else { return Err(said("it gives nothing")) };
-    if let Ok((shape, data)) = output.try_extract_tensor::<f32>() {
-        return Ok(Given { shape: sizes(shape), data: data.to_vec() });
-    }
-    if let Ok((shape, data)) = output.try_extract_tensor::<f64>() {
-        return Ok(Given { shape: sizes(shape), data: data.iter().map(|v| *v as f32).collect() });
-    }
-    let (shape, data) = output.try_extract_tensor::<i64>().map_err(said)?;
-    Ok(Given { shape: sizes(shape), data: data.iter().map(|v| *v as f32).collect() })
-}
-
-fn sizes(shape: &[i64]) -> Vec<usize> {
-    shape.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect()
-}
-
-/// The runtime that is built in promises safety, but not that it never panics on a hostile file: what it does stays
-/// behind this border.
-fn guarded<T, E: std::fmt::Display>(work: impl FnOnce() -> std::result::Result<T, E>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(said(error)),
-        Err(_) => Err(said("it broke off within an operator")),
-    }
-}
-
-fn built_in(pruned: Vec<u8>, package: &Package, output: &str) -> Result<Engine> {
-    let mut options = ModelOptions::with_all_ops();
-    for (name, bytes) in &package.external {
-        options.external_data(name, bytes.to_vec());
-    }
-    let model = guarded(|| options.load(pruned)).map_err(|e| {
-        e.remedy(format!("set {VARIABLE} to a library of ONNX Runtime, which knows more operators, or export the model with others"))
-    })?;
-    let mut inputs = Vec::new();
-    for port in &package.signature.inputs {
-        if let Some(id) = model.find_node(&port.name) {
-            inputs.push((port.name.clone(), id));
-        }
-    }
-    let output = model.find_node(output).ok_or_else(|| said("its output is gone"))?;
-    Ok(Engine::BuiltIn { model: Box::new(model), inputs, output, free: Mutex::new(Vec::new()) })
-}
-
-fn run_built_in(
-    model: &rten::Model,
-    ids: &[(String, NodeId)],
-    output: NodeId,
-    pool: &Arc<ThreadPool>,
-    rows: Range<usize>,
-    inputs: &[Rows],
-) -> Result<Given> {
-    let mut values: Vec<(NodeId, ValueOrView<'_>)> = Vec::new();
-    for input in inputs {
-        let Some((_, id)) = ids.iter().find(|(name, _)| *name == input.name) else { continue };
-        let value = match &input.data {
-            Data::F32(all) => {
-                let (shape, data) = cut(all, &rows, input)?;
-                rten::ValueView::from_shape(shape.as_slice(), data).map(ValueOrView::View).map_err(said)?
-            }
-            Data::F64(all) => owned(cut(all, &rows, input)?, |v| Ok(*v as f32))?,
-            Data::I32(all) => owned(cut(all, &rows, input)?, |v| Ok(*v))?,
-            Data::I64(all) => owned(cut(all, &rows, input)?, |v| i32::try_from(*v).map_err(said))?,
-            Data::Text(_) => {
-                return Err(
-                    said("it knows no texts").remedy(format!("set {VARIABLE} to a library of ONNX Runtime"))
-                );
-            }
-        };
-        values.push((*id, value));
-    }
-    let mut options = RunOptions::default();
-    options.thread_pool = Some(Arc::clone(pool));
-    let given = guarded(|| model.run(values, &[output], Some(options)))?;
-    match given.into_iter().next() {
-        Some(Value::FloatTensor(t)) => Ok(Given { shape: t.shape().to_vec(), data: t.to_vec() }),
-        Some(Value::Int32Tensor(t)) => {
-            Ok(Given { shape: t.shape().to_vec(), data: t.iter().map(|v| *v as f32).collect() })
-        }
-        _ => Err(said("its output is no tensor of numbers")),
-    }
-}
-
-fn owned<T, U>(
-    (shape, data): (Vec<usize>, &[T]),
-    change: impl Fn(&T) -> Result<U>,
-) -> Result<ValueOrView<'static>>
-where
-    Value: From<rten_tensor::Tensor<U>>,
-{
-    let data = data.iter().map(change).collect::<Result<Vec<U>>>()?;
-    Ok(ValueOrView::Value(Value::from_shape(shape, data).map_err(said)?))
 }
