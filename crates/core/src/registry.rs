@@ -43,6 +43,14 @@ pub struct Entry<T: ?Sized> {
     pub build: fn(&Value) -> Result<Box<T>>,
 }
 
+impl<T: ?Sized> Clone for Entry<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: ?Sized> Copy for Entry<T> {}
+
 /// The methods of one contract, in the order in which they are shown.
 pub struct Registry<T: ?Sized + 'static> {
     /// What the methods are: "learner", "fuser".

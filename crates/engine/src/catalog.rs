@@ -8,19 +8,34 @@ use consilience_core::augment::{Augmenter, Mixup};
 use consilience_core::features::Reader;
 use consilience_core::members::{Prepared, Preprocess, Steps, Tabular};
 use consilience_core::model::{
-    Batch, Classes, Context, Estimator, Fitted, Labelled, Loaders, Model, Outline, Parts, Schema, Task,
+    Batch, Classes, Context, Estimator, Feature, Fitted, Labelled, Loaders, Model, Outline, Parts, Schema,
+    Task,
 };
 use consilience_core::registry::{Entry, Method, Registry};
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
-use consilience_core::{adapt, augment, features, fuse, learners, members, metrics};
+use consilience_core::{adapt, augment, entry, features, fuse, learners, members, metrics};
 use consilience_merge::MergeMethod;
 use consilience_nn::{AugmentHook, Augmentation, FUSIONS, NETWORKS, Network, NetworkMethod};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::foreign::{self, Onnx};
 use crate::recipe::{Call, MethodInfo, Methods, MetricInfo, augment_value, recipe_schema};
 use crate::run::{Build, Ground, Keyed};
+
+/// The feature steps: core's, and the one that needs a runtime for foreign models.
+pub static FEATURES: Registry<dyn Feature> = Registry { what: "feature step", entries: &STEPS };
+
+const STEPS: [Entry<dyn Feature>; features::ENTRIES.len() + 1] = {
+    let mut all = [entry!(dyn Feature, Onnx); features::ENTRIES.len() + 1];
+    let mut i = 0;
+    while i < features::ENTRIES.len() {
+        all[i] = features::ENTRIES[i];
+        i += 1;
+    }
+    all
+};
 
 /// The ways to merge weights.
 pub fn mergers() -> &'static Registry<dyn MergeMethod> {
@@ -37,6 +52,8 @@ pub fn loaders() -> Loaders {
         adapted: adapt::LOADERS.iter().copied().collect(),
     };
     loaders.models.insert("network", load_network);
+    loaders.models.insert("onnx", foreign::load);
+    loaders.features.insert("onnx", foreign::load_step);
     loaders
 }
 
@@ -59,7 +76,7 @@ pub fn methods() -> Methods {
         fusions: infos(&FUSIONS),
         merges: infos(mergers()),
         adapters: infos(&adapt::REGISTRY),
-        features: infos(&features::REGISTRY),
+        features: infos(&FEATURES),
         transforms: infos(&augment::REGISTRY),
         mixup: Some(MethodInfo::of_type::<Mixup>()),
         metrics: metrics::ALL.iter().map(|m| metric_info(*m)).collect(),
@@ -120,7 +137,7 @@ pub fn list() -> Vec<Listed> {
         of("fusions", "synthesis: {name: {fusion: ...}}", &FUSIONS),
         of("mergers", "synthesis: {name: {merge: ...}}", mergers()),
         of("adapters", "synthesis: {name: {adapt: ...}}", &adapt::REGISTRY),
-        of("features", "features: {column: [...]}", &features::REGISTRY),
+        of("features", "features: {column: [...]}", &FEATURES),
         of("transforms", "augment: {column: [...]}", &augment::REGISTRY),
         Listed {
             kind: "metrics",
@@ -144,7 +161,7 @@ pub(crate) fn preprocess(
     for (column, calls) in ground.recipe.features.iter().chain(own) {
         steps.insert(column.clone(), calls.iter().map(|c| (c.name.clone(), c.parameters.clone())).collect());
     }
-    let preprocess = Preprocess::new(ground.schema, on, &steps, reader)?;
+    let preprocess = Preprocess::new(&FEATURES, ground.schema, on, &steps, reader)?;
     let files = ground.files_key(&preprocess.files())?;
     let key = json!({"steps": preprocess.describe(), "files": files});
     Ok((preprocess, key))

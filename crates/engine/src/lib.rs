@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod codec;
 pub mod device;
 pub mod evaluate;
+pub mod foreign;
 pub mod guess;
 mod ids;
 pub mod outcome;

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use consilience_core::Error;
 use consilience_core::data::{HonestSpec, table_columns};
 use consilience_core::files::confine;
-use consilience_core::model::{Kind, ModelDir, Outline, Schema, Source};
+use consilience_core::model::{Kind, Model as _, ModelDir, Outline, Schema, Source};
 use serde::Serialize;
 
 use crate::catalog::{self, Reads};
+use crate::foreign;
 use crate::recipe::{Checked, Findings, Member, Synthesis, check_against, check_names};
 use crate::refusals::refusals;
 use crate::run::{Ground, Opened, open_data, unavailable};
@@ -147,7 +148,21 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
                 );
                 describe(name, "member", &method.name, on, &outline, fits)
             }
-            Member::Load { path, .. } => {
+            Member::Load { path, onnx: Some(declared), .. } => {
+                let ground = foreign::Ground {
+                    features: &catalog::FEATURES,
+                    schema,
+                    source: opened.data.source.as_ref(),
+                    root,
+                    task: &task,
+                };
+                let of: Vec<String> = declared.inputs.values().flatten().cloned().collect();
+                let model = foreign::declare(&ground, declared, &find(name, path, root, base)?)
+                    .map_err(|refused| misfits(checked, name, refused))?;
+                let outline = Outline { parameters: model.parameters(), ..Outline::default() };
+                describe(name, "member", "onnx", &of, &outline, 0)
+            }
+            Member::Load { path, onnx: None, .. } => {
                 let opened = ModelDir::open(&find(name, path, root, base)?).map_err(|e| e.at(name))?;
                 opened.model(&catalog::loaders())?;
                 describe(name, "member", "load", std::slice::from_ref(path), &Outline::default(), 0)
@@ -212,6 +227,20 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
         notes: opened.data.notes.iter().chain(&first.notes).cloned().collect(),
     };
     Ok((plan, opened))
+}
+
+/// What does not fit between an ONNX file and what the recipe says of it, at its places in the recipe. What is wrong with files or
+/// data is no finding.
+fn misfits(checked: &Checked, name: &str, refused: Vec<foreign::Refused>) -> Refused {
+    let mut findings = Vec::new();
+    for foreign::Refused { at, error } in refused {
+        if !matches!(error, Error::Argument(_)) {
+            return Refused::Error(error.at(name));
+        }
+        let keys: Vec<&str> = ["members", name].into_iter().chain(at.iter().map(String::as_str)).collect();
+        findings.push(checked.finding(&keys, &error));
+    }
+    Refused::Findings(Box::new(checked.findings(findings)))
 }
 
 /// What a member is loaded from: in the data folder, else beside the recipe.

@@ -11,7 +11,7 @@ use crate::method::MergeMethod;
 pub const PREPARATION: &str = "inputs/";
 
 /// Merges models of one kind, configuration and shape. 32-bit floats are merged by `method`; arrays of other types and
-/// those of the preprocessing (see [`PREPARATION`]) must be equal. Models inside a model are merged one by one.
+/// those of the preprocessing (see [`PREPARATION`]) must be equal, and so must files. Models inside a model are merged one by one.
 ///
 /// # Errors
 /// [`Error::Argument`] if the method cannot merge so many members; [`Error::Model`] naming the member and the tensor
@@ -42,7 +42,13 @@ fn merge_level(method: &dyn MergeMethod, members: &[(&str, &Parts)]) -> Result<P
         let merged = merge_level(method, &level).map_err(|e| e.at(format!("model \"{name}\" inside")))?;
         inner.insert(name.clone(), merged);
     }
-    Ok(Parts { kind: first.kind.clone(), config: first.config.clone(), arrays, members: inner })
+    Ok(Parts {
+        kind: first.kind.clone(),
+        config: first.config.clone(),
+        arrays,
+        members: inner,
+        files: first.files.clone(),
+    })
 }
 
 /// Kind, configuration, names of tensors and of inner models.
@@ -60,6 +66,13 @@ fn same_outside(first_name: &str, first: &Parts, other: &Parts) -> Result<()> {
             .remedy(
                 "only models of one architecture, fitted to the same inputs and classes, can be merged",
             ));
+    }
+    if first.files != other.files {
+        return Err(Error::model(
+            "members hold files of other programs that differ, and these cannot be merged",
+        )
+        .expected(format!("the files of \"{first_name}\""))
+        .remedy("fuse such members instead"));
     }
     if let Some(name) = first.arrays.keys().find(|n| !other.arrays.contains_key(*n)) {
         return Err(Error::model(format!("the tensor \"{name}\" of \"{first_name}\" is missing")));
@@ -209,6 +222,10 @@ mod tests {
         kind.kind = "tabular".into();
         let mut config = good.clone();
         config.config = json!({"layers": {"hidden": 4, "act": "relu"}});
+        let mut file = good.clone();
+        file.files.insert("model.onnx".into(), [1u8].into());
+        let error = merged(&Linear::default(), &[("a", good.clone()), ("b", file)]).unwrap_err();
+        assert!(error.to_string().contains("files of other programs"), "{error}");
         let mut missing = good.clone();
         missing.arrays.remove("fc.weight");
         let extra = good.clone().with_f32("fc.bias", &[0.0]);

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use consilience_core::files::{sweep_strays, write_atomic};
-use consilience_engine::device;
 use consilience_engine::store::instruction_set;
+use consilience_engine::{device, foreign};
 
 use crate::fault::Fault;
 use crate::show;
@@ -26,7 +26,7 @@ pub fn doctor(runs: &Path, json: bool) -> Result<ExitCode, Fault> {
         ("instruction set", instruction_set().to_owned()),
         ("threads", threads.to_string()),
         ("devices", device::known()),
-        ("onnx models", "not in this build".to_owned()),
+        ("onnx models", foreign::describe()),
         (
             "runs",
             match &writable {

@@ -59,3 +59,21 @@ fn doctor_and_runs_say_where_they_looked() {
     assert!(!dir.path().join("runs").exists());
     assert_eq!(csl(dir.path(), &["runs"]).status.code(), Some(2));
 }
+
+#[test]
+fn doctor_says_what_computes_onnx_models_and_a_library_that_cannot_is_no_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("no-library.so"), "no library").unwrap();
+    let doctor = |library: &std::ffi::OsStr| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_csl"));
+        let out =
+            command.current_dir(dir.path()).arg("doctor").env("ORT_DYLIB_PATH", library).output().unwrap();
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        text(&out.stdout)
+    };
+    assert!(doctor("".as_ref()).contains("rten"), "{}", doctor("".as_ref()));
+    for library in ["no-library.so", "nowhere.so"] {
+        let said = doctor(dir.path().join(library).as_os_str());
+        assert!(said.contains("built in") && said.contains(library), "{said}");
+    }
+}

@@ -35,6 +35,10 @@ impl Feature for Flatten {
         Ok(Field::vector(&input.name, shape))
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn fit(&self, input: &Field, column: &Column, _: &Context<'_>) -> Result<Box<dyn FittedFeature>> {
         self.output(input)?;
         let name = &input.name;

@@ -94,6 +94,10 @@ impl Feature for LogMel {
         Ok(Field::vector(&input.name, vec![1, self.mels, self.frames]))
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn fit(&self, input: &Field, column: &Column, _: &Context<'_>) -> Result<Box<dyn FittedFeature>> {
         let output = self.output(input)?;
         let sounds = audios(Self::NAME, &input.name, column)?;

@@ -8,6 +8,7 @@ mod flatten;
 mod impute;
 #[cfg(feature = "audio")]
 mod log_mel;
+mod normalize;
 mod one_hot;
 mod ordinal;
 mod power;
@@ -34,6 +35,7 @@ pub use flatten::Flatten;
 pub use impute::{Impute, Strategy};
 #[cfg(feature = "audio")]
 pub use log_mel::LogMel;
+pub use normalize::Normalize;
 pub use one_hot::OneHot;
 pub use ordinal::Ordinal;
 pub use power::Power;
@@ -55,10 +57,12 @@ use crate::registry::{Entry, Registry};
 /// Every feature step, in the order in which it is shown.
 pub static REGISTRY: Registry<dyn Feature> = Registry { what: "feature step", entries: ENTRIES };
 
-const ENTRIES: &[Entry<dyn Feature>] = &[
+/// The steps of [`REGISTRY`], for registries that hold more.
+pub const ENTRIES: &[Entry<dyn Feature>] = &[
     entry!(dyn Feature, Impute),
     entry!(dyn Feature, Standardize),
     entry!(dyn Feature, Scale),
+    entry!(dyn Feature, Normalize),
     entry!(dyn Feature, Power),
     entry!(dyn Feature, OneHot),
     entry!(dyn Feature, Ordinal),
@@ -80,6 +84,7 @@ pub const LOADERS: &[(&str, Load<dyn FittedFeature>)] = &[
     ("impute", impute::load),
     ("standardize", standardize::load),
     ("scale", scale::load),
+    ("normalize", normalize::load),
     ("power", power::load),
     ("one_hot", one_hot::load),
     ("ordinal", ordinal::load),

@@ -80,6 +80,10 @@ impl Feature for Project {
         vec![self.mean.clone(), self.basis.clone()]
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn fit(&self, input: &Field, column: &Column, context: &Context<'_>) -> Result<Box<dyn FittedFeature>> {
         let mut output = self.output(input)?;
         let name = &input.name;

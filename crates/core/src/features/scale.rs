@@ -54,6 +54,10 @@ impl Feature for Scale {
         Ok(Field::vector(&input.name, shape))
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn fit(&self, input: &Field, column: &Column, _: &Context<'_>) -> Result<Box<dyn FittedFeature>> {
         let mut output = self.output(input)?;
         let available = match input.kind {

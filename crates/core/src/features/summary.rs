@@ -44,6 +44,10 @@ impl Feature for Summary {
         Ok(Field::vector(&input.name, shape))
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn fit(&self, input: &Field, column: &Column, _: &Context<'_>) -> Result<Box<dyn FittedFeature>> {
         let mut output = self.output(input)?;
         let rows = sequences(Self::NAME, &input.name, column)?;

@@ -72,6 +72,10 @@ impl Feature for Tensor {
         Ok(Field::vector(&input.name, shape))
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn fit(&self, input: &Field, column: &Column, _: &Context<'_>) -> Result<Box<dyn FittedFeature>> {
         let mut output = self.output(input)?;
         let name = &input.name;

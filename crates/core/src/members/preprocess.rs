@@ -8,6 +8,7 @@ use super::prepared::{Prepared, PreparedColumn};
 use crate::error::{Error, Result};
 use crate::features::{self, Reader};
 use crate::model::{Context, Feature, Field, Kind, Labelled, Schema};
+use crate::registry::Registry;
 
 /// The word that stands for all numbers and categories, and the name of the modality they form.
 pub const TABLE: &str = "table";
@@ -22,12 +23,13 @@ pub struct Preprocess {
 }
 
 impl Preprocess {
-    /// The steps for the columns that a member reads: those given, else the defaults of the column's kind, which
-    /// differ between what reads a column after them.
+    /// The steps, out of a registry, for the columns that a member reads: those given, else the defaults of the column's
+    /// kind, which differ between what reads a column after them.
     ///
     /// # Errors
     /// [`Error::Data`] for unknown columns, [`Error::Argument`] for steps that cannot follow each other.
     pub fn new(
+        registry: &Registry<dyn Feature>,
         schema: &Schema,
         on: &[String],
         given: &BTreeMap<String, Steps>,
@@ -49,7 +51,7 @@ impl Preprocess {
             let mut built = Vec::new();
             let mut said = Vec::new();
             for (name, parameters) in &steps {
-                let entry = features::REGISTRY.get(name)?;
+                let entry = registry.get(name)?;
                 let resolved = (entry.resolve)(parameters)?;
                 built.push((entry.build)(&resolved)?);
                 said.push(json!([name, entry.version, resolved]));

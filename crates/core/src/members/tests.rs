@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::error::{Error, Result};
-use crate::features::Reader;
+use crate::features::{REGISTRY, Reader};
 use crate::model::{
     Batch, Classes, Column, Context, Estimator, Field, Honest, Kind, Labelled, Loaders, Mask, Memory, Model,
     ModelDir, Origin, Predictions, Quiet, Record, Schema, Source, Stop, Target, Task, Unlabelled, Vectors,
@@ -87,7 +87,7 @@ fn preprocess(names: &[&str], given: &[(&str, &[(&str, Value)])]) -> Result<Prep
             ((*c).to_owned(), steps.iter().map(|(n, p)| ((*n).to_owned(), p.clone())).collect())
         })
         .collect();
-    Preprocess::new(source().schema(), &on(names), &given, |_| Reader::Matrix)
+    Preprocess::new(&REGISTRY, source().schema(), &on(names), &given, |_| Reader::Matrix)
 }
 
 fn prepared(names: &[&str]) -> Prepared {
@@ -367,12 +367,14 @@ fn columns_and_steps_that_cannot_be_are_refused() {
     refused(&["v"], &[("v", &[("standardize", json!({"pr": "all"}))])], 2, "pr");
     // The word table, where there is none, and where another column has the name.
     let schema = Schema { fields: vec![Field::vector("v", vec![2])] };
-    let error = Preprocess::new(&schema, &on(&["table"]), &BTreeMap::new(), |_| Reader::Matrix).unwrap_err();
+    let made = |schema: &Schema, names: &[&str]| {
+        Preprocess::new(&REGISTRY, schema, &on(names), &BTreeMap::new(), |_| Reader::Matrix)
+    };
+    let error = made(&schema, &["table"]).unwrap_err();
     assert!(error.to_string().contains("there are none"), "{error}");
     let schema = Schema { fields: vec![Field::vector("table", vec![2]), Field::new("age", Kind::Number)] };
-    assert!(Preprocess::new(&schema, &on(&["table"]), &BTreeMap::new(), |_| Reader::Matrix).is_ok());
-    let error =
-        Preprocess::new(&schema, &on(&["table", "age"]), &BTreeMap::new(), |_| Reader::Matrix).unwrap_err();
+    assert!(made(&schema, &["table"]).is_ok());
+    let error = made(&schema, &["table", "age"]).unwrap_err();
     assert!(error.to_string().contains("another name"), "{error}");
 }
 

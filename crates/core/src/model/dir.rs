@@ -1,11 +1,12 @@
 //! The model directory: one folder a model, complete in itself, with a hash of every file.
 //!
 //! `config.json`, `model.safetensors`, `README.md`, `metrics.json`, `provenance.json`, `manifest.json`, and for a
-//! composition `members/<name>/`, each again a model directory.
+//! composition `members/<name>/`, each again a model directory. Files of other programs stay files, in `files/`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -41,6 +42,8 @@ struct Config {
     config: Value,
     #[serde(default)]
     members: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,9 +110,13 @@ fn write_tree(dir: &Path, parts: &Parts, record: &Record) -> Result<()> {
         kind: parts.kind.clone(),
         config: parts.config.clone(),
         members: parts.members.keys().cloned().collect(),
+        files: parts.files.keys().cloned().collect(),
     };
     write_json(&dir.join("config.json"), &config)?;
     write_arrays(&dir.join("model.safetensors"), &parts.arrays)?;
+    for (name, bytes) in &parts.files {
+        write_atomic(&dir.join(place_of(name)), bytes)?;
+    }
     write_atomic(&dir.join("README.md"), record.card.as_bytes())?;
     write_json(&dir.join("metrics.json"), &record.metrics)?;
     write_json(&dir.join("provenance.json"), &record.provenance)?;
@@ -249,7 +256,27 @@ fn read_tree(dir: &Path, depth: usize) -> Result<Parts> {
         let inner = read_tree(&dir.join("members").join(&name), depth + 1)?;
         members.insert(name, inner);
     }
-    Ok(Parts { kind: config.kind, config: config.config, arrays, members })
+    let mut files = BTreeMap::new();
+    for name in config.files {
+        let path = dir.join(place_of(&name));
+        let bytes = fs::read(&path).map_err(|e| Error::read(&path, e))?;
+        files.insert(name, Arc::from(bytes));
+    }
+    Ok(Parts { kind: config.kind, config: config.config, arrays, members, files })
+}
+
+/// Where a file lies in a model's folder: below `files/`, slashes in its name as folders, all that has a meaning in paths escaped.
+fn place_of(name: &str) -> PathBuf {
+    let mut place = PathBuf::from("files");
+    for part in name.split('/') {
+        let mut safe = String::new();
+        for (i, byte) in part.bytes().enumerate() {
+            let plain = byte.is_ascii_alphanumeric() || b"_-".contains(&byte) || (byte == b'.' && i > 0);
+            if plain { safe.push(char::from(byte)) } else { safe.push_str(&format!("%{byte:02x}")) }
+        }
+        place.push(if safe.is_empty() { "%" } else { safe.as_str() });
+    }
+    place
 }
 
 fn check_format(format: u32, path: &Path) -> Result<()> {
@@ -281,7 +308,10 @@ mod tests {
     use serde_json::json;
 
     fn sample() -> (Parts, Record) {
-        let leaf = Parts::new("leaf", json!({"k": 3})).with_f32("w", &[1.0, 2.0]);
+        let mut leaf = Parts::new("leaf", json!({"k": 3})).with_f32("w", &[1.0, 2.0]);
+        for name in ["model.onnx", "steps/../a b.0/model.onnx", ""] {
+            leaf.files.insert(name.into(), Arc::from(name.as_bytes()));
+        }
         let mut top = Parts::new("top", json!({"order": ["a"]})).with_f64("v", &[0.5]);
         top.members.insert("a".into(), leaf);
         let record = Record {
@@ -304,6 +334,8 @@ mod tests {
         assert_eq!(load_parts(&root.path().join("one")).unwrap(), (parts, record));
         // A member is itself complete but for its seal, which stands at the top.
         assert!(root.path().join("one/members/a/config.json").exists());
+        assert_eq!(fs::read(root.path().join("one/members/a/files/model.onnx")).unwrap(), b"model.onnx");
+        assert!(root.path().join("one/members/a/files/steps/%2e./a%20b.0/model.onnx").exists());
     }
 
     #[test]
@@ -314,7 +346,7 @@ mod tests {
         save_parts(&dir, &parts, &record).unwrap();
         let mut files = BTreeMap::new();
         collect(&dir, "", 0, &mut files).unwrap();
-        assert!(files.len() >= 11);
+        assert!(files.len() >= 14);
         for name in files.keys() {
             let path = dir.join(name);
             let good = fs::read(&path).unwrap();

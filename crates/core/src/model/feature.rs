@@ -15,6 +15,12 @@ pub trait Feature: Send + Sync {
     /// [`Error::Argument`](crate::Error::Argument) if the step cannot read such a column.
     fn output(&self, input: &Field) -> Result<Field>;
 
+    /// Whether fitting learns from the numbers of the rows. A step that does not is the same for any rows of one shape,
+    /// so that it may stand before a model that was made elsewhere.
+    fn learns(&self) -> bool {
+        true
+    }
+
     /// The files in the data folder that it reads when fitted; their contents are part of its hash.
     fn files(&self) -> Vec<String> {
         Vec::new()

@@ -1,6 +1,7 @@
 //! A model as data: a kind, a configuration, arrays, and the parts of its members. No code, no pickles, no paths.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -55,12 +56,14 @@ pub struct Parts {
     pub arrays: BTreeMap<String, Array>,
     /// Complete models inside this one, by name.
     pub members: BTreeMap<String, Parts>,
+    /// Files of other programs that stay what they are (ONNX models), by name.
+    pub files: BTreeMap<String, Arc<[u8]>>,
 }
 
 impl Parts {
     /// Parts of a kind with a configuration.
     pub fn new(kind: &str, config: Value) -> Self {
-        Self { kind: kind.to_owned(), config, arrays: BTreeMap::new(), members: BTreeMap::new() }
+        Self { kind: kind.to_owned(), config, ..Self::default() }
     }
 
     /// Adds an array.
@@ -95,7 +98,7 @@ impl Parts {
         self.with(name, Array::U32(vec![values.len()], values.to_vec()))
     }
 
-    /// Takes parts in under a prefix: arrays as `prefix/name`, the kind and configuration as `config[prefix]`. For
+    /// Takes parts in under a prefix: arrays and files as `prefix/name`, the kind and configuration as `config[prefix]`. For
     /// pieces that are no models themselves (feature steps, a learner); [`Parts::nested`] takes them out again.
     #[must_use]
     pub fn nest(mut self, prefix: &str, inner: Parts) -> Self {
@@ -108,6 +111,7 @@ impl Parts {
         for (name, array) in inner.arrays {
             self.arrays.insert(format!("{prefix}/{name}"), array);
         }
+        self.files.extend(inner.files.into_iter().map(|(name, bytes)| (format!("{prefix}/{name}"), bytes)));
         self
     }
 
@@ -120,17 +124,26 @@ impl Parts {
         let kind = inner.get("kind").and_then(Value::as_str).ok_or_else(|| self.lacks(prefix))?;
         let config = inner.get("config").cloned().unwrap_or(Value::Null);
         let start = format!("{prefix}/");
-        let arrays = self
-            .arrays
-            .iter()
-            .filter_map(|(n, a)| n.strip_prefix(&start).map(|n| (n.to_owned(), a.clone())))
-            .collect();
-        Ok(Self { kind: kind.to_owned(), config, arrays, members: BTreeMap::new() })
+        Ok(Self {
+            kind: kind.to_owned(),
+            config,
+            arrays: below(&self.arrays, &start),
+            members: BTreeMap::new(),
+            files: below(&self.files, &start),
+        })
     }
 
     fn lacks(&self, what: &str) -> Error {
         Error::model(format!("the saved \"{}\" lacks \"{what}\"", self.kind))
             .remedy("the model directory is damaged or was made by another version; fit it again")
+    }
+
+    /// A file.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if it is not there.
+    pub fn file(&self, name: &str) -> Result<Arc<[u8]>> {
+        self.files.get(name).cloned().ok_or_else(|| self.lacks(name))
     }
 
     /// An array of 32-bit floats with its shape.
@@ -200,6 +213,11 @@ impl Parts {
             Error::model(format!("the saved \"{}\" cannot be read at \"{name}\": {e}", self.kind))
         })
     }
+}
+
+/// What stands below a prefix, by the rest of its name.
+fn below<T: Clone>(all: &BTreeMap<String, T>, prefix: &str) -> BTreeMap<String, T> {
+    all.iter().filter_map(|(name, v)| Some((name.strip_prefix(prefix)?.to_owned(), v.clone()))).collect()
 }
 
 /// Loads one kind of thing from its parts.
@@ -284,7 +302,8 @@ mod tests {
 
     #[test]
     fn nested_parts_come_out_as_they_went_in() {
-        let inner = Parts::new("mean", json!({"a": 1})).with_f64("m", &[1.5]);
+        let mut inner = Parts::new("mean", json!({"a": 1})).with_f64("m", &[1.5]);
+        inner.files.insert("f.onnx".into(), Arc::from(&b"f"[..]));
         let outer =
             Parts::new("outer", Value::Null).nest("x", inner.clone()).nest("y", Parts::new("e", Value::Null));
         assert_eq!(outer.nested("x").unwrap(), inner);

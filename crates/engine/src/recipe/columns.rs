@@ -57,11 +57,19 @@ fn declared(root: &Node) -> Declared<'_> {
     Declared { columns, open: tables && !only }
 }
 
-/// The keys of an entry's `features:`, and what stands in its `on:`.
+/// The keys of an entry's `features:`, and what stands in its `on:` and `inputs:`.
 fn uses_in<'a>(entry: &'a Node, path: &str, out: &mut Vec<Use<'a>>) {
     for (i, item) in entry.get("on").map(Node::items).unwrap_or_default().iter().enumerate() {
         if let Some(name) = item.text() {
             out.push(Use { name, span: item.span, path: format!("{path}.on[{i}]"), input: true });
+        }
+    }
+    for input in entry.get("inputs").map(Node::entries).unwrap_or_default() {
+        for (i, item) in input.value.items().iter().enumerate() {
+            if let Some(name) = item.text() {
+                let path = format!("{path}.inputs.{}[{i}]", input.key);
+                out.push(Use { name, span: item.span, path, input: true });
+            }
         }
     }
     steps(entry, "features", path, out);

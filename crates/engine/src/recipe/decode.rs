@@ -7,6 +7,8 @@ use consilience_core::data::{HonestSpec, SplitSpec, TaskKind, Validation};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::foreign::{Declared, is_onnx};
+
 use super::finding::{Finding, List, quote};
 use super::methods::{MethodInfo, Methods, find};
 use super::names;
@@ -88,6 +90,14 @@ impl Decoder<'_> {
         }
     }
 
+    /// The value of a key, or its default.
+    fn word<T: DeserializeOwned + Default>(&mut self, node: &Node, key: &str, path: &str) -> Option<T> {
+        match node.entry(key) {
+            Some(e) => self.value(&e.value, &below(path, key), e.key_span),
+            None => Some(T::default()),
+        }
+    }
+
     fn part<T: DeserializeOwned>(&mut self, root: &Node, key: &str) -> Option<T> {
         let entry = root.entry(key)?;
         self.value(&entry.value, key, entry.key_span)
@@ -115,8 +125,9 @@ impl Decoder<'_> {
             Some(e) => self.value(&e.value, &below(path, "seen"), e.key_span)?,
             None => Seen::Unknown,
         };
-        if let Some(path) = text("load") {
-            return Some(Member::Load { path, seen });
+        if let Some(load) = text("load") {
+            let onnx = self.declared(node, &load, path)?;
+            return Some(Member::Load { path: load, seen, onnx });
         }
         if let Some(path) = text("predictions") {
             let columns = texts_by_key(node.get("columns"));
@@ -140,6 +151,44 @@ impl Decoder<'_> {
             rows: text("rows"),
             bag: node.get("bag").is_some_and(|b| b.content == Content::Bool(true)),
         })
+    }
+
+    /// What is said of an ONNX file; nothing of a model directory, which says it itself.
+    fn declared(&mut self, node: &Node, load: &str, path: &str) -> Option<Option<Declared>> {
+        let others = own_keys("load").iter().filter(|k| !["load", "seen"].contains(*k));
+        let given = others.filter_map(|k| node.entry(k)).next();
+        if !is_onnx(load) {
+            if let Some(entry) = given {
+                let finding = Finding::error(
+                    format!("{} is for ONNX files; a model directory says it itself", quote(&entry.key)),
+                    entry.key_span,
+                );
+                self.findings
+                    .push(finding.at(below(path, &entry.key)).expected("load: a file that ends in .onnx"));
+                return None;
+            }
+            return Some(None);
+        }
+        let entry = node.entry("load")?;
+        if node.get("inputs").is_none() {
+            let finding = Finding::error("an ONNX file does not say which columns feed it", entry.value.span)
+                .expected("inputs: {its input: [columns]}")
+                .at(below(path, "load"));
+            self.findings.push(finding);
+            return None;
+        }
+        let methods = self.methods;
+        let features =
+            self.steps_by_column(node.entry("features"), &below(path, "features"), &methods.features)?;
+        let inputs = node.get("inputs").map(Node::entries).unwrap_or_default();
+        Some(Some(Declared {
+            inputs: inputs.iter().map(|e| (e.key.clone(), texts(&e.value))).collect(),
+            features,
+            output: node.get("output").and_then(Node::text).map(str::to_owned),
+            gives: self.word(node, "gives", path)?,
+            missing: self.word(node, "missing", path)?,
+            classes: node.get("classes").map(texts).unwrap_or_default(),
+        }))
     }
 
     fn synthesis(&mut self, node: &Node, path: &str) -> Option<Synthesis> {

@@ -118,9 +118,22 @@ fn member(member: &Member) -> Result<Node> {
             }
             out.extend(parameters(&method.parameters));
         }
-        Member::Load { path, seen } => {
+        Member::Load { path, seen, onnx } => {
             out.push(Entry::new("load", text(path)));
             out.push(Entry::new("seen", json(seen)?));
+            if let Some(declared) = onnx {
+                let inputs = declared.inputs.iter().map(|(input, columns)| Entry::new(input, names(columns)));
+                out.push(Entry::new("inputs", map(inputs.collect())));
+                if !declared.features.is_empty() {
+                    out.push(Entry::new("features", steps_by_column(&declared.features)));
+                }
+                out.extend(declared.output.iter().map(|o| Entry::new("output", text(o))));
+                out.push(Entry::new("gives", json(&declared.gives)?));
+                out.push(Entry::new("missing", json(&declared.missing)?));
+                if !declared.classes.is_empty() {
+                    out.push(Entry::new("classes", names(&declared.classes)));
+                }
+            }
         }
         Member::Predictions { path, id, fold, columns, seen } => {
             out.push(Entry::new("predictions", text(path)));

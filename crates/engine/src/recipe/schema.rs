@@ -8,6 +8,8 @@ use consilience_core::data::{DataSpec, HonestSpec, SplitSpec, TaskKind};
 use consilience_core::registry::schema_of;
 use serde_json::{Map, Value, json};
 
+use crate::foreign::{Gives, Missing};
+
 use super::methods::{MethodInfo, Methods, MetricInfo};
 use super::types::{MIXUP, Seen};
 
@@ -15,7 +17,7 @@ use super::types::{MIXUP, Seen};
 pub(super) fn own_keys(method_key: &str) -> &'static [&'static str] {
     match method_key {
         "fit" => &["fit", "on", "features", "augment", "from", "rows", "bag"],
-        "load" => &["load", "seen"],
+        "load" => &["load", "seen", "inputs", "features", "output", "gives", "missing", "classes"],
         "predictions" => &["predictions", "id", "fold", "columns", "seen"],
         "fuse" => &["fuse", "of"],
         "fusion" => &["fusion", "on", "features", "augment"],
@@ -106,6 +108,14 @@ fn strip(mut schema: Value) -> Value {
 fn described(description: &str, mut schema: Value) -> Value {
     if let Some(map) = schema.as_object_mut() {
         map.insert("description".into(), description.into());
+    }
+    schema
+}
+
+fn default_of<T: schemars::JsonSchema>(default: &str) -> Value {
+    let mut schema = part::<T>();
+    if let Some(map) = schema.as_object_mut() {
+        map.insert("default".into(), default.into());
     }
     schema
 }
@@ -222,9 +232,25 @@ fn member(methods: &Methods) -> Value {
         "properties": {
             "load": {
                 "type": "string",
-                "description": "A model directory, below the data folder or beside the recipe."
+                "description": "A model directory or an ONNX file, below the data folder or beside the recipe."
             },
             "seen": seen,
+            "inputs": {
+                "type": "object", "minProperties": 1,
+                "additionalProperties": names_of("The columns that feed it, side by side in this order."),
+                "description": "Of an ONNX file: for each of its inputs by name the columns that feed it."
+            },
+            "features": described(
+                "Of an ONNX file: steps for some columns; only such as learn nothing from rows.",
+                steps_by_column("feature_step"),
+            ),
+            "output": {
+                "type": "string",
+                "description": "Of an ONNX file: the output that predicts; the only one of floats by default."
+            },
+            "gives": described("Of an ONNX file: what the numbers of its output are.", default_of::<Gives>("probabilities")),
+            "missing": described("Of an ONNX file: what stands for a missing number.", default_of::<Missing>("refused")),
+            "classes": names_of("Of an ONNX file: the classes by name in the order of its outputs."),
         },
     }));
     branches.push(json!({

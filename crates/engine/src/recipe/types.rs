@@ -6,6 +6,8 @@ use consilience_core::data::{DataSpec, HonestSpec, SplitSpec, TaskKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::foreign::Declared;
+
 /// A method by name with its parameters, as in `{rotate: {degrees: 10}}` or `{fit: cnn, epochs: 4}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {
@@ -60,12 +62,15 @@ pub enum Member {
         /// Keep the fold models and predict by their mean, instead of a refit on all rows.
         bag: bool,
     },
-    /// A model directory.
+    /// A model directory, or an ONNX file.
     Load {
         /// Where it is, below the data folder or beside the recipe.
         path: String,
         /// Whether it has seen the rows.
         seen: Seen,
+        /// What an ONNX file does not say itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        onnx: Option<Declared>,
     },
     /// A table of predictions made elsewhere.
     Predictions {

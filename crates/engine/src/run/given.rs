@@ -1,19 +1,22 @@
-//! Members that were made elsewhere: model directories, and tables of predictions.
+//! Members that were made elsewhere: model directories, ONNX files, and tables of predictions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use consilience_core::files::Hasher;
-use consilience_core::model::{ModelDir, Origin, Predictions, Task};
+use consilience_core::files::{Hasher, sha256_bytes, sha256_file};
+use consilience_core::model::{Model, ModelDir, Origin, Parts, Predictions, Task};
 use consilience_core::{Error, Result};
+use serde_json::{Value, json};
 
 use super::candidate::{Draft, Made};
 use super::provenance::{Learned, digested};
 use super::session::Session;
+use crate::catalog;
+use crate::foreign::{self, Declared};
 use crate::outcome::{Cost, Role};
 use crate::recipe::Seen;
-use crate::store::size_of_tree;
+use crate::store::{canonical, size_of_tree};
 
 /// A hash of predictions: rows and numbers.
 pub(crate) fn digest(p: &Predictions) -> String {
@@ -23,11 +26,56 @@ pub(crate) fn digest(p: &Predictions) -> String {
 }
 
 impl Session<'_> {
+    /// The model of a directory, where it comes from, and a hash of both.
+    fn directory(&self, path: &Path) -> Result<(Box<dyn Model>, Value, String)> {
+        let opened = ModelDir::open(path)?;
+        let model = opened.model(self.loaders)?;
+        let provenance = opened.record.provenance;
+        let hash = Hasher::new().part("load").part(serde_json::to_vec(&provenance).unwrap_or_default());
+        let hash = hash.part(sha256_file(&path.join("manifest.json"))?).part(computed_by(&opened.parts));
+        Ok((model, provenance, hash.finish()))
+    }
+
+    /// The model of an ONNX file, which says nothing of where it comes from.
+    fn onnx(&self, path: &Path, declared: &Declared) -> Result<(Box<dyn Model>, Value, String)> {
+        let ground = foreign::Ground {
+            features: &catalog::FEATURES,
+            schema: self.source().schema(),
+            source: self.source(),
+            root: self.root,
+            task: &self.task,
+        };
+        let model = foreign::declare(&ground, declared, path).map_err(|all| {
+            let first = all.into_iter().next();
+            first.map_or_else(|| Error::internal("refused without a reason"), |r| r.error.at(r.at.join(".")))
+        })?;
+        let parts = model.save()?;
+        let mut hash = Hasher::new().part("onnx").part(canonical(&parts.config)).part(computed_by(&parts));
+        for (file, bytes) in &parts.files {
+            hash = hash.part(file).part(sha256_bytes(bytes));
+        }
+        for step in declared.features.values().flatten() {
+            let built = catalog::FEATURES.build(&step.name, &step.parameters)?;
+            let version = catalog::FEATURES.get(&step.name)?.version;
+            let files = self.ground().files_key(&built.files())?;
+            hash = hash.part(canonical(&json!([step, version, files])));
+        }
+        Ok((Box::new(model), Value::Null, hash.finish()))
+    }
+
     /// A member that was fitted elsewhere: honest for rows that it has not seen.
-    pub fn loaded_draft(&self, name: &str, path: &Path, seen: Seen) -> Result<Draft> {
-        let opened = ModelDir::open(path).map_err(|e| e.at(name))?;
-        let provenance = opened.record.provenance.clone();
-        let model = opened.model(self.loaders).map_err(|e| e.at(name))?;
+    pub fn loaded_draft(
+        &self,
+        name: &str,
+        path: &Path,
+        seen: Seen,
+        onnx: Option<&Declared>,
+    ) -> Result<Draft> {
+        let (model, provenance, hash) = match onnx {
+            None => self.directory(path),
+            Some(declared) => self.onnx(path, declared),
+        }
+        .map_err(|e| e.at(name))?;
         if *model.task() != self.task {
             return Err(Error::model("the loaded member predicts something else than the target")
                 .at(name)
@@ -57,9 +105,10 @@ impl Session<'_> {
             )),
             Seen::None | Seen::Unknown => {}
         }
-        let hash = Hasher::new().part("load").part(serde_json::to_vec(&provenance).unwrap_or_default());
-        let manifest = consilience_core::files::sha256_file(&path.join("manifest.json"))?;
-        let made = Made { model: Arc::from(model), hash: hash.part(manifest).finish() };
+        if let (Some(note), true) = (&foreign::runtime().note, onnx.is_some()) {
+            notes.push(format!("\"{name}\" is computed by {}: {note}", foreign::runtime().name));
+        }
+        let made = Made { model: Arc::from(model), hash };
         let label = format!("{name}, choosing");
         let honest =
             self.predict_step(&label, &made.hash, made.model.as_ref(), &self.honest.rows)?.predictions;
@@ -178,6 +227,14 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// What computes the ONNX models that parts hold; empty if they hold none.
+fn computed_by(parts: &Parts) -> &'static str {
+    fn any(parts: &Parts) -> bool {
+        parts.files.keys().any(|f| foreign::is_onnx(f)) || parts.members.values().any(any)
+    }
+    if any(parts) { &foreign::runtime().name } else { "" }
 }
 
 fn described(task: &Task) -> String {

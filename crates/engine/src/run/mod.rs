@@ -271,7 +271,9 @@ fn make_member(
                 Plan { name, role: Role::Member, method: &method.name, on, rows: rows.as_deref(), bag: *bag };
             session.fit_draft(&plan, &build, from.as_ref().and_then(|f| done.get(f)))
         }
-        Member::Load { path, seen } => session.loaded_draft(name, &session.find(path)?, *seen),
+        Member::Load { path, seen, onnx } => {
+            session.loaded_draft(name, &session.find(path)?, *seen, onnx.as_ref())
+        }
         Member::Predictions { path, id, fold, columns, seen } => {
             let table = table::read(session, &session.find(path)?, id.as_deref(), fold.as_deref(), columns)
                 .map_err(|e| e.at(name))?;

@@ -17,6 +17,7 @@ use consilience_core::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::codec::{read_json, read_predictions, write_json, write_predictions};
+use crate::foreign::{files_beside, is_onnx, runtime};
 use crate::recipe::Recipe;
 use crate::store::{Step, Store};
 
@@ -274,9 +275,19 @@ pub(crate) struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// A hash of the contents of files in the data folder.
+    /// Hashes of the contents of files in the data folder; of ONNX files also what computes them.
     pub fn files_key(&self, files: &[String]) -> Result<Vec<String>> {
-        files.iter().map(|f| sha256_file(&confine(self.root, f)?)).collect()
+        let mut key = Vec::new();
+        for file in files {
+            let path = confine(self.root, file)?;
+            if is_onnx(file) {
+                key.extend(files_beside(&path)?);
+                key.push(runtime().name.clone());
+            } else {
+                key.push(sha256_file(&path)?);
+            }
+        }
+        Ok(key)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use consilience_core::features::Reader;
+use consilience_core::features::{REGISTRY, Reader};
 use consilience_core::members::{Composition, Preprocess, Steps, Tabular, transfer};
 use consilience_core::model::graph::{About, Element, Graph, Port};
 use consilience_core::model::{
@@ -161,14 +161,15 @@ fn member(
     let data = Labelled { source, rows: &rows, target, weight: None, group: None };
     context(|context| {
         if let Ok(learner) = learners::REGISTRY.build(method, &parameters) {
-            let preprocess = Preprocess::new(source.schema(), &on, &steps, |_| Reader::Matrix).unwrap();
+            let preprocess =
+                Preprocess::new(&REGISTRY, source.schema(), &on, &steps, |_| Reader::Matrix).unwrap();
             return Tabular::new(preprocess, learner).fit(&data, context).unwrap().model;
         }
         let network = if NETWORKS.get(method).is_ok() { &NETWORKS } else { &FUSIONS };
         let mut settings = json!({"epochs": 2, "inner": 0});
         settings.as_object_mut().unwrap().extend(parameters.as_object().unwrap().clone());
         let network = network.build(method, &settings).unwrap();
-        let prepared = Preprocess::new(source.schema(), &on, &steps, |_| Reader::Network)
+        let prepared = Preprocess::new(&REGISTRY, source.schema(), &on, &steps, |_| Reader::Network)
             .unwrap()
             .fit(&data, context)
             .unwrap();
@@ -207,7 +208,8 @@ fn carried(source: &Memory, adapter: &str, parameters: Value) -> Box<dyn Model> 
     let (ours, theirs): (Vec<usize>, Vec<usize>) = (0..ROWS).partition(|r| r % 2 == 0);
     let target = target("two").take(&ours);
     let on = ["a".to_owned(), "v".to_owned()];
-    let preprocess = Preprocess::new(source.schema(), &on, &BTreeMap::new(), |_| Reader::Matrix).unwrap();
+    let preprocess =
+        Preprocess::new(&REGISTRY, source.schema(), &on, &BTreeMap::new(), |_| Reader::Matrix).unwrap();
     let learner = learners::REGISTRY.build("logistic", &json!({})).unwrap();
     let adapter = adapt::REGISTRY.build(adapter, &parameters).unwrap();
     let labelled = Labelled { source, rows: &ours, target: &target, weight: None, group: None };

@@ -118,7 +118,7 @@ fn a_whole_recipe_is_decoded_with_its_defaults() {
         Member::Fit { on, .. } => assert_eq!(on, &["table"]),
         other => panic!("{other:?}"),
     }
-    assert_eq!(recipe.members[4].1, Member::Load { path: "models/old".into(), seen: Seen::None });
+    assert_eq!(recipe.members[4].1, Member::Load { path: "models/old".into(), seen: Seen::None, onnx: None });
     match &recipe.members[5].1 {
         Member::Predictions { id, fold, columns, seen, .. } => {
             assert_eq!((id.as_deref(), fold.as_deref(), *seen), (Some("row"), Some("fold"), Seen::Unknown));

@@ -3,10 +3,11 @@
 use consilience_core::model::graph::{About, Graph, Value as Traced};
 use consilience_core::model::{Array, Field, Parts};
 use consilience_nn::backend::{self, Tensor};
-use consilience_nn::graph::{self, Cell, Sketch};
+use consilience_nn::graph::{self, Sketch};
 use consilience_nn::kernels::{
     self, Activation, Direction, Moves, Steps, Windows, activate, bidirectional_gru, bidirectional_lstm,
 };
+use consilience_nn::layers::recurrence::Cell;
 use consilience_nn::layers::{Pass, norm};
 use consilience_nn::params::{Bound, Declared, Params};
 use rten_tensor::prelude::*;
@@ -96,7 +97,11 @@ fn convolutions_of_any_stride_padding_dilation_and_groups() {
 fn convolution_blocks_over_pixels_and_over_steps() {
     for (shape, kernel) in [([2, 6, 5], [3, 3]), ([2, 1, 9], [1, 5])] {
         let params = params(&[("c.weight", &[3, 2, kernel[0], kernel[1]]), ("c.bias", &[3])]);
-        let said = ran(&params, &shape, |s, x| graph::convolution(s, "c", x, shape[1] == 1).unwrap());
+        let halves = Windows { size: 2, stride: 2, padding: 0 };
+        let said = ran(&params, &shape, |s, x| {
+            let y = graph::rectified_conv2d(s, "c", x).unwrap();
+            graph::max_pool(s, &y, halves, shape[1] == 1)
+        });
         let bound = params.bind(false);
         let [c, h, w] = shape;
         let expected =
