@@ -352,7 +352,10 @@ mod tests {
             let good = fs::read(&path).unwrap();
             let mut bad = good.clone();
             let middle = bad.len() / 2;
-            bad[middle] ^= 1;
+            match bad.get_mut(middle) {
+                Some(byte) => *byte ^= 1,
+                None => bad.push(1),
+            }
             fs::write(&path, &bad).unwrap();
             let error = load_parts(&dir).unwrap_err();
             assert_eq!(error.exit_code(), 3, "{name}");

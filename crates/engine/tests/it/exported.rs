@@ -136,7 +136,9 @@ fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mean: Vec<f64> = (0..64).map(|i| 100.0 + 20.0 * at(i, 500)).collect();
     let basis: Vec<f64> = (0..64 * 3).map(|i| 0.4 * at(i, 501) - 0.2).collect();
+    let small: Vec<f64> = mean.iter().map(|m| m / 255.0).collect();
     std::fs::write(folder.path().join("mean.npy"), npy("(64,)", &mean)).unwrap();
+    std::fs::write(folder.path().join("small_mean.npy"), npy("(64,)", &small)).unwrap();
     std::fs::write(folder.path().join("basis.npy"), npy("(64, 3)", &basis)).unwrap();
     folder
 }
@@ -253,7 +255,7 @@ fn models(source: &Memory) -> Vec<(String, Box<dyn Model>)> {
         all.push((format!("{name} values"), member(source, &values, name, parameters, &table, none())));
     }
     let span = json!({"mean": "mean.npy", "basis": "basis.npy"});
-    let unrounded = json!({"mean": "mean.npy", "basis": "basis.npy", "round": false});
+    let unrounded = json!({"mean": "small_mean.npy", "basis": "basis.npy", "round": false});
     for (label, on, steps) in [
         (
             "power",

@@ -14,6 +14,10 @@ fn small(name: &str) -> serde_json::Value {
         "mlp" => json!({"hidden": [6], "epochs": 2}),
         "cnn" => json!({"channels": [3], "features": 5, "epochs": 2}),
         "gru" => json!({"hidden": 5, "epochs": 2}),
+        "lstm" => json!({"hidden": 5, "layers": 2, "bidirectional": true, "epochs": 2}),
+        "resnet" => json!({"width": 2, "stem": "small", "epochs": 2}),
+        "spectrogram" => json!({"channels": [3], "features": 5, "epochs": 2}),
+        "waveform" => json!({"channels": [3, 4], "kernel": 4, "stride": 1, "epochs": 2}),
         "text_bag" => json!({"width": 4, "features": 5, "epochs": 2}),
         "text_cnn" => json!({"width": 4, "filters": 3, "epochs": 2}),
         "transformer" => json!({"width": 8, "heads": 2, "depth": 1, "epochs": 2}),
@@ -29,7 +33,11 @@ fn rows_for(name: &str, rows: usize) -> Made {
     let mut made = stripes(rows, 8, 3);
     if NETWORKS.get(name).is_ok() {
         made.fields.truncate(1);
-        let image = made.batch.column("image").unwrap().clone();
+        let mut image = made.batch.column("image").unwrap().clone();
+        if let (Column::Vector(v), "waveform") = (&mut image, name) {
+            v.shape = vec![1, 1, 64];
+            made.fields[0].shape = v.shape.clone();
+        }
         made.batch = Batch::new(made.batch.ids().to_vec()).with("image", image).unwrap();
     }
     made

@@ -184,7 +184,8 @@ fn settings_that_do_not_suit_the_task_or_the_network_are_refused_before_any_work
     let kinds = classes(vec![], 2).task();
     for entry in NETWORKS.entries.iter().chain(FUSIONS.entries) {
         let fields: &[Field] = if FUSIONS.get(entry.name).is_ok() { &two } else { &field };
-        if ["cnn", "gru"].contains(&entry.name) {
+        // These read images, sounds or sequences.
+        if ["cnn", "gru", "lstm", "resnet", "spectrogram", "waveform"].contains(&entry.name) {
             continue;
         }
         let check = |settings: Value, task: &Task| method(entry.name, settings).check(fields, task);
