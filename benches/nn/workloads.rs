@@ -3,7 +3,7 @@
 //! Prints a line of JSON: median, least, count and the peak of resident memory.
 
 // A bench prints, and what fails in it is a mistake in it.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -224,7 +224,11 @@ impl FittedFeature for Tensors {
     }
 
     fn save(&self) -> Result<Parts> {
-        Ok(Parts::new(self.kind(), json!({"output": self.output, "resize": self.resize, "mix": self.mix})))
+        let mut config = json!({"output": self.output, "resize": self.resize});
+        if let (true, Some(map)) = (self.mix, config.as_object_mut()) {
+            map.insert("mix".to_owned(), true.into());
+        }
+        Ok(Parts::new(self.kind(), config))
     }
 }
 
@@ -235,7 +239,6 @@ pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn FittedFeature>>
     if channels.checked_mul(h).and_then(|v| v.checked_mul(w)).is_none_or(|v| v == 0) {
         return Err(damaged(parts));
     }
-    // Models from before it could be set have none.
     let mix = parts.config.get("mix").is_some_and(|m| m == &serde_json::Value::Bool(true));
     Ok(Box::new(Tensors { output, channels, size: [h, w], resize: parts.field("resize")?, mix }))
 }
