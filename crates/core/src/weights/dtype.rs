@@ -83,7 +83,7 @@ impl Dtype {
         TABLE.iter().find(|row| row.4 == name).map(|row| row.0)
     }
 
-    /// Whether [`Dtype::decode`] knows it.
+    /// Whether numbers of this type can be read as 32-bit floats.
     pub fn is_real(self) -> bool {
         !matches!(self, Self::F8E4M3 | Self::F8E5M2 | Self::C64 | Self::C128)
     }
