@@ -48,6 +48,7 @@ pub(crate) fn refusals(
             && let (Some(own), Some(start)) = (shapes.get(name.as_str()), shapes.get(from.as_str()))
         {
             said.note(&["members", name, "from"], startable(from, start, own))?;
+            said.note(&["members", name, WEIGHTS], one_start(member))?;
         }
     }
     for (name, synthesis) in &recipe.synthesis {
@@ -105,6 +106,9 @@ impl Said<'_> {
     }
 }
 
+/// The setting that says where the numbers come from; it is no part of the shape.
+const WEIGHTS: &str = "weights";
+
 /// What decides the shape of a member, its columns apart: the method and those of its settings that are not about training.
 #[derive(PartialEq)]
 struct Shape<'a> {
@@ -117,8 +121,10 @@ impl<'a> Shape<'a> {
         let training =
             serde_json::to_value(Training::default()).map_err(|e| Error::internal(e.to_string()))?;
         let settings = call.parameters.as_object().into_iter().flatten();
-        let settings =
-            settings.map(|(k, v)| (k.as_str(), v)).filter(|(k, _)| training.get(k).is_none()).collect();
+        let settings = settings
+            .map(|(k, v)| (k.as_str(), v))
+            .filter(|(k, _)| training.get(k).is_none() && *k != WEIGHTS)
+            .collect();
         Ok(Self { method: &call.name, settings })
     }
 }
@@ -144,6 +150,18 @@ fn startable(from: &str, start: &Shape<'_>, own: &Shape<'_>) -> Result<()> {
         .expected(start)
         .got(own)
         .remedy("give both the same method, layers and columns"))
+}
+
+/// Whether a member that starts from another one does not start from a checkpoint too.
+fn one_start(member: &Member) -> Result<()> {
+    let Member::Fit { method, .. } = member else { return Ok(()) };
+    match method.parameters.get(WEIGHTS) {
+        Some(Value::String(_)) => {
+            Err(Error::argument("a network starts from a member or from a checkpoint, not from both")
+                .remedy("leave out weights, or from"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether some row has the values given.

@@ -58,3 +58,44 @@ fn residual_networks_from_one_start_become_one_model_again() {
         assert!(accuracy > 0.8, "{name}: {accuracy}");
     }
 }
+
+#[test]
+fn members_start_from_a_checkpoint_and_others_from_them() {
+    let sandbox = Sandbox::new();
+    digits(&sandbox, 8);
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let checkpoint = repository.join("testdata/golden/checkpoints/resnet18.pth");
+    std::fs::copy(checkpoint, sandbox.path("start.pth")).unwrap();
+    let text = "\
+version: 1
+name: outside
+task: classify
+data: {table: t.csv, columns: {y: {role: target}, image: {type: image, path: file}}}
+split: {holdout: 0.3, validation: 0.2}
+honest: validation
+features: {image: [{tensor: {channels: 3}}]}
+members:
+  one: {fit: resnet, on: [image], width: 2, weights: start.pth, epochs: 1, inner: 0}
+  two: {fit: resnet, on: [image], width: 2, from: one, epochs: 1, inner: 0}
+  three: {fit: resnet, on: [image], width: 2, epochs: 1, inner: 0}
+synthesis:
+  merged: {merge: linear, of: [one, two, three]}
+";
+    let mut lines = vec!["file,y".to_owned()];
+    for class in 0..3 {
+        for entry in std::fs::read_dir(sandbox.path(&format!("photos/{class}"))).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            lines.push(format!("photos/{class}/{name},c{class}"));
+        }
+    }
+    lines[1..].sort();
+    sandbox.table("t.csv", &lines);
+    sandbox.write("r.yaml", text);
+    let said = sandbox.csl(&["run", "r.yaml", "--json"]).fine();
+    assert!(said.out.contains("started from start.pth; its classifier is kept"), "{}", said.out);
+    let both = text.replace("from: one,", "from: one, weights: start.pth,");
+    sandbox.write("both.yaml", both);
+    sandbox.csl(&["check", "both.yaml"]).fails(2, &["not from both", "both.yaml:10"]);
+    sandbox.write("gray.yaml", text.replace("{channels: 3}", "{channels: 1}"));
+    sandbox.csl(&["check", "gray.yaml"]).fails(3, &["one", "start.pth", "tensor: {channels: 3}"]);
+}

@@ -121,6 +121,9 @@ fn order_is_learned_and_new_rows_are_predicted() {
         "{plan}"
     );
     let outcome = sandbox.csl(&["run", "r.yaml", "--json", "--threads", "1", "--runs", "one"]).fine().json();
+    // The resolved recipe is itself a recipe, whatever keys its networks have.
+    let resolved = sandbox.run("one").join("recipe.resolved.yaml");
+    sandbox.csl(&["check", resolved.to_str().unwrap(), "--data", "."]).fine();
     let number = |v: &Value| v.as_f64().unwrap_or_else(|| panic!("{v}"));
     let accuracy = |name: &str| score(&outcome, name, "accuracy");
     let (reads, bag) = (accuracy("reads"), accuracy("bag"));

@@ -71,7 +71,7 @@ pub fn declare(
     let package = Package::read(path).map_err(alone)?;
     let mut said = Complaints::default();
     let output = said.note(&["output"], output(&package.signature, declared));
-    let places = said.note(&["classes"], places(ground.task, declared, output));
+    let places = said.note(&["classes"], places(ground.task, declared, output, &package.signature.classes));
     let feeds = feeds(ground, declared, &package.signature, &mut said);
     let (Some(output), Some(places)) = (output, places) else { return Err(said.0) };
     if !said.0.is_empty() {
@@ -150,7 +150,7 @@ fn output<'a>(signature: &'a Signature, declared: &Declared) -> Result<&'a Port>
 }
 
 /// For each class of the task its place among the outputs.
-fn places(task: &Task, declared: &Declared, output: Option<&Port>) -> Result<Vec<usize>> {
+fn places(task: &Task, declared: &Declared, output: Option<&Port>, named: &[String]) -> Result<Vec<usize>> {
     let width = output.and_then(|p| p.shape.as_ref()).and_then(|s| match s.as_slice() {
         [_] => Some(1),
         [_, rest @ ..] => rest.iter().try_fold(1u64, |p, d| d.map(|d| p.saturating_mul(d))),
@@ -180,6 +180,14 @@ fn places(task: &Task, declared: &Declared, output: Option<&Port>) -> Result<Vec
     if sorted != known {
         return Err(Error::argument("the classes of the ONNX model are not those of the target")
             .expected(expected)
+            .got(declared.classes.join(", ")));
+    }
+    // What the file calls its classes is of use where these are the same names.
+    let mut names = named.to_vec();
+    names.sort_unstable();
+    if names == sorted && *named != declared.classes {
+        return Err(Error::argument("the ONNX file has its classes in another order")
+            .expected(format!("classes: [{}]", named.join(", ")))
             .got(declared.classes.join(", ")));
     }
     match width {

@@ -14,6 +14,9 @@ use super::wire::{Field, damaged, fields};
 const MOST_ITEMS: usize = 1 << 18;
 /// How deep graphs lie within graphs, and types within types.
 const DEEPEST: usize = 8;
+/// Operators that draw numbers: what they give is another thing each time.
+const RANDOM: [&str; 6] =
+    ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"];
 /// The largest kernel, stride or padding.
 const WIDEST: i64 = 1 << 16;
 
@@ -56,6 +59,8 @@ pub struct Signature {
     pub external: BTreeMap<String, u64>,
     /// How many numbers its arrays hold.
     pub parameters: u64,
+    /// The classes that its classifier names, in the order of its outputs; empty where it names none.
+    pub classes: Vec<String>,
 }
 
 /// Reads what a file says of itself.
@@ -230,6 +235,11 @@ impl<'a> Reading<'a> {
         let node = Node::read(message)?;
         self.domains.insert(node.domain);
         self.signature.operators.insert(node.full_name());
+        // A third input of Dropout says that it trains; those that only predict need none.
+        let drops = node.operator == "Dropout" && node.inputs.get(2).is_some_and(|input| !input.is_empty());
+        if drops || (node.domain.is_empty() && RANDOM.contains(&node.operator)) {
+            return Err(trains(format!("\"{}\" in the ONNX file draws at random", node.operator)));
+        }
         const SIZED: [&str; 10] = [
             "ConstantOfShape",
             "Expand",
@@ -270,6 +280,15 @@ impl<'a> Reading<'a> {
             let field = field?;
             match field.number {
                 1 => name = field.text()?,
+                3 if name == "training_mode" && field.int()? != 0 => {
+                    return Err(trains("a batch norm in the ONNX file normalizes by the batch".to_owned()));
+                }
+                8 if name.starts_with("classlabels_int") => {
+                    self.classes(field.ints()?.into_iter().map(|label| label.to_string()))?;
+                }
+                9 if name.starts_with("classlabels_string") => {
+                    self.classes(std::iter::once(field.text()?.to_owned()))?;
+                }
                 5 | 10 => drop(self.tensor(field.bytes()?)?),
                 6 | 11 => self.graph(field.bytes()?, depth + 1)?,
                 8 if field.raw.len() < 256 => {
@@ -285,6 +304,14 @@ impl<'a> Reading<'a> {
             return Err(Error::model(format!("{name} of a node in the ONNX file is absurd"))
                 .expected(format!("at most {WIDEST}"))
                 .got(widest));
+        }
+        Ok(())
+    }
+
+    fn classes(&mut self, labels: impl Iterator<Item = String>) -> Result<()> {
+        for label in labels {
+            self.count()?;
+            self.signature.classes.push(label);
         }
         Ok(())
     }
@@ -330,6 +357,12 @@ impl<'a> Reading<'a> {
             None => Ok(()),
         }
     }
+}
+
+fn trains(what: String) -> Error {
+    Error::model(what)
+        .expected("a model that predicts, the same for a row each time")
+        .remedy("export it in evaluation mode (model.eval() in PyTorch)")
 }
 
 fn deep(depth: usize) -> Result<()> {

@@ -6,6 +6,7 @@ use consilience_core::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::schema::own_keys;
 use super::tree::{Content, Entry, Node, Span};
 use super::types::{Call, Member, Recipe, Synthesis, augment_value};
 use super::yaml;
@@ -86,9 +87,13 @@ fn ordered(data: Node) -> Node {
     }
 }
 
-fn parameters(value: &Value) -> Vec<Entry> {
+/// The parameters of the method under `key`. Those that have the name of a key of the entry itself can only have their
+/// default, and are left out: a member's `features` are its feature steps.
+fn parameters(value: &Value, key: &str) -> Vec<Entry> {
     match Node::from_json(value).content {
-        Content::Map(entries) => entries,
+        Content::Map(entries) => {
+            entries.into_iter().filter(|e| !own_keys(key).contains(&e.key.as_str())).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -116,7 +121,7 @@ fn member(member: &Member) -> Result<Node> {
             if !augment.is_empty() {
                 out.push(Entry::new("augment", Node::from_json(&augment_value(augment))));
             }
-            out.extend(parameters(&method.parameters));
+            out.extend(parameters(&method.parameters, "fit"));
         }
         Member::Load { path, seen, onnx } => {
             out.push(Entry::new("load", text(path)));
@@ -180,6 +185,7 @@ fn synthesis(synthesis: &Synthesis) -> Node {
             method
         }
     };
-    out.extend(parameters(&method.parameters));
+    let key = out.first().map(|e| e.key.clone()).unwrap_or_default();
+    out.extend(parameters(&method.parameters, &key));
     map(out)
 }

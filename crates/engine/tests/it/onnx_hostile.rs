@@ -102,6 +102,28 @@ fn bound(file: &[u8]) -> i64 {
 }
 
 #[test]
+fn what_draws_numbers_or_learns_from_a_batch_is_refused() {
+    let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8][..], bytes].concat();
+    let model = |node: &[u8]| {
+        let graph = [field(1, node), field(12, &field(1, b"y"))].concat();
+        [field(7, &graph), field(8, &[16, 17])].concat()
+    };
+    let node = |operator: &[u8], more: &[Vec<u8>]| {
+        [&field(2, b"y")[..], &field(4, operator), &more.concat()].concat()
+    };
+    let said = |node: &[u8]| inspect(&model(node)).map_err(|e| e.to_string());
+    assert!(said(&node(b"Relu", &[field(1, b"x")])).is_ok());
+    let text = said(&node(b"RandomNormal", &[])).unwrap_err();
+    assert!(text.contains("RandomNormal") && text.contains("at random"), "{text}");
+    let inputs = |third: &[u8]| vec![field(1, b"x"), field(1, b"ratio"), field(1, third)];
+    assert!(said(&node(b"Dropout", &inputs(b""))).is_ok());
+    assert!(said(&node(b"Dropout", &inputs(b"training"))).unwrap_err().contains("evaluation mode"));
+    let mode = |on: u8| vec![field(5, &[&field(1, b"training_mode")[..], &[3 << 3, on]].concat())];
+    assert!(said(&node(b"BatchNormalization", &mode(0))).is_ok());
+    assert!(said(&node(b"BatchNormalization", &mode(1))).unwrap_err().contains("by the batch"));
+}
+
+#[test]
 fn changed_files_are_inspected_within_bounds() {
     for (name, seed) in seeds() {
         let mut sound = 0;

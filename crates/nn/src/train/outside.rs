@@ -77,6 +77,9 @@ pub fn read(
         if !under.is_empty() {
             beside.push("encoders.*");
         }
+        if let Some(error) = other_channels(&checkpoint, &names) {
+            return Err(error.at(file));
+        }
         let arrays = matching(&checkpoint, &wanted, &beside)?;
         check_finite(&arrays).map_err(|e| e.at(file))?;
         for (name, array) in arrays {
@@ -92,6 +95,23 @@ pub fn read(
         outside.notes.push(format!("{layer} started from {file}; {replaced}"));
     }
     Ok(outside)
+}
+
+/// Says that the images have another number of channels than those of the checkpoint, if that is all that is wrong with its
+/// first convolution.
+fn other_channels(checkpoint: &Checkpoint, names: &BTreeMap<String, &Declared>) -> Option<Error> {
+    let (name, ours) = names.iter().find(|(name, _)| {
+        *name == "conv1.weight" || name.ends_with(".conv1.weight") && !name.contains("layer")
+    })?;
+    match (ours.shape.as_slice(), checkpoint.tensor(name)?.shape()) {
+        ([o, ours, h, w], [p, theirs, i, j]) if ours != theirs && [o, h, w] == [p, i, j] => {
+            let error = Error::model("the checkpoint reads images of another number of channels");
+            Some(error.expected(theirs).got(ours).remedy(format!(
+                "give the images so many: features: {{..: [{{tensor: {{channels: {theirs}}}}}]}}"
+            )))
+        }
+        _ => None,
+    }
 }
 
 /// What stands before the names of an encoder in a model directory of ours.

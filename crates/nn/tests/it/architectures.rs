@@ -193,6 +193,10 @@ fn a_checkpoint_that_does_not_fit_is_refused_whole() {
     assert_eq!(error.exit_code(), 3);
     let text = error.to_string();
     assert!(text.contains("bn1.bias") && text.contains("[3]") && text.contains("[2]"), "{text}");
+    let gray = method("resnet", serde_json::json!({"width": 2}));
+    let gray = gray.architecture(&[Field::vector("x", vec![1, 32, 32])]).unwrap();
+    let text = outside(&weights(), &gray, &task, Some(&root)).unwrap_err().to_string();
+    assert!(text.contains("tensor: {channels: 3}"), "{text}");
     assert!(refused(2, None, "resnet18.pth").to_string().contains("data folder"));
     assert!(refused(2, Some(&root), "../nn.json").to_string().contains("nn.json"));
     assert_eq!(refused(2, Some(&root), "none.pth").exit_code(), 3);
