@@ -14,6 +14,8 @@ use super::wire::{Field, damaged, fields};
 const MOST_ITEMS: usize = 1 << 18;
 /// How deep graphs lie within graphs, and types within types.
 const DEEPEST: usize = 8;
+/// The most turns that a loop says it takes.
+const TURNS: u64 = 1 << 20;
 /// Operators that draw numbers: what they give is another thing each time.
 const RANDOM: [&str; 6] =
     ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"];
@@ -188,6 +190,8 @@ struct Reading<'a> {
     sizes: BTreeMap<&'a str, u64>,
     /// What nodes whose output is as large as an input says read, with their operator.
     sized: Vec<(&'a str, &'a str)>,
+    /// What loops read as the number of their turns.
+    turns: Vec<&'a str>,
 }
 
 impl<'a> Reading<'a> {
@@ -239,6 +243,10 @@ impl<'a> Reading<'a> {
         let drops = node.operator == "Dropout" && node.inputs.get(2).is_some_and(|input| !input.is_empty());
         if drops || (node.domain.is_empty() && RANDOM.contains(&node.operator)) {
             return Err(trains(format!("\"{}\" in the ONNX file draws at random", node.operator)));
+        }
+        if let ("Loop", Some(turns)) = (node.operator, node.inputs.first()) {
+            self.count()?;
+            self.turns.push(turns);
         }
         const SIZED: [&str; 10] = [
             "ConstantOfShape",
@@ -345,8 +353,15 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Refuses nodes whose output would be larger than any model needs.
+    /// Refuses nodes whose output would be larger, and loops that would be longer, than any model needs.
     fn absurd(&self) -> Result<()> {
+        let turns = self.turns.iter().filter_map(|input| self.sizes.get(input).copied());
+        // The largest number there is says that a condition ends the loop.
+        if let Some(endless) = turns.into_iter().find(|turns| (TURNS + 1..i64::MAX as u64).contains(turns)) {
+            return Err(Error::model("a loop in the ONNX file takes an absurd number of turns")
+                .expected(format!("at most {TURNS}"))
+                .got(endless));
+        }
         let large = |input: &str| self.sizes.get(input).copied().filter(|s| *s > MOST);
         match self.sized.iter().find_map(|(input, operator)| Some((operator, large(input)?))) {
             Some((operator, size)) => {

@@ -124,6 +124,21 @@ fn what_draws_numbers_or_learns_from_a_batch_is_refused() {
 }
 
 #[test]
+fn a_loop_without_end_is_refused() {
+    let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8][..], bytes].concat();
+    let file = |turns: &[u8]| {
+        let node = [field(1, b"turns"), field(2, b"y"), field(4, b"Loop")].concat();
+        let tensor = [&[2 << 3, 7][..], &field(7, turns), &field(8, b"turns")].concat();
+        let graph = [field(1, &node), field(5, &tensor), field(12, &field(1, b"y"))].concat();
+        [field(7, &graph), field(8, &[16, 17])].concat()
+    };
+    assert!(inspect(&file(&[100])).is_ok());
+    // 10^9 in seven bits a byte.
+    let error = inspect(&file(&[0x80, 0x94, 0xeb, 0xdc, 0x03])).unwrap_err();
+    assert!(error.to_string().contains("1000000000"), "{error}");
+}
+
+#[test]
 fn changed_files_are_inspected_within_bounds() {
     for (name, seed) in seeds() {
         let mut sound = 0;
