@@ -49,7 +49,7 @@ impl Declared {
         Self { learned: false, ..Self::constant(name, shape, value) }
     }
 
-    /// Whether it is a running variance.
+    /// Whether it is a running variance: the moment that does not start at zero.
     pub fn is_variance(&self) -> bool {
         !self.learned && self.center > 0.0
     }

@@ -45,9 +45,10 @@ impl BuiltIn {
         for (name, bytes) in &package.external {
             options.external_data(name, bytes.to_vec());
         }
-        let model = guarded(|| options.load(pruned)).map_err(|e| {
-        e.remedy(format!("set {VARIABLE} to a library of ONNX Runtime, which knows more operators, or export the model with others"))
-    })?;
+        let more = format!(
+            "set {VARIABLE} to a library of ONNX Runtime, which knows more operators, or export the model with others"
+        );
+        let model = guarded(|| options.load(pruned)).map_err(|e| e.remedy(more))?;
         let mut inputs = Vec::new();
         for port in &package.signature.inputs {
             if let Some(id) = model.find_node(&port.name) {

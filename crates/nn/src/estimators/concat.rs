@@ -22,9 +22,8 @@ use crate::train::Training;
 #[serde(default)]
 pub struct Concat {
     /// The encoder of a modality, by column, such as `image: {cnn: {channels: [16, 32]}}`. Columns that are not named
-    /// get the usual one for their shape: rank 3 a cnn, rank 2 a gru, rank 1 an mlp,
-    /// tokens a text_cnn. A text becomes tokens, and
-    /// a sound samples, where its encoder is named and reads them, as text_cnn and waveform do.
+    /// get the usual one for their shape: rank 3 a cnn, rank 2 a gru, rank 1 an mlp, tokens a text_cnn. A text becomes
+    /// tokens, and a sound samples, where its encoder is named and reads them, as text_cnn and waveform do.
     #[serde(deserialize_with = "crate::encode::by_column")]
     pub encoders: BTreeMap<String, Encoder>,
     /// The width of the dense layer.

@@ -77,7 +77,7 @@ pub fn read(
         if !under.is_empty() {
             beside.push("encoders.*");
         }
-        if let Some(error) = other_channels(&checkpoint, &names) {
+        if let Some(error) = other_channels(&checkpoint, &under, &encoder) {
             return Err(error.at(file));
         }
         let arrays = matching(&checkpoint, &wanted, &beside)?;
@@ -97,13 +97,11 @@ pub fn read(
     Ok(outside)
 }
 
-/// Says that the images have another number of channels than those of the checkpoint, if that is all that is wrong with its
-/// first convolution.
-fn other_channels(checkpoint: &Checkpoint, names: &BTreeMap<String, &Declared>) -> Option<Error> {
-    let (name, ours) = names.iter().find(|(name, _)| {
-        *name == "conv1.weight" || name.ends_with(".conv1.weight") && !name.contains("layer")
-    })?;
-    match (ours.shape.as_slice(), checkpoint.tensor(name)?.shape()) {
+/// Says that the images have another number of channels than those of the checkpoint, if that is all that is wrong with the
+/// first convolution, with which an encoder begins.
+fn other_channels(checkpoint: &Checkpoint, under: &str, encoder: &[(&str, &Declared)]) -> Option<Error> {
+    let (name, ours) = encoder.first()?;
+    match (ours.shape.as_slice(), checkpoint.tensor(&format!("{under}{name}"))?.shape()) {
         ([o, ours, h, w], [p, theirs, i, j]) if ours != theirs && [o, h, w] == [p, i, j] => {
             let error = Error::model("the checkpoint reads images of another number of channels");
             Some(error.expected(theirs).got(ours).remedy(format!(
