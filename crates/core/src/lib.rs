@@ -2,7 +2,7 @@
 //!
 //! The floors, from the ground up; imports go down only:
 //!
-//! 1. [`error`], [`seed`], [`mod@array`], [`registry`], [`files`]
+//! 1. [`error`], [`seed`], [`mod@array`], [`registry`], [`files`], [`document`]
 //! 2. [`model`] (the contracts), [`weights`], [`solve`]
 //! 3. [`data`] (readers, splits, checks)
 //! 4. [`metrics`]
@@ -12,6 +12,7 @@
 //! 8. [`explain`] (privacy, later)
 
 pub mod array;
+pub mod document;
 pub mod error;
 pub mod files;
 pub mod registry;

@@ -1,37 +1,54 @@
 //! Merging models as data: everything but the numbers of the network must be the same.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use consilience_core::model::{Array, Parts};
+use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
 
+use crate::memory::{Held, merge_held};
 use crate::method::MergeMethod;
 
 /// Arrays whose names begin so belong to fitted preprocessing: they must be equal in all members and are kept.
 pub const PREPARATION: &str = "inputs/";
 
-/// Merges models of one kind, configuration and shape. 32-bit floats are merged by `method`; arrays of other types and
+/// How models are merged.
+pub struct Recipe<'a> {
+    /// The method with its parameters.
+    pub method: &'a dyn MergeMethod,
+    /// The model that all members started from, with its name, where the method asks for it.
+    pub base: Option<(&'a str, &'a Parts)>,
+    /// What methods draw from.
+    pub seed: Seed,
+}
+
+/// Merges models of one kind, configuration and shape. 32-bit floats are merged by the method; arrays of other types and
 /// those of the preprocessing (see [`PREPARATION`]) must be equal, and so must files. Models inside a model are merged one by one.
+///
+/// Gives the model, and what the user should know.
 ///
 /// # Errors
 /// [`Error::Argument`] if the method cannot merge so many members; [`Error::Model`] naming the member and the tensor
 /// that differs, or the tensor whose merge is not finite.
-pub fn merge_parts(method: &dyn MergeMethod, members: &[(String, Parts)]) -> Result<Parts> {
-    method.check(members.len(), false)?;
+pub fn merge_parts(recipe: &Recipe<'_>, members: &[(String, Parts)]) -> Result<(Parts, Vec<String>)> {
+    recipe.method.check(members.len(), recipe.base.is_some())?;
     let members: Vec<(&str, &Parts)> = members.iter().map(|(n, p)| (n.as_str(), p)).collect();
-    merge_level(method, &members)
+    let notes = Mutex::new(Vec::new());
+    let parts = merge_level(recipe, &members, &notes)?;
+    Ok((parts, notes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)))
 }
 
-fn merge_level(method: &dyn MergeMethod, members: &[(&str, &Parts)]) -> Result<Parts> {
+fn merge_level(recipe: &Recipe<'_>, members: &[(&str, &Parts)], notes: &Mutex<Vec<String>>) -> Result<Parts> {
     let Some(((first_name, first), others)) = members.split_first() else {
         return Err(Error::model("a merge needs at least one member"));
     };
-    for (name, parts) in others {
+    for (name, parts) in others.iter().chain(&recipe.base) {
         same_outside(first_name, first, parts).map_err(|e| e.at(format!("member \"{name}\"")))?;
     }
     let mut arrays = BTreeMap::new();
     for (tensor, array) in &first.arrays {
-        let merged = merge_tensor(method, tensor, array, first_name, others)
+        let merged = merge_tensor(recipe, tensor, array, members, notes)
             .map_err(|e| e.at(format!("tensor \"{tensor}\"")))?;
         arrays.insert(tensor.clone(), merged);
     }
@@ -39,7 +56,10 @@ fn merge_level(method: &dyn MergeMethod, members: &[(&str, &Parts)]) -> Result<P
     for name in first.members.keys() {
         let level: Vec<(&str, &Parts)> =
             members.iter().filter_map(|(m, p)| p.members.get(name).map(|p| (*m, p))).collect();
-        let merged = merge_level(method, &level).map_err(|e| e.at(format!("model \"{name}\" inside")))?;
+        let base = recipe.base.and_then(|(b, p)| p.members.get(name).map(|p| (b, p)));
+        let recipe = Recipe { method: recipe.method, base, seed: recipe.seed.child(name) };
+        let merged =
+            merge_level(&recipe, &level, notes).map_err(|e| e.at(format!("model \"{name}\" inside")))?;
         inner.insert(name.clone(), merged);
     }
     Ok(Parts {
@@ -89,18 +109,16 @@ fn same_outside(first_name: &str, first: &Parts, other: &Parts) -> Result<()> {
 }
 
 fn merge_tensor(
-    method: &dyn MergeMethod,
+    recipe: &Recipe<'_>,
     tensor: &str,
     first: &Array,
-    first_name: &str,
-    others: &[(&str, &Parts)],
+    members: &[(&str, &Parts)],
+    notes: &Mutex<Vec<String>>,
 ) -> Result<Array> {
     let kept = tensor.starts_with(PREPARATION) || !matches!(first, Array::F32(..));
-    let mut values: Vec<&[f32]> = Vec::with_capacity(others.len() + 1);
-    if let Array::F32(_, data) = first {
-        values.push(data);
-    }
-    for (name, parts) in others {
+    let first_name = members.first().map_or("", |(n, _)| n);
+    let mut values: Vec<&[f32]> = Vec::with_capacity(members.len() + 1);
+    for (name, parts) in members.iter().chain(&recipe.base) {
         let place = || format!("member \"{name}\"");
         let Some(array) = parts.arrays.get(tensor) else {
             return Err(Error::model("the tensor is missing").at(place()));
@@ -124,16 +142,17 @@ fn merge_tensor(
     if kept {
         return Ok(first.clone());
     }
-    let merged = method.merge(tensor, &values, None)?;
-    if merged.len() != values.first().map_or(0, |v| v.len()) {
-        return Err(Error::internal(format!("the merge of \"{tensor}\" has {} numbers", merged.len())));
-    }
-    if let Some(i) = merged.iter().position(|v| !v.is_finite()) {
-        return Err(Error::model("the merged tensor is not finite")
-            .got(format!("{} at position {i}", merged[i]))
-            .remedy("a member holds numbers that are not finite, or too large to be added"));
-    }
-    Ok(Array::F32(first.shape().to_vec(), merged))
+    let labels: Vec<&str> = members.iter().map(|(n, _)| *n).collect();
+    let (held, base) = values.split_at(members.len().min(values.len()));
+    let held = Held {
+        name: tensor,
+        shape: first.shape(),
+        labels: &labels,
+        members: held,
+        base: base.first().copied(),
+        seed: recipe.seed,
+    };
+    Ok(Array::F32(first.shape().to_vec(), merge_held(recipe.method, &held, notes)?))
 }
 
 fn type_of(array: &Array) -> &'static str {
@@ -182,7 +201,7 @@ fn first_difference(a: &serde_json::Value, b: &serde_json::Value, path: String) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Linear;
+    use crate::{Linear, PerMember};
     use serde_json::json;
 
     fn network(shift: f32) -> Parts {
@@ -195,7 +214,8 @@ mod tests {
     fn merged(method: &Linear, members: &[(&str, Parts)]) -> Result<Parts> {
         let members: Vec<(String, Parts)> =
             members.iter().map(|(n, p)| ((*n).to_owned(), p.clone())).collect();
-        merge_parts(method, &members)
+        let recipe = Recipe { method, base: None, seed: Seed::new(0) };
+        Ok(merge_parts(&recipe, &members)?.0)
     }
 
     #[test]
@@ -210,7 +230,7 @@ mod tests {
     #[test]
     fn weight_zero_is_absence_and_halves_meet_in_the_middle() {
         let (a, b) = (network(0.0), network(2.0));
-        let zero = Linear { weights: vec![0.0, 5.0] };
+        let zero = Linear { weight: PerMember::Each(vec![0.0, 5.0]), normalize: true };
         assert_eq!(merged(&zero, &[("a", a.clone()), ("b", b.clone())]).unwrap(), b);
         assert_eq!(merged(&Linear::default(), &[("a", a), ("b", b)]).unwrap(), network(1.0));
     }
@@ -259,7 +279,7 @@ mod tests {
             "{error}"
         );
         assert!(merged(&Linear::default(), &[]).is_err());
-        let two = Linear { weights: vec![1.0, 1.0] };
+        let two = Linear { weight: PerMember::Each(vec![1.0, 1.0]), normalize: true };
         assert_eq!(merged(&two, &[("a", network(0.0))]).unwrap_err().exit_code(), 2);
     }
 }

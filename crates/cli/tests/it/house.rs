@@ -12,7 +12,7 @@ const BANNED: [&str; 7] = ["manager", "handler", "utils", "util", "helper", "hel
 
 /// The floors of core, from the ground up; a folder may know the floors below its own and its own folder.
 const FLOORS: [&[&str]; 8] = [
-    &["error", "seed", "array", "registry", "files"],
+    &["error", "seed", "array", "registry", "files", "document"],
     &["model", "weights", "solve"],
     &["data"],
     &["metrics"],

@@ -133,6 +133,7 @@ pub(super) fn audios<'a>(step: &str, name: &str, column: &'a Column) -> Result<&
 }
 
 /// The rate that all sounds have, in Hz: the one asked for, or that of the first.
+#[cfg(feature = "audio")]
 pub(super) fn one_rate(
     step: &str,
     name: &str,
@@ -149,6 +150,7 @@ pub(super) fn one_rate(
 }
 
 /// A sound of another rate than that of fitting.
+#[cfg(feature = "audio")]
 pub(super) fn other_rate(name: &str, expected: u32, got: u32) -> Error {
     Error::data("the sounds have different rates")
         .at(name)

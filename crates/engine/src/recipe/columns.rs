@@ -7,10 +7,10 @@ use consilience_core::model::{Schema, Task};
 
 use super::Checked;
 use super::expect::show;
-use super::finding::{Finding, List, quote, suggest};
-use super::tree::{Content, Node, Span};
 use super::types::MIXUP;
 use super::validate::below;
+use consilience_core::document::{Content, Node, Span};
+use consilience_core::document::{Finding, List, quote, suggest};
 
 /// The word for all numbers and categories.
 pub(super) const TABLE: &str = "table";

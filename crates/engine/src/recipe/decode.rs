@@ -9,13 +9,13 @@ use serde_json::{Map, Value};
 
 use crate::foreign::{Declared, is_onnx};
 
-use super::finding::{Finding, List, quote};
 use super::methods::{MethodInfo, Methods, find};
 use super::names;
 use super::schema::{LEVEL, RESAMPLES, own_keys};
-use super::tree::{Content, Entry, Node, Span};
 use super::types::{Call, Judge, MIXUP, Member, Recipe, Seen, Synthesis};
 use super::validate::below;
+use consilience_core::document::{Content, Entry, Node, Span};
+use consilience_core::document::{Finding, List, quote};
 
 /// The recipe, if nothing is wrong with it. What the methods say about their parameters is added to `findings`.
 pub(super) fn decode(root: &Node, methods: &Methods, file_name: &str, findings: &mut List) -> Option<Recipe> {

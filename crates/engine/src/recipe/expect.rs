@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::finding::quote;
-use super::tree::{Content, Node};
 use super::validate::{follow, leaves, listed};
+use consilience_core::document::quote;
+use consilience_core::document::{Content, Node};
 
 /// The most names that are listed.
 const MAX_NAMES: usize = 40;

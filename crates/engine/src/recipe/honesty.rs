@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use consilience_core::data::TaskKind;
 
-use super::finding::{Finding, List, quote};
 use super::methods::Methods;
-use super::tree::{Content, Node, Span};
 use super::validate::below;
+use consilience_core::document::{Content, Node, Span};
+use consilience_core::document::{Finding, List, quote};
 
 /// Everything about `split`, `honest` and `judge` that their schemas cannot say.
 pub(super) fn check(root: &Node, methods: &Methods, findings: &mut List) {

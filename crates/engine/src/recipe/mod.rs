@@ -7,33 +7,41 @@
 mod columns;
 mod decode;
 mod expect;
-mod finding;
 mod honesty;
 mod init;
 mod methods;
 mod names;
 mod references;
-mod render;
 mod resolved;
-mod scalar;
 mod schema;
-mod tree;
 mod types;
 mod validate;
-mod yaml;
 
 use consilience_core::Error;
-use finding::List;
+use consilience_core::document::{self, Grammar, List};
+
+pub use consilience_core::document::{Content, Entry, Finding, Findings, Node, Severity, Span};
 
 pub use columns::{check_against, check_names};
-pub use finding::{Finding, Findings, Severity};
 pub use init::{Facts, Sounds, init};
 pub use methods::{MethodInfo, Methods, MetricInfo};
 pub use resolved::resolved_yaml;
 pub use schema::{complaints, recipe_schema};
-pub use tree::{Content, Entry, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Span, parse};
 pub use types::{Call, Judge, Member, Recipe, Seen, Synthesis, augment_value};
 pub use validate::validate;
+
+/// What of YAML a recipe may use: neither names nor several documents.
+pub const GRAMMAR: Grammar = Grammar {
+    what: "recipe",
+    documents: false,
+    aliases: false,
+    start: "`csl init` writes a recipe for a data folder",
+};
+
+/// The tree of a recipe, with what is wrong with its text. See [`document::parse`].
+pub fn parse(text: &str) -> (Option<Node>, Vec<Finding>) {
+    document::parse(text, GRAMMAR)
+}
 
 /// A recipe that can be run, with what is needed to say more about it later.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::finding::{Finding, List, quote};
-use super::tree::Node;
 use super::validate::below;
+use consilience_core::document::Node;
+use consilience_core::document::{Finding, List, quote};
 
 /// The longest name.
 const MAX_NAME: usize = 64;

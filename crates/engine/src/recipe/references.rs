@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::finding::{Finding, List, quote, suggest};
-use super::tree::{Entry, Node};
 use super::validate::below;
+use consilience_core::document::{Entry, Node};
+use consilience_core::document::{Finding, List, quote, suggest};
 
 /// Everything that refers to nothing, to the wrong thing, twice, or in a circle.
 pub(super) fn check(root: &Node, findings: &mut List) {

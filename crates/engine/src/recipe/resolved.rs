@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use consilience_core::document::{self, Content, Entry, Node, Span};
 use consilience_core::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::schema::own_keys;
-use super::tree::{Content, Entry, Node, Span};
 use super::types::{Call, Member, Recipe, Synthesis, augment_value};
-use super::yaml;
+
+/// Maps under these keys always have a line an entry.
+const OPEN: [&str; 6] = ["data", "columns", "features", "augment", "members", "synthesis"];
 
 /// The recipe as YAML: loaded with the same methods it gives the same [`Recipe`].
 ///
@@ -42,7 +44,7 @@ pub fn resolved_yaml(recipe: &Recipe) -> Result<String> {
         Entry::new("level", json(&recipe.judge.level)?),
     ];
     root.push(Entry::new("judge", map(judge)));
-    Ok(yaml::write(&map(root)))
+    Ok(document::write(&map(root), &OPEN))
 }
 
 fn node(content: Content) -> Node {

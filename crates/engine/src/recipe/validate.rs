@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::expect::{Bounds, describe, list, noun, show};
-use super::finding::{Finding, List, quote, suggest};
-use super::tree::{Content, Entry, Node, Span};
+use consilience_core::document::{Content, Entry, Node, Span};
+use consilience_core::document::{Finding, List, quote, suggest};
 
 /// The path of a key below a path.
 pub(super) fn below(path: &str, key: &str) -> String {

@@ -179,7 +179,12 @@ impl Session<'_> {
             let step = self.step(label, "merge", &key, |dir| {
                 let parts: Result<Vec<(String, Parts)>> =
                     of.iter().zip(&makers).map(|(d, m)| Ok((d.name.clone(), m.model.save()?))).collect();
-                keep_model(dir, &consilience_merge::merge_parts(method.as_ref(), &parts?)?)
+                let how = consilience_merge::Recipe {
+                    method: method.as_ref(),
+                    base: None,
+                    seed: self.seed.child("merge").child(name),
+                };
+                keep_model(dir, &consilience_merge::merge_parts(&how, &parts?)?.0)
             })?;
             Ok((self.made(&step)?, step.seconds, size_of_tree(&step.path.join("model"))))
         };

@@ -2,10 +2,11 @@
 
 use consilience_core::Error;
 use consilience_core::data::{HonestSpec, TaskKind, Validation};
+use consilience_core::document::MAX_DEPTH;
 use consilience_core::model::{Classes, Field, Kind, Schema, Task};
 use consilience_core::seed::Seed;
 use consilience_engine::recipe::{
-    Checked, Finding, Findings, MAX_DEPTH, Member, Methods, Recipe, Seen, Severity, Synthesis, augment_value,
+    Checked, Finding, Findings, Member, Methods, Recipe, Seen, Severity, Synthesis, augment_value,
     check_against, load, resolved_yaml,
 };
 use serde_json::json;
@@ -49,7 +50,7 @@ synthesis:
   vote:  {fuse: soft_vote, of: [looks, sounds]}
   best:  {fuse: stacking, of: [vote, table, other], c: 3, start: [0.5, 1]}
   joint: {fusion: concat, on: [image, audio, table], hidden: 32}
-  soup:  {merge: linear, of: [looks, tuned], weights: [1, 3]}
+  soup:  {merge: linear, of: [looks, tuned], weight: [1, 3]}
   moved: {adapt: coral, member: looks, source: {origin: mnist}, target: {origin: usps}}
 judge: {choose: log_loss, report: [accuracy, ece], level: 0.9}
 "#;
@@ -370,7 +371,7 @@ fn one_mistake_in_a_synthesis_gives_one_finding() {
         ("{fuse: concat, of: [a, b]}", "synthesis.s.fuse", "no way to fuse named \"concat\""),
         ("{merge: linear, of: [a, t]}", "synthesis.s.of[1]", "is a synthesis"),
         ("{merge: linear, of: [a, p]}", "synthesis.s.of[1]", "has no weights"),
-        ("{merge: linear, of: [a, b], weights: [1, x]}", "synthesis.s.weights[1]", "this is text"),
+        ("{merge: linear, of: [a, b], weight: [1, x]}", "synthesis.s.weight[1]", "this is text"),
         ("{fusion: concat, of: [a]}", "synthesis.s.of", "concat has no key"),
         ("{fusion: concat, on: [table]}", "synthesis.s.on", "only one modality"),
         ("{adapt: coral, member: p, source: {d: x}, target: {d: z}}", "synthesis.s.member", "no settings"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Facts, TABLE, flow};
 use crate::recipe::methods::{MethodInfo, Methods, find};
 use crate::recipe::names;
-use crate::recipe::scalar::{write_key, write_text};
+use consilience_core::document::{write_key, write_text};
 
 /// Images with a longer side, in pixels, are brought to a usual size first, and so are those that a cnn cannot halve.
 const LARGE: usize = 64;

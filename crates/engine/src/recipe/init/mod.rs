@@ -5,15 +5,13 @@ mod members;
 use std::collections::{BTreeMap, BTreeSet};
 
 use consilience_core::data::{DataSpec, Role};
+use consilience_core::document::{self, Node, write_key, write_text};
 use consilience_core::model::{Field, Kind, Schema, Task};
 use serde_json::Value;
 
 use super::columns::TABLE;
 use super::methods::{Methods, find};
 use super::names;
-use super::scalar::{write_key, write_text};
-use super::tree::Node;
-use super::yaml;
 use members::{Proposal, chain, propose, settings};
 
 /// More table columns than this are left to be guessed again when the recipe runs.
@@ -170,7 +168,7 @@ fn comment(out: &mut String, indent: &str, text: &str) {
 }
 
 fn flow<T: serde::Serialize>(value: &T) -> String {
-    yaml::flow(&Node::from_json(&serde_json::to_value(value).unwrap_or(Value::Null)))
+    document::flow(&Node::from_json(&serde_json::to_value(value).unwrap_or(Value::Null)))
 }
 
 fn data(facts: &Facts<'_>, out: &mut String) {

@@ -5,14 +5,11 @@ use super::tree::{Content, Entry, Node};
 
 /// The longest line that is preferred.
 const WIDTH: usize = 110;
-/// Maps under these keys always have a line an entry.
-const OPEN: [&str; 6] = ["data", "columns", "features", "augment", "members", "synthesis"];
-
-/// The text of a tree, a line an entry at the top.
-pub(super) fn write(root: &Node) -> String {
+/// The text of a tree, a line an entry at the top. `open` names top keys whose maps always have a line an entry.
+pub fn write(root: &Node, open: &[&str]) -> String {
     let mut out = String::new();
     match &root.content {
-        Content::Map(entries) if !entries.is_empty() => block_map(entries, 0, true, &mut out),
+        Content::Map(entries) if !entries.is_empty() => block_map(entries, 0, Some(open), &mut out),
         _ => {
             out.push_str(&flow(root));
             out.push('\n');
@@ -22,7 +19,7 @@ pub(super) fn write(root: &Node) -> String {
 }
 
 /// The text of a tree on one line.
-pub(super) fn flow(node: &Node) -> String {
+pub fn flow(node: &Node) -> String {
     match &node.content {
         Content::Null | Content::Refused => "null".to_owned(),
         Content::Bool(b) => b.to_string(),
@@ -45,12 +42,15 @@ fn is_block(node: &Node) -> bool {
     }
 }
 
-fn block_map(entries: &[Entry], indent: usize, top: bool, out: &mut String) {
+fn block_map(entries: &[Entry], indent: usize, open: Option<&[&str]>, out: &mut String) {
     let pad = " ".repeat(indent);
     for entry in entries {
         let head = format!("{pad}{}:", write_key(&entry.key));
         let line = flow(&entry.value);
-        let opens = OPEN.contains(&entry.key.as_str()) && (top || entry.key == "columns");
+        let opens = match open {
+            Some(open) => open.contains(&entry.key.as_str()),
+            None => entry.key == "columns",
+        };
         let block = is_block(&entry.value) && (opens || head.len() + 1 + line.len() > WIDTH);
         if !block {
             *out += &format!("{head} {line}\n");
@@ -63,7 +63,7 @@ fn block_map(entries: &[Entry], indent: usize, top: bool, out: &mut String) {
 
 fn nested(node: &Node, indent: usize, out: &mut String) {
     match &node.content {
-        Content::Map(entries) => block_map(entries, indent, false, out),
+        Content::Map(entries) => block_map(entries, indent, None, out),
         Content::Seq(items) => {
             for item in items {
                 let line = flow(item);
@@ -82,9 +82,11 @@ fn nested(node: &Node, indent: usize, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tree::parse;
+    use super::super::tree::{Grammar, parse};
     use super::*;
     use serde_json::json;
+
+    const RECIPE: Grammar = Grammar { what: "recipe", documents: false, aliases: false, start: "" };
 
     #[test]
     fn what_is_written_is_read_as_the_same() {
@@ -98,11 +100,11 @@ mod tests {
             "k".repeat(500): {"é".repeat(250): long},
         });
         let node = Node::from_json(&value);
-        let text = write(&node);
-        let (read, findings) = parse(&text);
+        let text = write(&node, &["columns"]);
+        let (read, findings) = parse(&text, RECIPE);
         assert!(findings.is_empty(), "{findings:?}\n{text}");
         assert_eq!(read.unwrap().to_json(), value, "{text}");
-        let (read, findings) = parse(&flow(&node));
+        let (read, findings) = parse(&flow(&node), RECIPE);
         assert!(findings.is_empty(), "{findings:?}");
         assert_eq!(read.unwrap().to_json(), value);
     }

@@ -1,4 +1,4 @@
-//! The tree of a recipe: YAML text to nodes that know where they stand. Everything in it is bounded.
+//! The tree of a document: YAML text to nodes that know where they stand. Everything in it is bounded.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::finding::{Finding, quote};
 use super::scalar;
 
-/// The largest recipe, in bytes.
+/// The largest text, in bytes.
 pub const MAX_BYTES: usize = 4 << 20;
 /// The deepest nesting of lists and maps.
 pub const MAX_DEPTH: usize = 64;
@@ -121,6 +121,18 @@ impl Node {
         span
     }
 
+    /// How many nodes it has, and how deep lists and maps are nested in it.
+    fn extent(&self) -> (usize, usize) {
+        let inner = match &self.content {
+            Content::Seq(items) => items.iter().map(Self::extent).collect::<Vec<_>>(),
+            Content::Map(entries) => {
+                entries.iter().map(|e| e.value.extent()).map(|(n, d)| (n + 1, d)).collect()
+            }
+            _ => return (1, 0),
+        };
+        inner.into_iter().fold((1, 1), |(n, d), (m, e)| (n + m, d.max(e + 1)))
+    }
+
     /// The same as JSON. What was refused is null.
     pub fn to_json(&self) -> Value {
         match &self.content {
@@ -168,14 +180,35 @@ impl Entry {
     }
 }
 
-/// Reads a recipe's text. Without a tree there is at least one finding; with one there may be some (keys that stand
+/// What a text is, and what of YAML it may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Grammar {
+    /// What it is called in findings: "recipe".
+    pub what: &'static str,
+    /// Whether several documents may stand in it.
+    pub documents: bool,
+    /// Whether values may be named (`&name`) and used again (`*name`, `<<: *name`). They are written out while they are read, within the
+    /// bounds on size.
+    pub aliases: bool,
+    /// What to do about a text without anything in it.
+    pub start: &'static str,
+}
+
+/// Reads a text of one document. Without a tree there is at least one finding; with one there may be some (keys that stand
 /// twice, tags, anchors, numbers that are not finite), and what they are about is [`Content::Refused`] or left out.
-pub fn parse(text: &str) -> (Option<Node>, Vec<Finding>) {
+pub fn parse(text: &str, grammar: Grammar) -> (Option<Node>, Vec<Finding>) {
+    let (roots, findings) = parse_all(text, Grammar { documents: false, ..grammar });
+    (roots.into_iter().next(), findings)
+}
+
+/// Reads all documents of a text. As [`parse`] otherwise: without a tree there is at least one finding.
+pub fn parse_all(text: &str, grammar: Grammar) -> (Vec<Node>, Vec<Finding>) {
+    let what = grammar.what;
     if text.len() > MAX_BYTES {
-        let finding = Finding::error("the recipe is too large", start_of_text())
+        let finding = Finding::error(format!("the {what} is too large"), start_of_text())
             .expected(format!("at most {MAX_BYTES} bytes"))
             .got(format!("{} bytes", text.len()));
-        return (None, vec![finding]);
+        return (Vec::new(), vec![finding]);
     }
     let options = granit_parser::options! {
         emit_comments: false,
@@ -185,14 +218,14 @@ pub fn parse(text: &str) -> (Option<Node>, Vec<Finding>) {
         flow_nesting_limit: MAX_DEPTH + 1,
         block_nesting_limit: MAX_DEPTH + 1,
     };
-    let mut builder = Builder::default();
+    let mut builder = Builder::new(grammar);
     for next in Parser::new_from_str_with_options(text, options) {
         let step = match next {
             Ok((event, span)) => builder.event(event, &span),
             Err(e) => Err(Box::new(match e.kind() {
                 ErrorKind::RecursionLimitExceeded => too_deep(at(e.marker(), e.marker())),
                 ErrorKind::DirectiveDisallowed => {
-                    Finding::error("a recipe has no directives", at(e.marker(), e.marker()))
+                    Finding::error(format!("a {what} has no directives"), at(e.marker(), e.marker()))
                         .remedy("remove the line that begins with %")
                 }
                 _ => Finding::error(format!("this is not YAML: {}", e.info()), at(e.marker(), e.marker())),
@@ -200,19 +233,18 @@ pub fn parse(text: &str) -> (Option<Node>, Vec<Finding>) {
         };
         if let Err(last) = step {
             builder.findings.push(*last);
-            return (None, builder.findings);
+            return (Vec::new(), builder.findings);
         }
         if builder.findings.len() >= MAX_FINDINGS {
-            return (None, builder.findings);
+            return (Vec::new(), builder.findings);
         }
     }
-    if builder.root.is_none() {
-        builder.findings.push(
-            Finding::error("the recipe is empty", start_of_text())
-                .remedy("`csl init` writes a recipe for a data folder"),
-        );
+    if builder.roots.is_empty() {
+        builder
+            .findings
+            .push(Finding::error(format!("the {what} is empty"), start_of_text()).remedy(grammar.start));
     }
-    (builder.root, builder.findings)
+    (builder.roots, builder.findings)
 }
 
 fn start_of_text() -> Span {
@@ -240,6 +272,7 @@ type Step = Result<(), Box<Finding>>;
 /// A list or map that is still open.
 struct Open {
     span: Span,
+    anchor: usize,
     parts: Parts,
 }
 
@@ -254,16 +287,30 @@ enum Key {
     Refused,
 }
 
-#[derive(Default)]
 struct Builder {
+    grammar: Grammar,
     open: Vec<Open>,
-    root: Option<Node>,
+    roots: Vec<Node>,
+    /// What has a name, by the parser's number of it.
+    named: BTreeMap<usize, Node>,
     documents: usize,
     nodes: usize,
     findings: Vec<Finding>,
 }
 
 impl Builder {
+    fn new(grammar: Grammar) -> Self {
+        Self {
+            grammar,
+            open: Vec::new(),
+            roots: Vec::new(),
+            named: BTreeMap::new(),
+            documents: 0,
+            nodes: 0,
+            findings: Vec::new(),
+        }
+    }
+
     /// Takes one event; an error ends the reading.
     fn event(&mut self, event: Event<'_>, span: &granit_parser::Span) -> Step {
         let place = at(&span.start, &span.end);
@@ -278,26 +325,39 @@ impl Builder {
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
-                if self.documents > 1 {
+                self.named.clear();
+                if self.documents > 1 && !self.grammar.documents {
                     return Err(Box::new(
                         Finding::error("a second document begins here", place)
-                            .expected("one recipe a file")
+                            .expected(format!("one {} a file", self.grammar.what))
                             .remedy("remove the line ---, or put what follows in a file of its own"),
                     ));
                 }
             }
+            Event::Anchor(..) if self.grammar.aliases => {}
             Event::Anchor(_, name) => self.findings.push(
-                Finding::error(format!("a recipe has no anchors: {}", quote(&format!("&{name}"))), place)
-                    .remedy("write the value out where it is used"),
+                Finding::error(
+                    format!("a {} has no anchors: {}", self.grammar.what, quote(&format!("&{name}"))),
+                    place,
+                )
+                .remedy("write the value out where it is used"),
             ),
-            Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                self.findings.push(
-                    Finding::error("a recipe has no aliases", place)
-                        .remedy("write the value out where it is used"),
-                );
-                self.value(Node { content: Content::Refused, span: place })?;
+            Event::Alias(anchor) if self.grammar.aliases => {
+                let node = self.used_again(anchor, place)?;
+                self.value(node, 0)?;
             }
-            Event::Scalar(text, style, ..) => {
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                let finding = if self.grammar.aliases {
+                    Finding::error("nothing above has this name", place)
+                        .expected("the name of a value: &name")
+                } else {
+                    Finding::error(format!("a {} has no aliases", self.grammar.what), place)
+                        .remedy("write the value out where it is used")
+                };
+                self.findings.push(finding);
+                self.value(Node { content: Content::Refused, span: place }, 0)?;
+            }
+            Event::Scalar(text, style, anchor, _) => {
                 let content = if tagged {
                     Content::Refused
                 } else if style == ScalarStyle::Plain && !self.at_key() {
@@ -316,11 +376,12 @@ impl Builder {
                 } else {
                     Content::String(text.into_owned())
                 };
-                self.value(Node { content, span: place })?;
+                self.value(Node { content, span: place }, anchor)?;
             }
-            Event::SequenceStart(..) => self.begin(Parts::Seq(Vec::new()), place)?,
-            Event::MappingStart(..) => {
-                self.begin(Parts::Map { entries: Vec::new(), lines: BTreeMap::new(), key: None }, place)?;
+            Event::SequenceStart(_, anchor, _) => self.begin(Parts::Seq(Vec::new()), place, anchor)?,
+            Event::MappingStart(_, anchor, _) => {
+                let parts = Parts::Map { entries: Vec::new(), lines: BTreeMap::new(), key: None };
+                self.begin(parts, place, anchor)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(place)?,
             _ => {}
@@ -332,16 +393,38 @@ impl Builder {
         matches!(self.open.last(), Some(Open { parts: Parts::Map { key: None, .. }, .. }))
     }
 
-    fn begin(&mut self, parts: Parts, span: Span) -> Step {
+    /// The value of a name, which counts as if it were written out.
+    fn used_again(&mut self, anchor: usize, place: Span) -> Result<Node, Box<Finding>> {
+        let Some(node) = self.named.get(&anchor) else {
+            self.findings.push(Finding::error("a value cannot hold itself", place));
+            return Ok(Node { content: Content::Refused, span: place });
+        };
+        let (nodes, depth) = node.extent();
+        if self.open.len() + depth > MAX_DEPTH {
+            return Err(Box::new(too_deep(place)));
+        }
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > MAX_NODES {
+            return Err(Box::new(self.too_much(place)));
+        }
+        Ok(Node { content: node.content.clone(), span: place })
+    }
+
+    fn too_much(&self, span: Span) -> Finding {
+        Finding::error(format!("the {} holds too much", self.grammar.what), span)
+            .expected(format!("at most {MAX_NODES} keys and values"))
+    }
+
+    fn begin(&mut self, parts: Parts, span: Span, anchor: usize) -> Step {
         if self.open.len() >= MAX_DEPTH {
             return Err(Box::new(too_deep(span)));
         }
-        self.open.push(Open { span, parts });
+        self.open.push(Open { span, anchor, parts });
         Ok(())
     }
 
     fn close(&mut self, end: Span) -> Step {
-        let Some(Open { mut span, parts }) = self.open.pop() else { return Ok(()) };
+        let Some(Open { mut span, anchor, parts }) = self.open.pop() else { return Ok(()) };
         let (content, last) = match parts {
             Parts::Seq(items) => {
                 let last = items.last().map(|n| n.span.end);
@@ -354,20 +437,20 @@ impl Builder {
         };
         // A closing bracket belongs to it; a block ends with its last value.
         span.end = if end.end > end.start { end.end } else { last.unwrap_or(span.end).max(span.end) };
-        self.value(Node { content, span })
+        self.value(Node { content, span }, anchor)
     }
 
     /// Puts a finished node where it belongs.
-    fn value(&mut self, node: Node) -> Step {
+    fn value(&mut self, node: Node, anchor: usize) -> Step {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(Box::new(
-                Finding::error("the recipe holds too much", node.span)
-                    .expected(format!("at most {MAX_NODES} keys and values")),
-            ));
+            return Err(Box::new(self.too_much(node.span)));
+        }
+        if anchor != 0 && self.grammar.aliases {
+            self.named.insert(anchor, node.clone());
         }
         let Some(open) = self.open.last_mut() else {
-            self.root = Some(node);
+            self.roots.push(node);
             return Ok(());
         };
         match &mut open.parts {
@@ -394,7 +477,15 @@ impl Builder {
                     });
                 }
                 Some(Key::Refused) => {}
+                Some(Key::Known(text, _)) if text == "<<" && self.grammar.aliases => {
+                    merge_keys(entries, &node);
+                }
                 Some(Key::Known(text, key_span)) => {
+                    // What is written here goes before what another map lends.
+                    let lent = !lines.contains_key(&text);
+                    if lent && let Some(at) = entries.iter().position(|e| e.key == text) {
+                        entries.remove(at);
+                    }
                     if let Some(line) = lines.get(&text) {
                         self.findings.push(
                             Finding::error(format!("the key {} is given twice", quote(&text)), key_span)
@@ -411,9 +502,25 @@ impl Builder {
     }
 }
 
+/// What `<<` lends: the entries of a map, or of several, the first going before the later ones, and what is there before all.
+fn merge_keys(entries: &mut Vec<Entry>, node: &Node) {
+    let lent = node.entries().iter().chain(node.items().iter().flat_map(Node::entries));
+    for entry in lent {
+        if entries.iter().all(|e| e.key != entry.key) {
+            entries.push(entry.clone());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const RECIPE: Grammar = Grammar { what: "recipe", documents: false, aliases: false, start: "" };
+
+    fn parse(text: &str) -> (Option<Node>, Vec<Finding>) {
+        super::parse(text, RECIPE)
+    }
 
     fn tree(text: &str) -> Node {
         let (root, findings) = parse(text);
@@ -517,5 +624,37 @@ mod tests {
         assert!(root.is_none());
         assert_eq!(findings.len(), MAX_FINDINGS);
         assert!(findings[0].message.contains("no anchors"));
+    }
+
+    #[test]
+    fn names_are_written_out_where_they_may_be_used() {
+        let config = Grammar { what: "merge", documents: true, aliases: true, start: "" };
+        let text = "a: &one {x: 1, y: [2, 3]}\nb: *one\nc: {x: 7, <<: *one}\nd: {<<: [*one, {z: 9}], y: 0}\n---\ne: 1\n";
+        let (roots, findings) = parse_all(text, config);
+        assert!(findings.is_empty(), "{findings:?}");
+        let json = |i: usize| roots[i].to_json();
+        assert_eq!(roots.len(), 2);
+        assert_eq!(json(0)["b"], json(0)["a"]);
+        assert_eq!(json(0)["c"], serde_json::json!({"x": 7, "y": [2, 3]}));
+        assert_eq!(json(0)["d"], serde_json::json!({"x": 1, "y": 0, "z": 9}));
+        for (text, message) in [
+            ("a: *n\n", "nothing above has this name"),
+            ("a: &n [*n]\n", "cannot hold itself"),
+            ("a: &n 1\n---\nb: *n\n", "nothing above has this name"),
+        ] {
+            let (_, findings) = parse_all(text, config);
+            assert!(findings[0].message.contains(message), "{text:?}: {findings:?}");
+        }
+        let mut laughs = "a0: &a0 [lol]\n".to_owned();
+        for level in 1..30 {
+            let uses = vec![format!("*a{}", level - 1); 9].join(", ");
+            laughs += &format!("a{level}: &a{level} [{uses}]\n");
+        }
+        assert!(parse_all(&laughs, config).1[0].message.contains("too much"));
+        let mut deep = "a0: &a0 [lol]\n".to_owned();
+        for level in 1..200 {
+            deep += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
+        }
+        assert!(parse_all(&deep, config).1[0].message.contains("too deeply"));
     }
 }

@@ -58,14 +58,14 @@ fn is_float(unsigned: &str) -> bool {
 }
 
 /// A text as a YAML value: bare where every reader takes it for the same text, else in double quotes.
-pub(super) fn write_text(text: &str) -> String {
+pub fn write_text(text: &str) -> String {
     // Words that YAML 1.1 reads as booleans.
     let old = ["y", "n", "yes", "no", "on", "off"].iter().any(|w| text.eq_ignore_ascii_case(w));
     if old { quoted(text) } else { write_key(text) }
 }
 
 /// A text as a YAML key: as values, but `on` stays bare, for it is a word of the grammar.
-pub(super) fn write_key(text: &str) -> String {
+pub fn write_key(text: &str) -> String {
     let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let bare = (first || text == "." || text.starts_with("./"))
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use consilience_core::Error;
-use consilience_core::registry::nearest;
+use crate::error::Error;
+use crate::registry::nearest;
 use serde::Serialize;
 
 use super::render;
@@ -109,24 +109,25 @@ impl Finding {
     }
 
     /// Whether it stands at `path` or below it.
-    pub(super) fn is_under(&self, path: &str) -> bool {
+    pub fn is_under(&self, path: &str) -> bool {
         self.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     }
 }
 
 /// The most findings of each severity that are kept of one recipe.
-pub(super) const MAX_KEPT: usize = 500;
+pub const MAX_KEPT: usize = 500;
 
 /// Findings while a recipe is checked. Beyond [`MAX_KEPT`] of a severity, further ones are dropped: whoever has that
 /// many will read again after mending some.
 #[derive(Debug, Default)]
-pub(super) struct List {
+pub struct List {
     kept: Vec<Finding>,
     errors: usize,
 }
 
 impl List {
-    pub(super) fn push(&mut self, finding: Finding) {
+    /// Adds a finding.
+    pub fn push(&mut self, finding: Finding) {
         let error = finding.severity == Severity::Error;
         let kept = if error { self.errors } else { self.kept.len() - self.errors };
         if kept < MAX_KEPT {
@@ -135,35 +136,39 @@ impl List {
         }
     }
 
-    pub(super) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+    /// Adds findings.
+    pub fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
         findings.into_iter().for_each(|f| self.push(f));
     }
 
     /// Whether there is no room for another error.
-    pub(super) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.errors >= MAX_KEPT
     }
 
-    pub(super) fn has_errors(&self) -> bool {
+    /// Whether there is an error.
+    pub fn has_errors(&self) -> bool {
         self.errors > 0
     }
 
     /// Whether there is an error at a path or below it.
-    pub(super) fn has_errors_under(&self, path: &str) -> bool {
+    pub fn has_errors_under(&self, path: &str) -> bool {
         self.errors_under(path).next().is_some()
     }
 
-    pub(super) fn errors_under(&self, path: &str) -> impl Iterator<Item = &Finding> {
+    /// The errors at a path or below it.
+    pub fn errors_under(&self, path: &str) -> impl Iterator<Item = &Finding> {
         self.kept.iter().filter(move |f| f.severity == Severity::Error && f.is_under(path))
     }
 
-    pub(super) fn into_vec(self) -> Vec<Finding> {
+    /// All that was kept.
+    pub fn into_vec(self) -> Vec<Finding> {
         self.kept
     }
 }
 
 /// The nearest of known names, where there is something to gain from looking for it.
-pub(super) fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const MAX_LENGTH: usize = 64;
     const MAX_KNOWN: usize = 1000;
     if name.len() > MAX_LENGTH {
@@ -225,7 +230,7 @@ impl fmt::Display for Findings {
 impl std::error::Error for Findings {}
 
 /// A user's word in double quotes: cut after 60 characters, what cannot be seen escaped.
-pub(super) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut out = String::from("\"");
     for (i, c) in text.chars().enumerate() {
         if i == 60 {

@@ -1,0 +1,123 @@
+//! Inner products of the members of a tensor with each other: all that methods on spheres need to know.
+
+use consilience_core::Result;
+
+use crate::kernels::wide;
+use crate::work::{Block, Cut, Work};
+
+/// Sums run in so many lanes, which are added in order: the same for every instruction set.
+const LANES: usize = 16;
+
+/// Inner products of all members, or of all deltas, in 64 bits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gram {
+    count: usize,
+    /// Row by row, the lower triangle.
+    products: Vec<f64>,
+}
+
+impl Gram {
+    /// The products of the members of one block.
+    pub fn of(block: &Block<'_>) -> Self {
+        let count = block.members.len();
+        let mut products = Vec::with_capacity(count * (count + 1) / 2);
+        for (i, a) in block.members.iter().enumerate() {
+            products.extend(block.members.iter().take(i + 1).map(|b| dot(a, b)));
+        }
+        Self { count, products }
+    }
+
+    /// How many members.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The inner product of members `i` and `j`.
+    pub fn dot(&self, i: usize, j: usize) -> f64 {
+        let (a, b) = (i.max(j), i.min(j));
+        self.products.get(a * (a + 1) / 2 + b).copied().unwrap_or(f64::NAN)
+    }
+
+    /// The length of member `i`.
+    pub fn norm(&self, i: usize) -> f64 {
+        self.dot(i, i).max(0.0).sqrt()
+    }
+
+    /// The cosine between members `i` and `j`; `None` where one of them is zero.
+    pub fn cosine(&self, i: usize, j: usize) -> Option<f64> {
+        let product = self.norm(i) * self.norm(j);
+        (product > 0.0).then(|| (self.dot(i, j) / product).clamp(-1.0, 1.0))
+    }
+
+    /// The length of `sum_i weights_i x_i`.
+    pub fn length(&self, weights: &[f64]) -> f64 {
+        let mut sum = 0.0;
+        for (i, a) in weights.iter().enumerate() {
+            for (j, b) in weights.iter().enumerate() {
+                sum += a * b * self.dot(i, j);
+            }
+        }
+        sum.max(0.0).sqrt()
+    }
+
+    /// Adds the products of further numbers.
+    fn add(mut self, other: &Self) -> Self {
+        for (sum, v) in self.products.iter_mut().zip(&other.products) {
+            *sum += v;
+        }
+        self
+    }
+}
+
+/// The inner products of all members of a tensor (deltas: of what they added to the base), in one pass.
+///
+/// # Errors
+/// What reading gives.
+pub fn gram(work: &Work<'_>, cut: Cut) -> Result<Gram> {
+    let count = work.members.len();
+    let none = Gram { count, products: vec![0.0; count * (count + 1) / 2] };
+    Ok(work.look(cut, Gram::of)?.iter().fold(none, |all, block| all.add(block)))
+}
+
+/// `sum_k a_k b_k` in 64 bits.
+pub fn dot(a: &[f32], b: &[f32]) -> f64 {
+    wide(
+        #[inline(always)]
+        || {
+            let mut sums = [0.0f64; LANES];
+            let (a_lanes, a_rest) = a.as_chunks::<LANES>();
+            let (b_lanes, b_rest) = b.as_chunks::<LANES>();
+            for (a, b) in a_lanes.iter().zip(b_lanes) {
+                for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+                    *sum += f64::from(*a) * f64::from(*b);
+                }
+            }
+            for ((sum, a), b) in sums.iter_mut().zip(a_rest).zip(b_rest) {
+                *sum += f64::from(*a) * f64::from(*b);
+            }
+            sums.iter().sum()
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_blocks_are_those_of_plain_sums() {
+        let of = |s: f32| (0..1000).map(|k| (k as f32 * s).sin()).collect::<Vec<f32>>();
+        let all = [of(0.3), of(0.7), of(1.9)];
+        let members: Vec<&[f32]> = all.iter().map(Vec::as_slice).collect();
+        let gram = Gram::of(&Block { start: 0, base: None, members: &members });
+        for i in 0..3 {
+            for j in 0..3 {
+                let plain: f64 = all[i].iter().zip(&all[j]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                assert!((gram.dot(i, j) - plain).abs() < 1e-9, "{i} {j}");
+            }
+        }
+        let mean: f64 = (0..1000).map(|k| (f64::from(all[0][k]) - 2.0 * f64::from(all[2][k])).powi(2)).sum();
+        assert!((gram.length(&[1.0, 0.0, -2.0]) - mean.sqrt()).abs() < 1e-9);
+        assert_eq!(gram.cosine(1, 1), Some(1.0));
+    }
+}
