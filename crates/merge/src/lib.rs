@@ -2,13 +2,19 @@
 //!
 //! A new method is a file with its parameters, formula, source and tests in `methods/`, and a line in [`METHODS`].
 
+pub mod config;
+mod file;
 mod kernels;
 mod memory;
 mod method;
 mod methods;
+pub mod model;
 mod parts;
+pub mod plan;
+pub mod run;
 mod work;
 
+pub use file::{Limits, MergeFile, Ready, Refused};
 pub use method::{Base, MergeMethod, Needs, PerMember};
 pub use methods::{Linear, METHODS};
 pub use parts::{PREPARATION, Recipe, merge_parts};

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use consilience_core::model::Stop;
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
 
@@ -65,6 +66,7 @@ pub fn merge_held(method: &dyn MergeMethod, held: &Held<'_>, notes: &Mutex<Vec<S
         seed: held.seed.child(held.name),
         labels: held.labels.to_vec(),
         compat: false,
+        stop: &Stop::default(),
         out: &kept,
         notes,
     };

@@ -40,6 +40,11 @@ pub trait MergeMethod: Send + Sync {
         Vec::new()
     }
 
+    /// Whether it works on whole rows ([`Cut::rows`](crate::Cut)), which then must fit into memory.
+    fn whole_rows(&self) -> bool {
+        false
+    }
+
     /// Merges one tensor: looks at its numbers in as many passes as it takes, then writes each of the result once.
     ///
     /// # Errors

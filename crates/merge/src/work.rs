@@ -1,7 +1,9 @@
 //! One tensor at work: its numbers in every member, block by block, in as many passes as a method wants, and the result.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use consilience_core::model::Stop;
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
 use rayon::prelude::*;
@@ -97,6 +99,8 @@ pub struct Work<'a> {
     pub labels: Vec<&'a str>,
     /// Do as mergekit does where it differs on purpose.
     pub compat: bool,
+    /// Asks to stop.
+    pub stop: &'a Stop,
     /// Where the result goes.
     pub out: &'a dyn Sink,
     /// What the user should know about this tensor.
@@ -160,6 +164,7 @@ impl Work<'_> {
         i: usize,
         work: impl FnOnce(&Block<'_>, &mut [f32]) -> R,
     ) -> Result<R> {
+        self.stop.check()?;
         let size = self.block_len(cut);
         let start = i * size;
         let len = size.min(self.len().saturating_sub(start));
@@ -244,12 +249,21 @@ impl Work<'_> {
     /// # Errors
     /// What reading, writing and `make` give.
     pub fn write(&self, cut: Cut, make: impl Fn(&Block<'_>, &mut [f32]) -> Result<()> + Sync) -> Result<()> {
-        let scratch = || self.scratch(self.block_len(cut));
-        (0..self.blocks(cut)).into_par_iter().try_for_each_init(scratch, |scratch, i| {
-            self.with_block(scratch, cut, i, |block, out| {
-                make(block, out)?;
-                self.out.write(block.start, out)
-            })?
+        // Threads take the next block each, so that blocks are read and written nearly in their order.
+        let (blocks, next) = (self.blocks(cut), AtomicUsize::new(0));
+        let threads = rayon::current_num_threads().clamp(1, blocks.max(1));
+        (0..threads).into_par_iter().with_max_len(1).try_for_each(|_| {
+            let mut scratch = self.scratch(self.block_len(cut));
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= blocks {
+                    return Ok(());
+                }
+                self.with_block(&mut scratch, cut, i, |block, out| {
+                    make(block, out)?;
+                    self.out.write(block.start, out)
+                })??;
+            }
         })
     }
 }

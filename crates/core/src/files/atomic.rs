@@ -82,24 +82,48 @@ impl AtomicDir {
     /// [`Error::Write`] naming the goal.
     pub fn commit(mut self) -> Result<()> {
         sync_tree(&self.temporary)?;
-        let old = temporary_beside(&self.goal);
-        let replaced = match fs::rename(&self.goal, &old) {
-            Ok(()) => true,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
-            Err(e) => return Err(Error::write(&self.goal, e)),
-        };
-        if let Err(e) = fs::rename(&self.temporary, &self.goal) {
-            // Better the old one than none.
-            let _ = fs::rename(&old, &self.goal);
-            return Err(Error::write(&self.goal, e));
-        }
+        put_in_place(&self.temporary, &self.goal)?;
         self.committed = true;
-        sync_dir(&parent_of(&self.goal))?;
-        if replaced {
-            fs::remove_dir_all(&old).map_err(|e| Error::write(&old, e))?;
-        }
         Ok(())
     }
+}
+
+/// Moves a folder to its goal. One that is there already is replaced: at any moment there is the old folder or the new one.
+///
+/// # Errors
+/// [`Error::Write`] naming the goal.
+pub fn put_in_place(folder: &Path, goal: &Path) -> Result<()> {
+    let parent = parent_of(goal);
+    if !goal.exists() {
+        fs::rename(folder, goal).map_err(|e| Error::write(goal, e))?;
+        return sync_dir(&parent);
+    }
+    let old = if exchange(folder, goal) {
+        folder.to_path_buf()
+    } else {
+        let old = temporary_beside(goal);
+        fs::rename(goal, &old).map_err(|e| Error::write(goal, e))?;
+        if let Err(e) = fs::rename(folder, goal) {
+            // Better the old one than none.
+            let _ = fs::rename(&old, goal);
+            return Err(Error::write(goal, e));
+        }
+        old
+    };
+    sync_dir(&parent)?;
+    fs::remove_dir_all(&old).map_err(|e| Error::write(&old, e))
+}
+
+/// Exchanges two folders in one step, where the system can.
+#[cfg(target_os = "linux")]
+fn exchange(a: &Path, b: &Path) -> bool {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> bool {
+    false
 }
 
 impl Drop for AtomicDir {
@@ -110,7 +134,11 @@ impl Drop for AtomicDir {
     }
 }
 
-fn sync_tree(dir: &Path) -> Result<()> {
+/// Waits until everything below a folder is on the disk.
+///
+/// # Errors
+/// [`Error::Write`] naming the file.
+pub fn sync_tree(dir: &Path) -> Result<()> {
     for entry in fs::read_dir(dir).map_err(|e| Error::read(dir, e))? {
         let path = entry.map_err(|e| Error::read(dir, e))?.path();
         if path.is_dir() {

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 
 use crate::error::{Error, Result};
 
 /// Hashes a list of parts so that no two different lists give the same bytes: each part goes in with its length.
 #[derive(Clone, Default)]
-pub struct Hasher(Sha256);
+pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
     /// A hasher of no parts yet.
@@ -33,9 +33,30 @@ impl Hasher {
     }
 }
 
+/// The SHA-256 of bytes that come piece by piece: as [`sha256_bytes`] of all of them.
+#[derive(Clone, Default)]
+pub struct Sha256(sha2::Sha256);
+
+impl Sha256 {
+    /// Of no bytes yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash in hex.
+    pub fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
 /// The SHA-256 of `bytes` in hex.
 pub fn sha256_bytes(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex(&sha2::Sha256::digest(bytes))
 }
 
 /// The SHA-256 of a file in hex, read in blocks.
@@ -44,8 +65,8 @@ pub fn sha256_bytes(bytes: &[u8]) -> String {
 /// [`Error::Read`] naming the file.
 pub fn sha256_file(path: &Path) -> Result<String> {
     let mut file = File::open(path).map_err(|e| Error::read(path, e))?;
-    let mut hash = Sha256::new();
-    let mut block = vec![0u8; 1 << 16];
+    let mut hash = sha2::Sha256::new();
+    let mut block = vec![0u8; 1 << 17];
     loop {
         let n = file.read(&mut block).map_err(|e| Error::read(path, e))?;
         if n == 0 {

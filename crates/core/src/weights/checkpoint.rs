@@ -117,6 +117,11 @@ impl Checkpoint {
         &self.tensors
     }
 
+    /// Its files: one, or the shards that the index names. [`Tensor::file`] is a place in this list.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(Opened::path)
+    }
+
     /// The tensor of a name.
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
         let of = |i: &u32| self.tensors.get(*i as usize);
@@ -156,6 +161,22 @@ impl Checkpoint {
                 .got(format!("{} numbers from {from} on", out.len())));
         }
         self.read(tensor, from, out)
+    }
+
+    /// Bytes of a tensor as they are in its file, little-endian, row by row, from byte `from` on, until `out` is full. From any thread.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the tensor has fewer bytes, or its numbers do not follow each other in the file
+    /// ([`Tensor::is_dense`]); [`Error::Read`].
+    pub fn read_bytes(&self, tensor: &Tensor, from: usize, out: &mut [u8]) -> Result<()> {
+        let there = tensor.len() * tensor.dtype().bytes();
+        if !tensor.is_dense() || from.checked_add(out.len()).is_none_or(|end| end > there) {
+            return Err(Error::argument(format!("the tensor \"{}\" has no such bytes", tensor.name()))
+                .at(self.path.display())
+                .expected(format!("bytes 0 to {there}, row by row"))
+                .got(format!("{} bytes from {from} on", out.len())));
+        }
+        self.file(tensor)?.fill(tensor.place.start + from as u64, out)
     }
 
     /// The bytes of a tensor of a `.safetensors` file, as they are there.

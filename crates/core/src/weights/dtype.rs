@@ -68,6 +68,11 @@ impl Dtype {
         TABLE.iter().find(|row| row.0 == self).map_or(1, |row| usize::from(row.1))
     }
 
+    /// What torch calls it.
+    pub fn torch_name(self) -> &'static str {
+        TABLE.iter().find(|row| row.0 == self).map_or("", |row| row.4)
+    }
+
     /// The type that safetensors calls by this name.
     pub(super) fn in_safetensors(name: &str) -> Option<Self> {
         TABLE.iter().find(|row| row.2 == name).map(|row| row.0)

@@ -87,6 +87,16 @@ impl Tensor {
         self.shape.iter().product()
     }
 
+    /// Which of the checkpoint's files it lies in.
+    pub fn file(&self) -> usize {
+        self.place.file
+    }
+
+    /// Whether its numbers follow each other in the file.
+    pub fn is_dense(&self) -> bool {
+        self.place.strides.is_none()
+    }
+
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

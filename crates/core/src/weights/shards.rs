@@ -1,8 +1,8 @@
-//! A checkpoint over several `.safetensors` files: `model.safetensors.index.json` says which tensor lies in which.
+//! A checkpoint over several files: an index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`) says which tensor lies in which.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use super::header::{self, MAX_TENSORS};
 use super::layout::Tensor;
 use super::opened::Opened;
+use super::{archive, pth};
 use crate::error::{Error, Result};
 use crate::files::confine;
 
@@ -44,8 +45,9 @@ pub(super) fn open(index: &Opened) -> Result<(Vec<Opened>, Vec<Tensor>)> {
     };
     let (mut files, mut tensors) = (Vec::new(), Vec::new());
     for (shard, &number) in &shards {
-        let opened = Opened::open(&confine(folder, shard)?)?;
-        for tensor in header::tensors(&opened, files.len()).map_err(|e| e.at(shard))? {
+        let opened = Opened::open(&inside(folder, shard)?)?;
+        for mut tensor in of_shard(&opened).map_err(|e| e.at(shard))? {
+            tensor.place.file = files.len();
             if places.binary_search_by(|p| (p.0.as_str(), p.1).cmp(&(tensor.name(), number))).is_err() {
                 return Err(invalid(&format!(
                     "the tensor \"{}\" is in a shard that it does not name",
@@ -70,8 +72,41 @@ pub(super) fn open(index: &Opened) -> Result<(Vec<Opened>, Vec<Tensor>)> {
     Ok((files, tensors))
 }
 
+/// The path of a shard, which lies in the folder of its index. The cache of the hub keeps files as links from
+/// `snapshots/<revision>/` to `blobs/` beside it: these are followed.
+fn inside(folder: &Path, shard: &str) -> Result<PathBuf> {
+    let cache = folder.canonicalize().ok().and_then(|real| {
+        let (revision, snapshots) = (real.file_name()?.to_owned(), real.parent()?);
+        let root = snapshots.parent()?;
+        let is_cache = snapshots.ends_with("snapshots") && root.join("blobs").is_dir();
+        let relative = Path::new("snapshots").join(revision).join(shard);
+        is_cache.then(|| Some((root.to_path_buf(), relative.to_str()?.to_owned())))?
+    });
+    match cache {
+        // The name itself must not leave the folder, whatever links lie in it.
+        Some((root, relative))
+            if Path::new(shard).components().all(|c| matches!(c, Component::Normal(_))) =>
+        {
+            confine(&root, &relative)
+        }
+        _ => confine(folder, shard),
+    }
+}
+
+/// The tensors of one shard, of whichever kind it is.
+fn of_shard(opened: &Opened) -> Result<Vec<Tensor>> {
+    let start = opened.bytes(0, opened.size().min(64))?;
+    if start.starts_with(archive::MAGIC) {
+        return Ok(pth::tensors(opened, None)?.0);
+    }
+    if start.starts_with(pth::OLD_MAGIC) {
+        return Ok(pth::old_tensors(opened, None)?.0);
+    }
+    header::tensors(opened, 0)
+}
+
 fn invalid(why: &str) -> Error {
-    Error::model(format!("the file is no valid index of safetensors files: {why}"))
+    Error::model(format!("the file is no valid index of a checkpoint's files: {why}"))
         .remedy("get the index and all its shards again")
 }
 

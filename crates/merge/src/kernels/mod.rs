@@ -1,9 +1,11 @@
 //! Loops over blocks, compiled for every instruction set that the processor may have and chosen when the program runs.
 
 mod combine;
+mod convert;
 mod gram;
 
 pub use combine::combine;
+pub use convert::{decode, decodes, encode, encodes, not_finite, round};
 pub use gram::{Gram, gram};
 
 /// Runs a loop with the widest vectors that this processor has. `work` must be `#[inline(always)]` to gain anything.

@@ -1,0 +1,243 @@
+//! From a merge file to its result: read, open the models, plan, run, document by document.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use consilience_core::Error;
+use consilience_core::document::{Finding, Findings, Severity};
+
+use crate::config::{Config, read};
+use crate::model::{Model, Places};
+use crate::plan::{Estimate, Options, Plan, estimate, make};
+use crate::run::{Along, Merged, Running, beside, is_merge, run};
+
+/// The longest merge file, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+/// Why a merge did not come about.
+#[derive(Debug)]
+pub enum Refused {
+    /// Mistakes in the merge file, all of them.
+    Findings(Box<Findings>),
+    /// Everything else.
+    Error(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// A document that can be run.
+pub struct Ready {
+    /// The document.
+    pub config: Config,
+    /// Its models, opened.
+    pub models: Vec<Model>,
+    /// What will be done.
+    pub plan: Plan,
+    /// What it takes.
+    pub estimate: Estimate,
+}
+
+/// A merge file that was read.
+pub struct MergeFile {
+    /// Its name in findings.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// Its documents.
+    pub configs: Vec<Config>,
+    /// Warnings about it.
+    pub warnings: Vec<Finding>,
+    places: Places,
+}
+
+impl MergeFile {
+    /// Reads a merge file and checks its grammar.
+    ///
+    /// # Errors
+    /// Every finding; [`Error::Read`].
+    pub fn read(path: &Path) -> Result<Self, Refused> {
+        let size = fs::metadata(path).map_err(|e| Error::read(path, e))?;
+        if !size.is_file() || size.len() > MAX_FILE {
+            return Err(Error::argument("this is no merge file")
+                .at(path.display())
+                .expected(format!("a file of YAML of at most {MAX_FILE} bytes"))
+                .into());
+        }
+        let bytes = fs::read(path).map_err(|e| Error::read(path, e))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Error::argument("the merge file is no text").at(path.display()).expected("UTF-8"))?;
+        Self::parse(text, path)
+    }
+
+    /// As [`MergeFile::read`], of a text. `path` names it in findings, and relative paths start from its folder after the working one.
+    ///
+    /// # Errors
+    /// Every finding.
+    pub fn parse(text: String, path: &Path) -> Result<Self, Refused> {
+        let name = path.display().to_string();
+        let (configs, warnings) = read(&text, &name).map_err(|f| Refused::Findings(Box::new(f)))?;
+        Ok(Self { name, text, configs, warnings: warnings.findings, places: Places::of(path) })
+    }
+
+    /// Findings with the text that they are about.
+    pub fn findings(&self, list: Vec<Finding>) -> Findings {
+        let all = self.warnings.iter().cloned().chain(list).collect();
+        Findings::new(self.name.clone(), self.text.clone(), all)
+    }
+
+    /// Opens the models of a document and plans it. `made` holds the folders of earlier documents by name.
+    ///
+    /// # Errors
+    /// Every finding; [`Error::Argument`] if the memory that is allowed is too little.
+    pub fn prepare(
+        &self,
+        config: &Config,
+        made: &BTreeMap<String, PathBuf>,
+        limits: &Limits,
+        options: &Options,
+    ) -> Result<(Ready, Vec<Finding>), Refused> {
+        let mut models = Vec::new();
+        let mut missing = Vec::new();
+        let places = Places { named: made.clone(), ..self.places.clone() };
+        for (name, span) in config.models() {
+            match Model::open(name, &places) {
+                Ok(model) => models.push(model),
+                Err(error @ Error::Internal(_)) => return Err(error.into()),
+                Err(error) => missing.push(Finding::of(&error, span)),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Refused::Findings(Box::new(self.findings(missing))));
+        }
+        let (plan, warnings) = make(config, &models, None, options)
+            .map_err(|all| Refused::Findings(Box::new(self.findings(all))))?;
+        let estimate = estimate(&plan, &models, limits.threads, limits.memory)?;
+        Ok((Ready { config: config.clone(), models, plan, estimate }, warnings))
+    }
+
+    /// Plans every document from headers alone. Earlier documents stand in for their results with headers without numbers.
+    ///
+    /// # Errors
+    /// As [`MergeFile::prepare`].
+    pub fn check(&self, limits: &Limits, options: &Options) -> Result<(Vec<Ready>, Findings), Refused> {
+        let hollow = (self.configs.len() > 1).then(tempdir).transpose()?;
+        let mut made = BTreeMap::new();
+        let (mut all, mut warnings) = (Vec::new(), Vec::new());
+        for (i, config) in self.configs.iter().enumerate() {
+            let (ready, told) = self.prepare(config, &made, limits, options)?;
+            warnings.extend(told);
+            if let (Some(hollow), Some(name)) = (&hollow, &config.name) {
+                let dir = hollow.0.join(i.to_string());
+                write_hollow(&dir, &ready.plan)?;
+                made.insert(name.clone(), dir);
+            }
+            all.push(ready);
+        }
+        Ok((all, self.findings(warnings)))
+    }
+
+    /// Merges: every document, the last into `out`.
+    ///
+    /// # Errors
+    /// As [`MergeFile::prepare`] and [`run`]. The documents before the last are planned, and all that headers tell is known, before any
+    /// number is read.
+    pub fn merge(
+        &self,
+        out: &Path,
+        limits: &Limits,
+        options: &Options,
+        running: &Running<'_>,
+    ) -> Result<(Merged, Findings), Refused> {
+        let several = self.configs.len() > 1;
+        if several {
+            // What is wrong with the last document should not be found after hours of work on the first.
+            self.check(limits, options)?;
+        }
+        let parts = PathBuf::from(format!("{}.parts", beside(out).display()));
+        let (mut made, mut warnings) = (BTreeMap::new(), Vec::new());
+        let last = self.configs.len().saturating_sub(1);
+        let mut merged = None;
+        for (i, config) in self.configs.iter().enumerate() {
+            let dir = if i == last { out.to_path_buf() } else { parts.join(i.to_string()) };
+            if i != last && running.resume && is_merge(&dir) {
+                made.extend(config.name.clone().map(|n| (n, dir)));
+                continue;
+            }
+            let (ready, told) = self.prepare(config, &made, limits, options)?;
+            warnings.extend(told);
+            if i != last {
+                fs::create_dir_all(&parts).map_err(|e| Error::write(&parts, e))?;
+            }
+            let along = Along { text: &self.text, tokenizer: None };
+            let resume = running.resume && beside(&dir).exists();
+            let own = Running { resume, cache: running.cache.clone(), ..*running };
+            merged = Some(run(
+                (config, options),
+                &ready.models,
+                &ready.plan,
+                &ready.estimate,
+                &along,
+                &dir,
+                &own,
+            )?);
+            made.extend(config.name.clone().map(|n| (n, dir)));
+        }
+        if several {
+            let _ = fs::remove_dir_all(&parts);
+        }
+        let merged = merged.ok_or_else(|| Error::internal("a merge file without a document"))?;
+        let findings = self.findings(warnings);
+        Ok((
+            merged,
+            Findings {
+                findings: findings.findings.into_iter().filter(|f| f.severity == Severity::Warning).collect(),
+                ..findings
+            },
+        ))
+    }
+}
+
+/// What a merge may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Threads.
+    pub threads: usize,
+    /// Bytes of memory beside the system's cache of files.
+    pub memory: Option<u64>,
+}
+
+/// A folder that goes when it is dropped.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn tempdir() -> Result<Temporary, Error> {
+    let dir = std::env::temp_dir().join(format!(".csl-tmp-{}-check", std::process::id()));
+    fs::create_dir_all(&dir).map_err(|e| Error::write(&dir, e))?;
+    Ok(Temporary(dir))
+}
+
+/// A model that has headers and no numbers.
+fn write_hollow(dir: &Path, plan: &Plan) -> Result<(), Error> {
+    fs::create_dir_all(dir).map_err(|e| Error::write(dir, e))?;
+    let path = dir.join("model.safetensors");
+    let header = crate::run::header(&plan.jobs)?;
+    let bytes = header.len() as u64 + plan.jobs.iter().map(|j| j.bytes()).sum::<u64>();
+    let mut file = File::create(&path).map_err(|e| Error::write(&path, e))?;
+    file.write_all(&header).and_then(|()| file.set_len(bytes)).map_err(|e| Error::write(&path, e))?;
+    if let Some(config) = &plan.config {
+        let path = dir.join("config.json");
+        fs::write(&path, config.to_string()).map_err(|e| Error::write(&path, e))?;
+    }
+    Ok(())
+}

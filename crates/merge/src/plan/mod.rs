@@ -1,0 +1,357 @@
+//! What a merge will do, from headers alone: every tensor of the result, what goes into it, and what it takes.
+
+mod config_json;
+mod estimate;
+mod layout;
+mod parameters;
+mod shapes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use consilience_core::document::{Finding, List, Span};
+use consilience_core::weights::Dtype;
+use serde_json::Value;
+
+use crate::config::{Config, Settings};
+use crate::kernels::encodes;
+use crate::method::{Base, MergeMethod};
+use crate::model::Model;
+use layout::{Laid, Models, base_of, lay};
+use parameters::{Known, Levels, build};
+
+pub use estimate::{Estimate, estimate, free_space};
+
+/// What to do where members do not hold a tensor in one shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnMismatch {
+    /// An error.
+    #[default]
+    Error,
+    /// Members that hold it in another shape than the base (or the first member), or not at all, are left out of it.
+    Skip,
+    /// Rows beyond those that all members have are cut off. Only the number of rows may differ.
+    Crop,
+}
+
+/// What the user chooses beside the merge file.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What to do about different shapes.
+    pub on_mismatch: OnMismatch,
+    /// Do as mergekit does where it differs on purpose.
+    pub compat: bool,
+    /// What random methods draw from.
+    pub seed: u64,
+    /// The most bytes of one file of the result; `None` for 5 GB.
+    pub shard_bytes: Option<u64>,
+}
+
+/// For each row of an embedding, the models and rows whose mean it is.
+pub type RowMap = Arc<Vec<Box<[(u32, u32)]>>>;
+
+/// Where numbers of one tensor come from.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The model's place in the list.
+    pub model: usize,
+    /// The tensor's name in it.
+    pub tensor: String,
+    /// Rows in another order, from this and other models.
+    pub rows: Option<RowMap>,
+}
+
+/// What is done for one tensor of the result.
+pub enum Act {
+    /// The method is run.
+    Merge {
+        /// With its parameters.
+        method: Box<dyn MergeMethod>,
+        /// Its parameters, for the record.
+        parameters: Value,
+        /// The members.
+        members: Vec<Input>,
+        /// The base.
+        base: Option<Input>,
+    },
+    /// Numbers that are no floats: the same in all of these, byte for byte, and copied.
+    Same(Vec<Input>),
+}
+
+/// A tensor of the result.
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its type in the result.
+    pub dtype: Dtype,
+    /// What is done.
+    pub act: Act,
+}
+
+impl Job {
+    /// How many numbers it has.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its bytes in the result.
+    pub fn bytes(&self) -> u64 {
+        self.len() as u64 * self.dtype.bytes() as u64
+    }
+}
+
+/// A merge that can be run.
+pub struct Plan {
+    /// The tensors of the result, in their order in its files.
+    pub jobs: Vec<Job>,
+    /// How many jobs each file of the result holds.
+    pub shards: Vec<usize>,
+    /// What members are rounded to when they are read.
+    pub cast: Option<Dtype>,
+    /// The method's name and version.
+    pub method: (String, u32),
+    /// The model whose configuration and tokenizer the result takes.
+    pub donor: usize,
+    /// The result's `config.json`, if the donor has one.
+    pub config: Option<Value>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// For each model of the list, the rows of the merged embedding in it.
+pub type Vocabulary = BTreeMap<usize, RowMap>;
+
+/// Lays out a merge. `models` are opened in the order of [`Config::models`].
+///
+/// # Errors
+/// Everything that is wrong with it, warnings too. With a plan come the warnings only.
+pub fn make(
+    config: &Config,
+    models: &[Model],
+    vocabulary: Option<&Vocabulary>,
+    options: &Options,
+) -> Result<(Plan, Vec<Finding>), Vec<Finding>> {
+    let mut findings = List::default();
+    let list = Models { all: models };
+    let Some(known) = Known::of(&config.method) else { return Err(Vec::new()) };
+    known.check(config, &mut findings);
+    let Some(donor) = donor(config, &list) else { return Err(findings.into_vec()) };
+    let Some(donor_model) = models.get(donor) else { return Err(findings.into_vec()) };
+    let (laid, origins) = lay(config, &list, donor_model, &mut findings);
+    let mut maker = Maker {
+        config,
+        list,
+        known,
+        options,
+        vocabulary,
+        donor: donor_model,
+        findings,
+        notes: Vec::new(),
+        seen: BTreeMap::new(),
+    };
+    let tied = maker.tie();
+    let mut jobs = Vec::new();
+    for laid in &laid {
+        if tied == Tie::Together && donor_model.head() == Some(&laid.name) {
+            continue;
+        }
+        jobs.extend(maker.job(laid));
+        if tied == Tie::Apart
+            && donor_model.head().is_none()
+            && donor_model.embedding() == Some(laid.name.as_str())
+        {
+            jobs.extend(maker.head_of(laid));
+        }
+    }
+    if config.modules.len() <= 1 {
+        maker.check_left_over(&laid, tied);
+    }
+    maker.check_filters(&laid);
+    let Maker { mut findings, notes, known, .. } = maker;
+    if jobs.is_empty() && !findings.has_errors() {
+        findings.push(Finding::error("there is no tensor to merge", config.method_span));
+    }
+    if findings.has_errors() {
+        return Err(findings.into_vec());
+    }
+    let shards = shard(&jobs, options.shard_bytes.unwrap_or(5_000_000_000));
+    let json = config_json::of(donor_model, &jobs, &origins, tied == Tie::Apart, config);
+    let plan = Plan {
+        jobs,
+        shards,
+        cast: config.dtype,
+        method: (config.method.clone(), known.version()),
+        donor,
+        config: json,
+        notes,
+    };
+    Ok((plan, findings.into_vec()))
+}
+
+/// The model whose names, configuration and tokenizer the result takes: the base, else the first that is named.
+fn donor(config: &Config, list: &Models<'_>) -> Option<usize> {
+    let first = config.modules.first()?.slices.first()?;
+    let base = base_of(config, first).map(|(name, _)| name);
+    list.index(base.or(first.sources.first().map(|s| &s.model))?)
+}
+
+/// How many jobs go into each file.
+fn shard(jobs: &[Job], most: u64) -> Vec<usize> {
+    let mut shards = Vec::new();
+    let (mut count, mut bytes) = (0, 0u64);
+    for job in jobs {
+        if count > 0 && bytes + job.bytes() > most {
+            shards.push(count);
+            (count, bytes) = (0, 0);
+        }
+        count += 1;
+        bytes += job.bytes();
+    }
+    shards.push(count);
+    shards
+}
+
+/// Whether input and output embedding are one tensor in the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tie {
+    Together,
+    Apart,
+}
+
+struct Maker<'a> {
+    config: &'a Config,
+    list: Models<'a>,
+    known: Known,
+    options: &'a Options,
+    vocabulary: Option<&'a Vocabulary>,
+    donor: &'a Model,
+    findings: List,
+    notes: Vec<String>,
+    /// Mistakes that were told already: of a thousand tensors one is named.
+    seen: BTreeMap<String, usize>,
+}
+
+impl<'a> Maker<'a> {
+    /// Tells a mistake once for each place, with the first tensor that has it.
+    fn tell(&mut self, finding: Finding) {
+        let key = format!("{}:{}:{}", finding.span.start, finding.message, finding.got);
+        let count = self.seen.entry(key).or_insert(0);
+        *count += 1;
+        if *count == 1 {
+            self.findings.push(finding);
+        }
+    }
+
+    fn tie(&mut self) -> Tie {
+        let all = self.list.all;
+        let tied = all.iter().filter(|m| m.is_tied()).count();
+        if tied == all.len() && self.donor.embedding().is_some() {
+            if self.donor.head().is_some() {
+                self.notes
+                    .push("input and output embedding are one tensor, which is written once".to_owned());
+            }
+            return Tie::Together;
+        }
+        if tied > 0 {
+            self.notes.push(format!(
+                "{tied} of {} models have input and output embedding as one tensor; in the result they are two",
+                all.len()
+            ));
+        }
+        Tie::Apart
+    }
+
+    /// The name of a tensor in a model: of the head where it is tied, the embedding.
+    fn name_in<'n>(&self, model: &'n Model, name: &'n str) -> &'n str {
+        let is_head = self.donor.head() == Some(name) || model.head() == Some(name);
+        if is_head
+            && model.is_tied()
+            && let Some(embedding) = model.embedding()
+        {
+            return embedding;
+        }
+        name
+    }
+
+    /// The output embedding of a result whose donor has none of its own.
+    fn head_of(&mut self, embedding: &Laid<'a>) -> Option<Job> {
+        let name = self.list.all.iter().find_map(Model::head)?.to_owned();
+        let head = Laid {
+            name: name.clone(),
+            sources: embedding.sources.iter().map(|(i, _)| (*i, name.clone())).collect(),
+            base: embedding.base.as_ref().map(|_| name.clone()),
+            ..embedding.clone()
+        };
+        self.job(&head)
+    }
+
+    fn job(&mut self, laid: &Laid<'a>) -> Option<Job> {
+        let mut members: Vec<(Input, Span, &'a Settings)> = Vec::new();
+        let mut base: Option<(Input, Span)> = None;
+        let base_name = base_of(self.config, laid.slice);
+        let separate = self.known.base() != Base::Unknown;
+        for (i, tensor) in &laid.sources {
+            let source = laid.slice.sources.get(*i)?;
+            let input = self.input(&source.model, tensor)?;
+            if separate && base_name.is_some_and(|(b, _)| *b == source.model) {
+                base = Some((input, source.span));
+            } else {
+                members.push((input, source.span, &source.parameters));
+            }
+        }
+        if let (Some((name, span)), Some(tensor)) = (base_name, &laid.base)
+            && separate
+            && base.is_none()
+        {
+            base = Some((self.input(name, tensor)?, *span));
+        }
+        let (shape, dtype) = self.agree(laid, &mut members, &mut base)?;
+        if !crate::kernels::decodes(dtype) {
+            let inputs = base.into_iter().map(|(i, _)| i).chain(members.into_iter().map(|(i, ..)| i));
+            return Some(Job { name: laid.name.clone(), shape, dtype, act: Act::Same(inputs.collect()) });
+        }
+        let levels = Levels {
+            members: members.iter().map(|(_, _, s)| *s).collect(),
+            shared: [&laid.slice.parameters, &laid.module.parameters, &self.config.parameters],
+        };
+        let made = build(&self.known, &levels, &laid.name, laid.t, self.config.method_span);
+        let (method, parameters) = match made {
+            Ok(made) => made,
+            Err(finding) => {
+                self.tell(*finding);
+                return None;
+            }
+        };
+        if let Err(error) = method.check(members.len(), base.is_some()) {
+            let span = if base.is_none() { self.config.method_span } else { laid.slice.span };
+            self.tell(Finding::of(&error, span));
+            return None;
+        }
+        let dtype = self.config.out_dtype.or(self.config.dtype).unwrap_or(dtype);
+        if !encodes(dtype) {
+            self.tell(Finding::error(
+                format!("numbers of type {dtype} cannot be written"),
+                self.config.method_span,
+            ));
+            return None;
+        }
+        Some(Job {
+            name: laid.name.clone(),
+            shape,
+            dtype,
+            act: Act::Merge {
+                method,
+                parameters,
+                members: members.into_iter().map(|(i, ..)| i).collect(),
+                base: base.map(|(i, _)| i),
+            },
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! Whether members hold a tensor in one shape, and what to do where they do not.
+
+use std::sync::Arc;
+
+use consilience_core::document::{Finding, Span, quote};
+use consilience_core::weights::Dtype;
+
+use super::layout::Laid;
+use super::{Input, Maker, OnMismatch, RowMap, Tie};
+use crate::config::{ModelName, Settings};
+use crate::model::Model;
+
+/// A member of a tensor: where its numbers are, where it is named, its parameters.
+pub type Member<'a> = (Input, Span, &'a Settings);
+
+impl<'a> Maker<'a> {
+    /// Where the numbers of a tensor are in a model.
+    pub fn input(&self, model: &ModelName, tensor: &str) -> Option<Input> {
+        let index = self.list.index(model)?;
+        let opened = self.list.get(model)?;
+        let name = self.name_in(opened, tensor);
+        let vocabulary =
+            self.vocabulary.filter(|_| opened.embedding() == Some(name) || opened.head() == Some(name));
+        let rows = vocabulary.and_then(|v| v.get(&index)).cloned();
+        Some(Input { model: index, tensor: name.to_owned(), rows })
+    }
+
+    fn model(&self, input: &Input) -> Option<&'a Model> {
+        self.list.all.get(input.model)
+    }
+
+    /// The shape and type of an input, once its rows are in the order of the result.
+    fn shape_of(&self, input: &Input) -> Option<(Vec<usize>, Dtype)> {
+        let tensor = self.model(input)?.tensor(&input.tensor)?;
+        let mut shape = tensor.shape().to_vec();
+        if let (Some(rows), Some(first)) = (&input.rows, shape.first_mut()) {
+            *first = rows.len();
+        }
+        Some((shape, tensor.dtype()))
+    }
+
+    /// The shape and type of a tensor of the result. Members that do not fit are told, left out or cut.
+    pub fn agree(
+        &mut self,
+        laid: &Laid<'a>,
+        members: &mut Vec<Member<'a>>,
+        base: &mut Option<(Input, Span)>,
+    ) -> Option<(Vec<usize>, Dtype)> {
+        let all: Vec<(Input, Span)> =
+            base.iter().cloned().chain(members.iter().map(|(i, s, _)| (i.clone(), *s))).collect();
+        let known: Vec<Option<(Vec<usize>, Dtype)>> = all.iter().map(|(i, _)| self.shape_of(i)).collect();
+        let name = |input: &Input| self.model(input).map_or_else(String::new, |m| m.name.to_string());
+        let Some((first, (shape, dtype))) =
+            all.iter().zip(&known).find_map(|((input, _), k)| Some((name(input), k.clone()?)))
+        else {
+            return None;
+        };
+        if known.iter().flatten().all(|(s, _)| *s == shape) && known.iter().all(Option::is_some) {
+            return Some((shape, dtype));
+        }
+        let mut wrong = Vec::new();
+        for ((input, span), known) in all.iter().zip(&known) {
+            match known {
+                Some((other, _)) if *other == shape => {}
+                Some((other, _)) => wrong.push((
+                    Finding::error("members hold a tensor in different shapes", *span)
+                        .expected(format!("{} {shape:?} as in {first}", quote(&laid.name)))
+                        .got(format!("{other:?} in {}", name(input)))
+                        .remedy("choose --on-mismatch skip or crop, or a tokenizer policy for embeddings"),
+                    Some(other.clone()),
+                )),
+                None => wrong.push((
+                    Finding::error("a member lacks a tensor", *span)
+                        .expected(format!("{} as in {first}", quote(&input.tensor)))
+                        .got(format!("none in {}", name(input)))
+                        .remedy("choose --on-mismatch skip to merge it without this member"),
+                    None,
+                )),
+            }
+        }
+        match self.options.on_mismatch {
+            OnMismatch::Error => {}
+            OnMismatch::Skip => {
+                let fits = |i: &Input| self.shape_of(i).is_some_and(|(s, _)| s == shape);
+                let before = members.len();
+                let kept: Vec<Member<'a>> = members.iter().filter(|(i, ..)| fits(i)).cloned().collect();
+                let base_fits = base.as_ref().is_none_or(|(i, _)| fits(i));
+                if base_fits && !kept.is_empty() {
+                    self.notes.push(format!(
+                        "{} is merged without {} of {before} members, which hold it in another shape or not at all",
+                        quote(&laid.name),
+                        before - kept.len()
+                    ));
+                    *members = kept;
+                    return Some((shape, dtype));
+                }
+            }
+            OnMismatch::Crop => {
+                let shapes: Vec<&Vec<usize>> = known.iter().flatten().map(|(s, _)| s).collect();
+                let alike = shapes.iter().all(|s| s.len() == shape.len() && s.get(1..) == shape.get(1..));
+                let fewest = shapes.iter().filter_map(|s| s.first().copied()).min();
+                if alike
+                    && shapes.len() == all.len()
+                    && let Some(fewest) = fewest
+                {
+                    let most = shapes.iter().filter_map(|s| s.first().copied()).max().unwrap_or(fewest);
+                    self.notes.push(format!(
+                        "{} is cut to {fewest} rows; the largest member has {most}",
+                        quote(&laid.name)
+                    ));
+                    let inputs = members.iter_mut().map(|(i, ..)| i).chain(base.iter_mut().map(|(i, _)| i));
+                    for input in inputs {
+                        let own: RowMap = match &input.rows {
+                            Some(rows) => Arc::new(rows.iter().take(fewest).cloned().collect()),
+                            None => {
+                                let row = |r: usize| Box::from([(input.model as u32, r as u32)]);
+                                Arc::new((0..fewest).map(row).collect())
+                            }
+                        };
+                        input.rows = Some(own);
+                    }
+                    let mut shape = shape;
+                    if let Some(rows) = shape.first_mut() {
+                        *rows = fewest;
+                    }
+                    return Some((shape, dtype));
+                }
+            }
+        }
+        wrong.into_iter().for_each(|(finding, _)| self.tell(finding));
+        None
+    }
+
+    /// Tensors of members that no tensor of the result is made of.
+    pub fn check_left_over(&mut self, laid: &[Laid<'a>], tied: Tie) {
+        if self
+            .config
+            .modules
+            .iter()
+            .any(|m| m.slices.iter().any(|s| s.sources.iter().any(|s| s.layers.is_some())))
+        {
+            return;
+        }
+        let used: std::collections::BTreeSet<&str> = laid.iter().map(|l| l.name.as_str()).collect();
+        for (model, span) in self.config.models() {
+            let Some(opened) = self.list.get(model) else { continue };
+            let left: Vec<&str> = opened
+                .checkpoint
+                .tensors()
+                .iter()
+                .map(|t| t.name())
+                .filter(|n| !used.contains(n) && opened.head() != Some(*n))
+                .collect();
+            let _ = tied;
+            let Some(one) = left.first() else { continue };
+            match self.options.on_mismatch {
+                OnMismatch::Error => self.findings.push(
+                    Finding::error("a model has tensors that the result would lack", span)
+                        .expected(format!("the tensors of {}", self.donor.name))
+                        .got(format!("{} more, {} among them", left.len(), quote(one)))
+                        .remedy("choose --on-mismatch skip to leave them out"),
+                ),
+                _ => self.notes.push(format!(
+                    "{} tensors of {model} are not in the result, {} among them",
+                    left.len(),
+                    quote(one)
+                )),
+            }
+        }
+    }
+
+    /// Filters that are in no tensor's name.
+    pub fn check_filters(&mut self, laid: &[Laid<'a>]) {
+        let slices = || self.config.modules.iter().flat_map(|m| &m.slices);
+        let all = std::iter::once(&self.config.parameters)
+            .chain(self.config.modules.iter().map(|m| &m.parameters))
+            .chain(slices().map(|s| &s.parameters))
+            .chain(slices().flat_map(|s| s.sources.iter().map(|s| &s.parameters)));
+        let mut found = Vec::new();
+        for setting in all.flat_map(|s| s.values()) {
+            for filter in setting.filters() {
+                if !laid.is_empty() && laid.iter().all(|l| !l.name.contains(filter)) {
+                    found.push(
+                        Finding::warning(
+                            format!("the filter {} is in no tensor's name", quote(filter)),
+                            setting.span,
+                        )
+                        .expected("a piece of a name such as those that csl merge --check shows"),
+                    );
+                }
+            }
+        }
+        self.findings.extend(found);
+    }
+}

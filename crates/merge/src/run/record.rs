@@ -1,0 +1,189 @@
+//! What lies beside the weights of a result: configuration, tokenizer, the merge file, a card, and where everything comes from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use consilience_core::files::{sha256_bytes, sha256_file};
+use consilience_core::{Error, Result};
+use serde_json::{Value, json};
+
+use super::Along;
+use super::journal::Finished;
+use crate::config::Config;
+use crate::model::Model;
+use crate::plan::{Act, Options, Plan};
+
+/// The name of the file that says where a merge comes from.
+pub const PROVENANCE: &str = "provenance.json";
+
+/// Files of the donor that go along with its weights, where they are there.
+const COPIED: [&str; 15] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+];
+
+/// The largest of them, in bytes.
+const MAX_COPIED: u64 = 1 << 30;
+
+/// What is known of a merge when its weights are written.
+pub struct Record<'a> {
+    pub config: &'a Config,
+    pub options: &'a Options,
+    pub models: &'a [Model],
+    pub plan: &'a Plan,
+    pub notes: &'a [String],
+    /// The hash of each file of each model, in order, and whether it was known before.
+    pub inputs: &'a [(String, bool)],
+}
+
+/// Whether a folder is the result of a merge.
+pub fn is_merge(dir: &Path) -> bool {
+    let text = fs::read(dir.join(PROVENANCE)).ok();
+    let json: Option<Value> = text.and_then(|t| serde_json::from_slice(&t).ok());
+    json.is_some_and(|j| j.get("kind") == Some(&json!("merge")))
+}
+
+impl Record<'_> {
+    /// Writes everything that lies beside the weights.
+    ///
+    /// # Errors
+    /// [`Error::Write`]; what the tokenizer's policy gives.
+    pub fn write(&self, dir: &Path, finished: &[Finished], along: &Along<'_>) -> Result<()> {
+        let donor =
+            self.models.get(self.plan.donor).ok_or_else(|| Error::internal("a plan without a donor"))?;
+        let mut names = Vec::new();
+        let mut put = |name: &str, bytes: &[u8]| -> Result<()> {
+            let path = dir.join(name);
+            fs::write(&path, bytes).map_err(|e| Error::write(&path, e))?;
+            names.push(name.to_owned());
+            Ok(())
+        };
+        if finished.len() > 1 {
+            put("model.safetensors.index.json", pretty(&self.index(finished)).as_bytes())?;
+        }
+        if let Some(config) = &self.plan.config {
+            put("config.json", pretty(config).as_bytes())?;
+        }
+        put("merge.yaml", along.text.as_bytes())?;
+        put("README.md", self.card(finished).as_bytes())?;
+        let made = match along.tokenizer {
+            Some(write) => write(dir)?,
+            None => Vec::new(),
+        };
+        for name in COPIED.iter().filter(|n| !made.iter().any(|m| m == *n)) {
+            let from = donor.dir.join(name);
+            if !from.metadata().is_ok_and(|m| m.is_file() && m.len() <= MAX_COPIED) {
+                continue;
+            }
+            let to = dir.join(name);
+            fs::copy(&from, &to).map_err(|e| Error::write(&to, e))?;
+            names.push((*name).to_owned());
+        }
+        names.extend(made);
+        names.sort();
+        names.dedup();
+        let mut outputs: Vec<Value> =
+            finished.iter().map(|f| json!({"file": f.file, "bytes": f.bytes, "sha256": f.sha256})).collect();
+        for name in &names {
+            let path = dir.join(name);
+            let bytes = fs::metadata(&path).map_err(|e| Error::read(&path, e))?.len();
+            outputs.push(json!({"file": name, "bytes": bytes, "sha256": sha256_file(&path)?}));
+        }
+        let path = dir.join(PROVENANCE);
+        let text = pretty(&self.provenance(outputs, along.text)?);
+        fs::write(&path, text).map_err(|e| Error::write(&path, e))
+    }
+
+    fn index(&self, finished: &[Finished]) -> Value {
+        let mut jobs = self.plan.jobs.iter();
+        let mut map = serde_json::Map::new();
+        for (file, count) in finished.iter().zip(&self.plan.shards) {
+            map.extend(jobs.by_ref().take(*count).map(|j| (j.name.clone(), json!(file.file))));
+        }
+        let total: u64 = self.plan.jobs.iter().map(|j| j.bytes()).sum();
+        json!({"metadata": {"total_size": total}, "weight_map": map})
+    }
+
+    fn provenance(&self, outputs: Vec<Value>, text: &str) -> Result<Value> {
+        let mut hashes = self.inputs.iter();
+        let mut models = Vec::new();
+        for model in self.models {
+            let mut files = Vec::new();
+            for (path, (sha256, _)) in model.files().iter().zip(hashes.by_ref()) {
+                let bytes = fs::metadata(path).map_err(|e| Error::read(path, e))?.len();
+                files.push(json!({"file": file_name(path), "bytes": bytes, "sha256": sha256}));
+            }
+            models.push(json!({"model": model.name.to_string(), "files": files}));
+        }
+        Ok(json!({
+            "kind": "merge",
+            "format": 1,
+            "program": format!("csl {}", env!("CARGO_PKG_VERSION")),
+            "method": self.plan.method.0,
+            "method_version": self.plan.method.1,
+            "merge_file_sha256": sha256_bytes(text.as_bytes()),
+            "seed": self.options.seed,
+            "compat": if self.options.compat { "mergekit" } else { "none" },
+            "models": models,
+            "outputs": outputs,
+            "notes": self.notes,
+        }))
+    }
+
+    fn card(&self, finished: &[Finished]) -> String {
+        let numbers: u64 = self.plan.jobs.iter().map(|j| j.len() as u64).sum();
+        let mut text = format!(
+            "# A merge by {}\n\n{} tensors, {numbers} numbers, {} {}.\n\n## Models\n\n",
+            self.plan.method.0,
+            self.plan.jobs.len(),
+            finished.len(),
+            if finished.len() == 1 { "file" } else { "files" }
+        );
+        for model in self.models {
+            let base = self.config.base.as_ref().is_some_and(|(b, _)| *b == model.name);
+            text.push_str(&format!("- `{}`{}\n", model.name, if base { " (base)" } else { "" }));
+        }
+        let parameters = self.plan.jobs.iter().find_map(|j| match &j.act {
+            Act::Merge { parameters, .. } => Some(parameters.to_string()),
+            Act::Same(_) => None,
+        });
+        if let Some(parameters) = parameters.filter(|p| p != "{}") {
+            text.push_str(&format!("\nParameters of the first tensor: `{parameters}`\n"));
+        }
+        text.push_str(
+            "\n`merge.yaml` says all of it; `provenance.json` holds the hashes of inputs and outputs.\n",
+        );
+        if !self.notes.is_empty() {
+            text.push_str("\n## Notes\n\n");
+            const SHOWN: usize = 20;
+            for note in self.notes.iter().take(SHOWN) {
+                text.push_str(&format!("- {note}\n"));
+            }
+            if self.notes.len() > SHOWN {
+                text.push_str(&format!("- and {} more in provenance.json\n", self.notes.len() - SHOWN));
+            }
+        }
+        text
+    }
+}
+
+fn file_name(path: &Path) -> PathBuf {
+    path.file_name().map(PathBuf::from).unwrap_or_default()
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}

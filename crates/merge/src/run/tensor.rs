@@ -1,0 +1,186 @@
+//! One tensor of the result: its streams opened, its method run, its numbers rounded and put where they belong.
+
+use std::sync::Mutex;
+
+use consilience_core::model::Stop;
+use consilience_core::seed::Seed;
+use consilience_core::weights::Dtype;
+use consilience_core::{Error, Result};
+
+use super::OnNonfinite;
+use super::output::Output;
+use crate::kernels::{encode, not_finite};
+use crate::model::{Model, Rows, Stream};
+use crate::plan::{Act, Input, Job};
+use crate::work::{Numbers, Sink, Work};
+
+/// Bytes of tensors that are copied are read in pieces of so many.
+const PIECE: usize = 1 << 20;
+
+/// What does not change from tensor to tensor.
+pub struct Bench<'a> {
+    /// The models of the plan.
+    pub models: &'a [Model],
+    /// What members are rounded to when they are read.
+    pub cast: Option<Dtype>,
+    /// What random methods draw from.
+    pub seed: Seed,
+    /// Do as mergekit does where it differs on purpose.
+    pub compat: bool,
+    /// What to do about numbers that are not finite.
+    pub on_nonfinite: OnNonfinite,
+    /// Asks to stop.
+    pub stop: &'a Stop,
+    /// What the user should know.
+    pub notes: &'a Mutex<Vec<String>>,
+}
+
+/// Where a tensor goes in a file.
+struct Place<'a> {
+    output: &'a Output,
+    /// The tensor's first byte.
+    start: u64,
+    dtype: Dtype,
+    on_nonfinite: OnNonfinite,
+    /// Whether something was not finite.
+    seen: std::sync::atomic::AtomicBool,
+}
+
+impl Sink for Place<'_> {
+    fn write(&self, from: usize, values: &[f32]) -> Result<()> {
+        if let Some(i) = not_finite(self.dtype, values) {
+            let found = values.get(i).copied().unwrap_or(f32::NAN);
+            if self.on_nonfinite == OnNonfinite::Stop {
+                let what = if found.is_finite() { "is too large for its type" } else { "is not finite" };
+                return Err(Error::model(format!("the merged tensor {what}"))
+                    .expected(format!("a number of type {}", self.dtype))
+                    .got(format!("{found:?} at position {}", from + i))
+                    .remedy("a member holds such numbers, or its weights are wrong; --on-nonfinite keep writes them"));
+            }
+            self.seen.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        let width = self.dtype.bytes();
+        let mut bytes = vec![0; values.len() * width];
+        encode(self.dtype, values, &mut bytes);
+        self.output.put(self.start + (from * width) as u64, &bytes)
+    }
+}
+
+impl Bench<'_> {
+    /// Merges one tensor into a file, from byte `start` on.
+    ///
+    /// # Errors
+    /// What reading, merging and writing give, with the tensor's name.
+    pub fn merge(&self, job: &Job, output: &Output, start: u64) -> Result<()> {
+        self.act(job, output, start).map_err(|e| e.at(format!("tensor \"{}\"", job.name)))
+    }
+
+    fn act(&self, job: &Job, output: &Output, start: u64) -> Result<()> {
+        if job.is_empty() {
+            return Ok(());
+        }
+        let (method, members, base) = match &job.act {
+            Act::Same(inputs) => return self.same(job, inputs, output, start),
+            Act::Merge { method, members, base, .. } => (method, members, base),
+        };
+        let opened: Vec<Box<dyn Numbers + '_>> =
+            members.iter().map(|i| self.open(i)).collect::<Result<_>>()?;
+        let opened_base = base.as_ref().map(|b| self.open(b)).transpose()?;
+        let labels: Vec<String> = members.iter().map(|i| self.label(i)).collect();
+        let place =
+            Place { output, start, dtype: job.dtype, on_nonfinite: self.on_nonfinite, seen: false.into() };
+        let notes = Mutex::new(Vec::new());
+        method.merge(&Work {
+            name: &job.name,
+            shape: &job.shape,
+            members: opened.iter().map(AsRef::as_ref).collect(),
+            base: opened_base.as_deref(),
+            seed: self.seed.child(&job.name),
+            labels: labels.iter().map(String::as_str).collect(),
+            compat: self.compat,
+            stop: self.stop,
+            out: &place,
+            notes: &notes,
+        })?;
+        let told = notes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.extend(told.into_iter().map(|n| format!("{}: {n}", job.name)));
+        if place.seen.into_inner() {
+            all.push(format!("{}: holds numbers that are not finite", job.name));
+        }
+        Ok(())
+    }
+
+    /// What a member draws by: its place among the models tells two of one name apart.
+    fn label(&self, input: &Input) -> String {
+        let name = self.models.get(input.model).map_or_else(String::new, |m| m.name.to_string());
+        format!("{name}/{}", input.tensor)
+    }
+
+    fn open(&self, input: &Input) -> Result<Box<dyn Numbers + '_>> {
+        let model = |i: usize| {
+            self.models.get(i).ok_or_else(|| Error::internal("a plan names a model that is not there"))
+        };
+        let Some(rows) = &input.rows else {
+            return Ok(Box::new(Stream::open(model(input.model)?, &input.tensor, self.cast)?));
+        };
+        // The other models call their embedding by names of their own.
+        let own = model(input.model)?;
+        let is_head =
+            own.head() == Some(input.tensor.as_str()) && own.embedding() != Some(input.tensor.as_str());
+        let mut order: Vec<u32> = rows.iter().flat_map(|r| r.iter().map(|(m, _)| *m)).collect();
+        order.sort_unstable();
+        order.dedup();
+        let mut streams = Vec::new();
+        for index in &order {
+            let other = model(*index as usize)?;
+            let name = match (*index as usize == input.model, is_head, other.head()) {
+                (true, ..) => Some(input.tensor.as_str()),
+                (false, true, Some(head)) if !other.is_tied() => Some(head),
+                _ => other.embedding().or(other.head()),
+            };
+            let name =
+                name.ok_or_else(|| Error::model("there is no embedding in the model").at(&other.name))?;
+            streams.push(Stream::open(other, name, self.cast)?);
+        }
+        let columns = streams.first().map_or(1, Stream::columns);
+        let place = |m: u32| order.binary_search(&m).unwrap_or_default() as u32;
+        let rows = rows.iter().map(|r| r.iter().map(|(m, row)| (place(*m), *row)).collect()).collect();
+        Ok(Box::new(Rows { streams, columns, rows }))
+    }
+
+    /// Copies numbers that are no floats, which must be the same in all inputs.
+    fn same(&self, job: &Job, inputs: &[Input], output: &Output, start: u64) -> Result<()> {
+        let opened: Vec<_> = inputs
+            .iter()
+            .filter_map(|i| {
+                let model = self.models.get(i.model)?;
+                Some((model, model.checkpoint.tensor(&i.tensor)?))
+            })
+            .collect();
+        let total = job.len() * job.dtype.bytes();
+        let (mut first, mut other) = (vec![0; PIECE.min(total)], vec![0; PIECE.min(total)]);
+        for from in (0..total).step_by(PIECE) {
+            self.stop.check()?;
+            let len = PIECE.min(total - from);
+            for (i, (model, tensor)) in opened.iter().enumerate() {
+                let into = if i == 0 { &mut first } else { &mut other };
+                let piece = into.get_mut(..len).unwrap_or_default();
+                model.checkpoint.read_bytes(tensor, from, piece)?;
+                if i > 0 && first.get(..len) != other.get(..len) {
+                    return Err(Error::model(
+                        "members differ in numbers that are no floats, which cannot be merged",
+                    )
+                    .expected(format!(
+                        "the same {} as in {}",
+                        job.dtype,
+                        opened.first().map_or_else(String::new, |(m, _)| m.name.to_string())
+                    ))
+                    .got(format!("others in {}", model.name)));
+                }
+            }
+            output.put(start + from as u64, first.get(..len).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Whether a merge is still what it was when it was made.
+
+use std::path::{Component, Path};
+
+use consilience_core::files::sha256_file;
+use consilience_core::{Error, Result};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::record::PROVENANCE;
+use crate::config::read;
+use crate::model::{Model, Places, read_json};
+
+/// The longest provenance, in bytes.
+const MAX_PROVENANCE: u64 = 256 << 20;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Verdict {
+    /// How many files are as they were.
+    pub sound: usize,
+    /// Files of the result that are missing or have changed, each with what is wrong.
+    pub wrong: Vec<String>,
+    /// How many files of the inputs are as they were.
+    pub inputs: usize,
+    /// Inputs that are gone or have changed since: no fault of the result.
+    pub changed: Vec<String>,
+}
+
+/// Hashes a merge again, and its inputs as far as they are still there.
+///
+/// # Errors
+/// [`Error::Model`] if the folder is no merge; [`Error::Read`].
+pub fn verify(dir: &Path, places: &Places) -> Result<Verdict> {
+    let path = dir.join(PROVENANCE);
+    let json = read_json(&path, MAX_PROVENANCE)?;
+    let damaged = || Error::model("this is no provenance of a merge").at(path.display());
+    if json.get("kind").and_then(Value::as_str) != Some("merge") {
+        return Err(damaged());
+    }
+    let mut verdict = Verdict::default();
+    let outputs = json.get("outputs").and_then(Value::as_array).ok_or_else(damaged)?;
+    for output in outputs {
+        let (file, sha256) = named(output).ok_or_else(damaged)?;
+        if !Path::new(file).components().all(|c| matches!(c, Component::Normal(_))) {
+            return Err(damaged());
+        }
+        let path = dir.join(file);
+        match path.is_file().then(|| sha256_file(&path)).transpose()? {
+            Some(now) if now == sha256 => verdict.sound += 1,
+            Some(_) => verdict.wrong.push(format!("{file} has changed")),
+            None => verdict.wrong.push(format!("{file} is missing")),
+        }
+    }
+    let text = std::fs::read_to_string(dir.join("merge.yaml")).unwrap_or_default();
+    let configs = read(&text, "merge.yaml").map(|(c, _)| c).unwrap_or_default();
+    let names: Vec<_> = configs.iter().flat_map(|c| c.models()).map(|(m, _)| m.clone()).collect();
+    for model in json.get("models").and_then(Value::as_array).into_iter().flatten() {
+        let name = model.get("model").and_then(Value::as_str).unwrap_or_default();
+        let files = model.get("files").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let known = names.iter().find(|n| n.to_string() == name);
+        let opened = known.and_then(|n| Model::open(n, places).ok());
+        let Some(opened) = opened else {
+            verdict.changed.push(format!("{name} is not on this machine, or cannot be read"));
+            continue;
+        };
+        for (file, path) in files.iter().zip(opened.files()) {
+            let (_, sha256) = named(file).ok_or_else(damaged)?;
+            if sha256_file(&path)? == sha256 {
+                verdict.inputs += 1;
+            } else {
+                verdict.changed.push(format!("{} has changed", path.display()));
+            }
+        }
+    }
+    Ok(verdict)
+}
+
+fn named(value: &Value) -> Option<(&str, &str)> {
+    Some((value.get("file")?.as_str()?, value.get("sha256")?.as_str()?))
+}
