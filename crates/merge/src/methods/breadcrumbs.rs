@@ -1,0 +1,82 @@
+//! Deltas without the largest and the small ones.
+
+use consilience_core::Result;
+use consilience_core::registry::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::{Band, Blend, Elect, densities};
+use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::work::{Cut, Work};
+
+/// Adds deltas that are neither very large nor small to the base: `b + lambda sum_i w_i k_i`, divided by `sum_i w_i` with
+/// `normalize: true`.
+///
+/// Of the `n` deltas of a tensor each member drops the `floor(gamma n)` largest `|d_i|` and keeps the next `floor(density n)`; of equal
+/// ones the first are the larger. Where so many do not remain, fewer of the largest are dropped.
+///
+/// # Reference
+/// Davari and Belilovsky, "Model breadcrumbs: scaling multi-task model merging with sparse masks", ECCV 2024.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Breadcrumbs {
+    /// A number for each member. A member of weight zero is left out. One number stands for all.
+    pub weight: PerMember,
+    /// The part of its deltas that each member keeps, once the largest are dropped.
+    pub density: PerMember,
+    /// The part of its deltas that each member drops, the largest ones.
+    pub gamma: PerMember,
+    /// Whether the sum is divided by the sum of the weights, which must not be zero then.
+    pub normalize: bool,
+    /// Whether what a member keeps is scaled so that the sum of its magnitudes is that of all its deltas.
+    pub rescale: bool,
+    /// A factor for what is added to the base.
+    pub lambda: f64,
+}
+
+impl Default for Breadcrumbs {
+    fn default() -> Self {
+        Self {
+            weight: PerMember::All(1.0),
+            density: PerMember::All(1.0),
+            gamma: PerMember::All(0.01),
+            normalize: false,
+            rescale: false,
+            lambda: 1.0,
+        }
+    }
+}
+
+impl Method for Breadcrumbs {
+    const NAME: &'static str = "breadcrumbs";
+    const ABOUT: &'static str = "Changes of each network without the largest and the small ones";
+
+    fn validate(&self) -> Result<()> {
+        self.weight.each("weight", "a number", |_| true)?;
+        self.density.each("density", "a number from 0 to 1", |d| (0.0..=1.0).contains(&d))?;
+        self.gamma.each("gamma", "a number from 0 to 1", |g| (0.0..=1.0).contains(&g))?;
+        PerMember::All(self.lambda).each("lambda", "a number", |_| true)
+    }
+}
+
+impl MergeMethod for Breadcrumbs {
+    fn needs(&self) -> Needs {
+        Needs { base: Base::Needed, least: 1, most: None }
+    }
+
+    fn per_member(&self) -> Vec<(&'static str, &PerMember)> {
+        vec![("weight", &self.weight), ("density", &self.density), ("gamma", &self.gamma)]
+    }
+
+    fn merge(&self, work: &Work<'_>) -> Result<()> {
+        let densities = densities(&self.density, &self.weight, work.members.len());
+        let blend = Blend {
+            weights: self.weight.list(work.members.len()),
+            elect: Elect::All,
+            normalize: self.normalize,
+            rescale: self.rescale,
+            lambda: self.lambda,
+        };
+        blend.merge(work, Cut::DELTAS, &Band::middle(work, &densities, &self.gamma)?)
+    }
+}

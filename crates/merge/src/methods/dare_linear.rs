@@ -1,0 +1,77 @@
+//! Deltas kept by chance.
+
+use consilience_core::Result;
+use consilience_core::registry::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::{Blend, Chance, Elect, densities};
+use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::work::{Cut, Work};
+
+/// Adds deltas that are kept by chance to the base: `b + lambda sum_i w_i k_i`, divided by `sum_i w_i` with `normalize: true`.
+///
+/// Each delta is kept with probability `density`: it follows from the seed, the member's name, the tensor and the place alone. What is
+/// kept is scaled so that the sum of its magnitudes is that of all deltas of the member.
+///
+/// # Reference
+/// Yu, Yu, Yu, Huang and Li, "Language models are super Mario: absorbing abilities from homologous models as a free lunch", ICML 2024.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DareLinear {
+    /// A number for each member. A member of weight zero is left out. One number stands for all.
+    pub weight: PerMember,
+    /// The probability with which each delta of a member is kept.
+    pub density: PerMember,
+    /// Whether the sum is divided by the sum of the weights, which must not be zero then.
+    pub normalize: bool,
+    /// Whether what a member keeps is scaled so that the sum of its magnitudes is that of all its deltas.
+    pub rescale: bool,
+    /// A factor for what is added to the base.
+    pub lambda: f64,
+}
+
+impl Default for DareLinear {
+    fn default() -> Self {
+        Self {
+            weight: PerMember::All(1.0),
+            density: PerMember::All(1.0),
+            normalize: false,
+            rescale: true,
+            lambda: 1.0,
+        }
+    }
+}
+
+impl Method for DareLinear {
+    const NAME: &'static str = "dare_linear";
+    const ABOUT: &'static str = "Changes of each network kept by chance";
+
+    fn validate(&self) -> Result<()> {
+        self.weight.each("weight", "a number", |_| true)?;
+        self.density.each("density", "a number from 0 to 1", |d| (0.0..=1.0).contains(&d))?;
+        PerMember::All(self.lambda).each("lambda", "a number", |_| true)
+    }
+}
+
+impl MergeMethod for DareLinear {
+    fn needs(&self) -> Needs {
+        Needs { base: Base::Needed, least: 1, most: None }
+    }
+
+    fn per_member(&self) -> Vec<(&'static str, &PerMember)> {
+        vec![("weight", &self.weight), ("density", &self.density)]
+    }
+
+    fn merge(&self, work: &Work<'_>) -> Result<()> {
+        let densities = densities(&self.density, &self.weight, work.members.len());
+        let blend = Blend {
+            weights: self.weight.list(work.members.len()),
+            elect: Elect::All,
+            normalize: self.normalize,
+            rescale: self.rescale,
+            lambda: self.lambda,
+        };
+        blend.merge(work, Cut::DELTAS, &Chance::new(work, &densities))
+    }
+}
