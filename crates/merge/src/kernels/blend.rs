@@ -199,8 +199,8 @@ impl Blend {
             #[inline(always)]
             || {
                 for (((out, b), sum), total) in out.iter_mut().zip(base).zip(&sum).zip(&total) {
-                    // The difference is zero, unless the sum is not finite: signs would hide that.
-                    *out = b + lambda * (sum + (total - total));
+                    // The product is zero, unless the sum is not finite: signs would hide that.
+                    *out = b + lambda * (sum + total * 0.0);
                 }
             },
         );

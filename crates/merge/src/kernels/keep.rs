@@ -161,3 +161,71 @@ pub fn portion(work: &Work<'_>, density: f64) -> usize {
     }
     part
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use consilience_core::seed::Seed;
+
+    use super::*;
+    use crate::work::{BLOCK, Cut, Numbers, Sink};
+
+    struct Nowhere(Mutex<Vec<f32>>);
+
+    impl Sink for Nowhere {
+        fn write(&self, from: usize, values: &[f32]) -> Result<()> {
+            self.0.lock().unwrap()[from..from + values.len()].copy_from_slice(values);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_band_is_what_sorting_gives() {
+        let n = 2 * BLOCK + 777;
+        let wave = |k: f32| (0..n).map(move |i| ((i as f32 * k).sin() * 43758.547).fract() - 0.5);
+        let smooth: Vec<f32> = wave(12.9898).collect();
+        let coarse: Vec<f32> = wave(78.233).map(|v| (v * 8.0).round() / 64.0).collect();
+        let flat = vec![-0.25f32; n];
+        let sparse: Vec<f32> = wave(3.7).map(|v| if v < 0.45 { 0.0 } else { v * 1e-30 }).collect();
+        let all = [smooth, coarse, flat, sparse];
+        let zeros = vec![0.0f32; n];
+        let base = zeros.as_slice();
+        let slices: Vec<&[f32]> = all.iter().map(Vec::as_slice).collect();
+        let notes = Mutex::new(Vec::new());
+        for (skip, keep) in
+            [(0, 1), (0, n / 2), (1, n / 2), (n / 3, n / 3), (0, n), (n / 2, n), (n - 1, 1), (5, 0)]
+        {
+            let out = Nowhere(Mutex::new(vec![0.0; n]));
+            let work = Work {
+                name: "w",
+                shape: &[n],
+                members: slices.iter().map(|m| m as &dyn Numbers).collect(),
+                base: Some(&base),
+                seed: Seed::new(0),
+                labels: vec!["a", "b", "c", "d"],
+                compat: false,
+                out: &out,
+                notes: &notes,
+            };
+            let band = Band::find(&work, &[(skip, keep); 4]).unwrap();
+            for (member, values) in slices.iter().enumerate() {
+                work.write(Cut::DELTAS, |block, out| {
+                    // Parts of odd lengths meet the places of edges everywhere.
+                    for (i, part) in out.chunks_mut(1021).enumerate() {
+                        band.fill(&band.see(block), block, member, i * 1021, part);
+                    }
+                    Ok(())
+                })
+                .unwrap();
+                let mut order: Vec<usize> = (0..n).collect();
+                order.sort_by(|a, b| values[*b].abs().total_cmp(&values[*a].abs()));
+                let mut expected = vec![0.0; n];
+                for i in order.into_iter().skip(skip).take(keep) {
+                    expected[i] = values[i];
+                }
+                assert!(*out.0.lock().unwrap() == expected, "{member} {skip} {keep}");
+            }
+        }
+    }
+}

@@ -10,7 +10,7 @@ mod select;
 pub mod shares;
 mod varied;
 
-pub use blend::{Blend, Elect, Keep};
+pub use blend::{Blend, Elect};
 pub use combine::combine;
 pub use gram::{Gram, gram};
 pub use keep::{Band, Chance, densities, portion};

@@ -80,3 +80,46 @@ impl MergeMethod for Breadcrumbs {
         blend.merge(work, Cut::DELTAS, &Band::middle(work, &densities, &self.gamma)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparse_tests::run;
+    use serde_json::json;
+
+    #[test]
+    fn the_largest_are_dropped_and_the_next_are_kept() {
+        let deltas: Vec<f32> = (0..100).map(|i| ((i * 37) % 100 + 1) as f32).collect();
+        let kept = |density: f64, gamma: f64, compat| {
+            let parameters = json!({"density": density, "gamma": gamma});
+            let (mut out, _) = run("breadcrumbs", &parameters, &[4, 25], &[&deltas], compat);
+            out.retain(|v| *v != 0.0);
+            out.sort_by(f32::total_cmp);
+            (out.first().map(|v| *v as usize), out.last().map(|v| *v as usize), out.len())
+        };
+        for (density, gamma, first, last) in [
+            (0.5, 0.01, 50, 99),
+            (0.5, 0.1, 41, 90),
+            (0.95, 0.1, 1, 95),
+            (0.3, 0.9, 1, 30),
+            (0.29, 0.29, 45, 72),
+            (0.017, 0.029, 98, 98),
+            (1.0, 0.1, 1, 100),
+        ] {
+            let expected = (Some(first), Some(last), last - first + 1);
+            assert_eq!(kept(density, gamma, false), expected, "{density} {gamma}");
+            assert_eq!(kept(density, gamma, true), expected, "{density} {gamma}");
+        }
+        // With so small a part no delta is too large; mergekit drops all of them then.
+        assert_eq!(kept(0.5, 0.005, false), (Some(51), Some(100), 50));
+        assert_eq!(kept(0.5, 0.005, true), (None, None, 0));
+    }
+
+    #[test]
+    fn weights_multiply_and_divide() {
+        let members = [&[1.0, -2.0, 3.0, 8.0][..], &[-4.0, 1.0, 9.0, 2.0]];
+        let parameters = |normalize: bool| json!({"weight": [0.5, 1.5], "density": 0.5, "gamma": 0.25, "normalize": normalize});
+        // Kept are -2, 3 and -4, 2.
+        assert_eq!(run("breadcrumbs", &parameters(false), &[4], &members, false).0, [-6.0, -1.0, 1.5, 3.0]);
+        assert_eq!(run("breadcrumbs", &parameters(true), &[4], &members, false).0, [-3.0, -0.5, 0.75, 1.5]);
+    }
+}

@@ -83,3 +83,24 @@ impl MergeMethod for BreadcrumbsTies {
         blend.merge(work, Cut::DELTAS, &Band::middle(work, &densities, &self.gamma)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparse_tests::run;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_kept_counts_as_far_as_it_agrees() {
+        let members = [&[1.0, -2.0, 3.0, 8.0][..], &[-4.0, 1.0, -2.0, 9.0]];
+        let parameters = |normalize: bool| json!({"weight": [0.5, 1.5], "density": 0.5, "gamma": 0.25, "normalize": normalize});
+        // Kept are -2, 3 and -4, -2; at the third the second member has the greater weight.
+        assert_eq!(
+            run("breadcrumbs_ties", &parameters(false), &[4], &members, false).0,
+            [-6.0, -1.0, -3.0, 0.0]
+        );
+        assert_eq!(
+            run("breadcrumbs_ties", &parameters(true), &[4], &members, false).0,
+            [-4.0, -2.0, -2.0, 0.0]
+        );
+    }
+}

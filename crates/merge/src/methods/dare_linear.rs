@@ -75,3 +75,50 @@ impl MergeMethod for DareLinear {
         blend.merge(work, Cut::DELTAS, &Chance::new(work, &densities))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparse_tests::{noise, run};
+    use serde_json::json;
+
+    const N: usize = 200_000;
+
+    #[test]
+    fn the_part_that_is_kept_is_the_density_and_rescaling_keeps_the_norm() {
+        let deltas: Vec<f32> = noise(N, 4).iter().map(|v| v + 1.0).collect();
+        for density in [0.05, 0.3, 0.5, 0.99] {
+            let of = |rescale: bool| {
+                let parameters = json!({"density": density, "rescale": rescale});
+                run("dare_linear", &parameters, &[400, 500], &[&deltas], false).0
+            };
+            let plain = of(false);
+            assert!(plain.iter().zip(&deltas).all(|(out, d)| *out == 0.0 || out == d));
+            let kept = plain.iter().filter(|v| **v != 0.0).count() as f64;
+            let deviation = (N as f64 * density * (1.0 - density)).sqrt();
+            assert!((kept - N as f64 * density).abs() < 5.0 * deviation, "{density}: {kept}");
+            let norm = |values: &[f32]| values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
+            assert!((norm(&of(true)) / norm(&deltas) - 1.0).abs() < 1e-6);
+            // Kept at the same places, and kept without regard to what they are: the mean stays.
+            let mean = norm(&plain) / kept;
+            assert!((mean / (norm(&deltas) / N as f64) - 1.0).abs() < 5.0 * (1.0 / kept).sqrt());
+        }
+    }
+
+    #[test]
+    fn members_and_neighbors_are_drawn_apart() {
+        let ones = vec![1.0; N];
+        let parameters = json!({"weight": [1.0, 2.0], "density": 0.5, "rescale": false});
+        let (out, _) = run("dare_linear", &parameters, &[N], &[&ones, &ones], false);
+        let near = |count: usize, part: f64| {
+            let all = N as f64;
+            (count as f64 - all * part).abs() < 5.0 * (all * part * (1.0 - part)).sqrt()
+        };
+        for sum in [0.0, 1.0, 2.0, 3.0] {
+            assert!(near(out.iter().filter(|v| **v == sum).count(), 0.25), "{sum}");
+        }
+        for lag in [1, 16, 64] {
+            let same = out.iter().zip(&out[lag..]).filter(|(a, b)| a == b).count();
+            assert!(near(same, 0.25), "{lag}: {same}");
+        }
+    }
+}

@@ -78,3 +78,26 @@ impl MergeMethod for DareTies {
         blend.merge(work, Cut::DELTAS, &Chance::new(work, &densities))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparse_tests::run;
+    use serde_json::json;
+
+    #[test]
+    fn what_was_drawn_counts_as_far_as_it_agrees() {
+        let (a, b) = (vec![1.0f32; 1000], vec![-2.0f32; 1000]);
+        let of = |normalize: bool| {
+            let parameters =
+                json!({"density": 0.5, "rescale": false, "normalize": normalize, "weight": [0.5, 0.5]});
+            run("dare_ties", &parameters, &[1000], &[&a, &b], false).0
+        };
+        let count = |values: &[f32], v: f32| values.iter().filter(|x| **x == v).count();
+        // Where the second member is drawn it decides the sign.
+        let out = of(true);
+        assert_eq!(count(&out, 0.0) + count(&out, 1.0) + count(&out, -2.0), 1000);
+        assert!(count(&out, -2.0) > 400 && count(&out, 1.0) > 180 && count(&out, 0.0) > 180);
+        let halves: Vec<f32> = out.iter().map(|v| v / 2.0).collect();
+        assert_eq!(of(false), halves);
+    }
+}

@@ -86,3 +86,29 @@ impl MergeMethod for Della {
         blend.merge(work, Cut::DELTA_ROWS, &Ranked::new(work, &odds))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparse_tests::{noise, run};
+    use serde_json::json;
+
+    #[test]
+    fn of_one_member_it_is_the_linear_one_and_of_two_signs_are_elected() {
+        let deltas = noise(3000, 6);
+        let one = |name: &str| run(name, &json!({"density": 0.5}), &[30, 100], &[&deltas], false).0;
+        // Divided by the weight of one that agrees: the same numbers.
+        assert_eq!(one("della"), one("della_linear"));
+        let opposed: Vec<f32> = deltas.iter().map(|d| -d * 0.5).collect();
+        let parameters = json!({"density": 0.5, "rescale": false});
+        let (out, _) = run("della", &parameters, &[30, 100], &[&deltas, &opposed], false);
+        let known =
+            out.iter().zip(deltas.iter().zip(&opposed)).all(|(v, (a, b))| *v == 0.0 || v == a || v == b);
+        assert!(known);
+        let (first, second) = out.iter().zip(&deltas).fold((0, 0), |(a, b), (v, d)| match () {
+            () if *v == 0.0 => (a, b),
+            () if v == d => (a + 1, b),
+            () => (a, b + 1),
+        });
+        assert!(first > 1000 && second > 400, "{first} {second}");
+    }
+}

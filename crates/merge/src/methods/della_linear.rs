@@ -85,3 +85,50 @@ impl MergeMethod for DellaLinear {
         blend.merge(work, Cut::DELTA_ROWS, &Ranked::new(work, &odds))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparse_tests::{noise, run};
+    use serde_json::json;
+
+    #[test]
+    fn the_larger_in_its_row_the_likelier_it_is_kept() {
+        let (rows, row) = (20_000, 5);
+        let deltas: Vec<f32> =
+            noise(rows * row, 9).iter().map(|v| if *v < 0.0 { v - 1.0 } else { v + 1.0 }).collect();
+        let of = |parameters| run("della_linear", &parameters, &[rows, row], &[&deltas], false).0;
+        let plain = of(json!({"density": 0.5, "epsilon": 0.2, "rescale": false}));
+        let mut kept = vec![0.0; row];
+        for (out, deltas) in plain.chunks(row).zip(deltas.chunks(row)) {
+            let mut order: Vec<usize> = (0..row).collect();
+            order.sort_by(|a, b| deltas[*a].abs().total_cmp(&deltas[*b].abs()));
+            for (rank, i) in order.into_iter().enumerate() {
+                assert!(out[i] == 0.0 || out[i] == deltas[i]);
+                kept[rank] += f64::from(u8::from(out[i] != 0.0));
+            }
+        }
+        for (rank, kept) in kept.iter().enumerate() {
+            let p = 0.3 + 0.1 * rank as f64;
+            let deviation = (rows as f64 * p * (1.0 - p)).sqrt();
+            assert!((kept - p * rows as f64).abs() < 5.0 * deviation, "{rank}: {kept}");
+        }
+        let norm = |values: &[f32]| values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
+        let scaled = of(json!({"density": 0.5, "epsilon": 0.2}));
+        assert!((norm(&scaled) / norm(&deltas) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_row_of_one_number_is_kept_with_the_density_and_one_dimension_is_one_row() {
+        let n = 50_000;
+        let kept = |shape: &[usize], part: std::ops::Range<usize>| {
+            let deltas: Vec<f32> = (1..=n).map(|v| v as f32).collect();
+            let parameters = json!({"density": 0.4, "epsilon": 0.3, "rescale": false});
+            let (out, _) = run("della_linear", &parameters, shape, &[&deltas], false);
+            out[part.clone()].iter().filter(|v| **v != 0.0).count() as f64 / part.len() as f64
+        };
+        assert!((kept(&[n, 1], 0..n / 10) - 0.4).abs() < 0.035);
+        assert!((kept(&[n, 1], n - n / 10..n) - 0.4).abs() < 0.035);
+        assert!((kept(&[n], 0..n / 10) - 0.13).abs() < 0.035);
+        assert!((kept(&[n], n - n / 10..n) - 0.67).abs() < 0.035);
+    }
+}

@@ -10,6 +10,8 @@ mod linear;
 mod ram;
 mod ramplus_tl;
 mod sce;
+#[cfg(test)]
+mod sparse_tests;
 mod ties;
 
 use consilience_core::entry;

@@ -45,3 +45,24 @@ impl MergeMethod for Ram {
         shares::write(work, self.epsilon, &vec![1.0; work.members.len()])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparse_tests::run;
+    use serde_json::json;
+
+    #[test]
+    fn shared_changes_are_averaged_and_the_others_kept() {
+        let members = [
+            &[1.0, 1.0, 0.0, 0.0, 2.0, 1.0][..],
+            &[0.0, 2.0, 3.0, 0.0, 2.0, -1.0],
+            &[1e-6, 0.0, 4.0, 5.0, 2.0, 0.0],
+        ];
+        assert_eq!(run("ram", &json!({}), &[6], &members, false).0, [1.0, 1.5, 3.5, 5.0, 2.0, 0.0]);
+        // What is no change adds nothing.
+        assert_eq!(
+            run("ram", &json!({"epsilon": 2.0}), &[6], &members, false).0,
+            [0.0, 0.0, 3.5, 5.0, 0.0, 0.0]
+        );
+    }
+}

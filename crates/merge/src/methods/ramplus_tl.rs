@@ -57,3 +57,26 @@ impl MergeMethod for RamPlus {
         shares::write(work, self.epsilon, &factors)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparse_tests::run;
+    use serde_json::json;
+
+    #[test]
+    fn what_one_changed_alone_grows_with_what_it_shares() {
+        // The first shares one change of four, the second one of two.
+        let members = [&[1.0, 2.0, 3.0, 4.0, 0.0, 0.0][..], &[0.0, 0.0, 0.0, 2.0, 8.0, 0.0]];
+        let of = |parameters| run("ramplus_tl", &parameters, &[2, 3], &members, false).0;
+        let scaled = |a: f32, b: f32| vec![a, 2.0 * a, 3.0 * a, 3.0, 8.0 * b, 0.0];
+        assert_eq!(of(json!({"r": 0.75, "alpha": 9.0})), scaled(1.25, 1.75));
+        assert_eq!(of(json!({"r": 0.75, "alpha": 0.5})), scaled(1.25, 1.375));
+        assert_eq!(of(json!({"r": 0.0})), scaled(1.0, 1.0));
+        assert_eq!(of(json!({})), scaled(1.02, 1.02));
+    }
+
+    #[test]
+    fn shared_alone_it_is_the_mean() {
+        assert_eq!(run("ramplus_tl", &json!({}), &[2], &[&[1.0, 2.0], &[3.0, -2.0]], false).0, [2.0, 0.0]);
+    }
+}

@@ -60,8 +60,8 @@ impl MergeMethod for Sce {
         let equal = work.compat && total / (work.len() as f64) < 1e-6;
         let weight = |square: &f64| match () {
             () if equal => 1.0 / squares.len() as f64,
-            () if total > 0.0 => square / total,
-            () => 0.0,
+            () if total == 0.0 => 0.0,
+            () => square / total,
         };
         let blend = Blend {
             weights: squares.iter().map(weight).collect(),
@@ -71,5 +71,65 @@ impl MergeMethod for Sce {
             lambda: 1.0,
         };
         blend.merge(work, Cut::DELTAS, &varied)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparse_tests::run;
+    use serde_json::json;
+
+    const MEMBERS: [&[f32]; 3] = [
+        &[1.0, 2.0, -3.0, 4.0, 0.5, 0.0],
+        &[2.0, -1.0, -1.0, 4.0, 0.0, 0.0],
+        &[0.5, 0.5, 2.0, 4.0, -0.1, 0.0],
+    ];
+
+    fn near(out: &[f32], expected: &[f64]) {
+        assert_eq!(out.len(), expected.len());
+        for (a, b) in out.iter().zip(expected) {
+            assert!((f64::from(*a) - b).abs() <= 1e-6 * b.abs(), "{out:?} {expected:?}");
+        }
+    }
+
+    #[test]
+    fn weights_are_the_squares_of_what_is_selected() {
+        // All: the squares sum to 30.25, 22 and 20.51.
+        let (a, b, c) = (30.25, 22.0, 20.51);
+        let all = [
+            (a + 2.0 * b + 0.5 * c) / (a + b + c),
+            (2.0 * a + 0.5 * c) / (a + c),
+            -(3.0 * a + b) / (a + b),
+            4.0,
+            0.5,
+            0.0,
+        ];
+        near(&run("sce", &json!({}), &[6], &MEMBERS, false).0, &all);
+        // 2 of the 4 positions with variance: the second and the third, with squares 13, 2 and 4.25.
+        let part = [0.0, (2.0 * 13.0 + 0.5 * 4.25) / 17.25, -(3.0 * 13.0 + 2.0) / 15.0, 0.0, 0.0, 0.0];
+        near(&run("sce", &json!({"select_topk": 0.6}), &[6], &MEMBERS, false).0, &part);
+        assert_eq!(run("sce", &json!({"select_topk": 0.2}), &[6], &MEMBERS, false).0, [0.0; 6]);
+    }
+
+    #[test]
+    fn equal_members_vary_nowhere() {
+        let [a, ..] = MEMBERS;
+        assert_eq!(run("sce", &json!({"select_topk": 0.9}), &[6], &[a, a, a], false).0, [0.0; 6]);
+        near(&run("sce", &json!({}), &[6], &[a, a, a], false).0, &[1.0, 2.0, -3.0, 4.0, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn small_deltas_have_the_weights_of_large_ones() {
+        let small: Vec<Vec<f32>> =
+            MEMBERS.iter().map(|m| m.iter().map(|v| v * 2f32.powi(-14)).collect()).collect();
+        let small: Vec<&[f32]> = small.iter().map(Vec::as_slice).collect();
+        let large = |compat| run("sce", &json!({}), &[6], &MEMBERS, compat).0;
+        let scaled = |compat| -> Vec<f32> {
+            run("sce", &json!({}), &[6], &small, compat).0.iter().map(|v| v * 2f32.powi(14)).collect()
+        };
+        assert_eq!(scaled(false), large(false));
+        assert_eq!(large(true), large(false));
+        // mergekit takes equal weights for small ones.
+        near(&scaled(true), &[3.5 / 3.0, 1.25, -2.0, 4.0, 0.5, 0.0]);
     }
 }

@@ -78,3 +78,50 @@ impl MergeMethod for Ties {
         blend.merge(work, Cut::DELTAS, &Band::find(work, &counts)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparse_tests::run;
+    use serde_json::json;
+
+    #[test]
+    fn the_largest_count_as_far_as_they_agree() {
+        let members = [&[1.0, 2.0, 3.0, 4.0][..], &[-4.0, 1.0, -1.0, 2.0]];
+        let of = |parameters| run("ties", &parameters, &[2, 2], &members, false).0;
+        // Kept are 3, 4 and -4, 2; the last has weight 1 of the first and 0.5 of the second.
+        assert_eq!(of(json!({"weight": [1.0, 0.5], "density": 0.5})), [-4.0, 0.0, 3.0, 5.0 / 1.5]);
+        let sum = json!({"weight": [1.0, 0.5], "density": 0.5, "normalize": false, "lambda": 2.0});
+        assert_eq!(of(sum), [-4.0, 0.0, 6.0, 10.0]);
+        // A weight below zero turns the sign of its member: 3 / 0.5, 2 / 1, 3.5 / 0.5 and 4 / 1.
+        assert_eq!(of(json!({"weight": [1.0, -0.5]})), [6.0, 2.0, 7.0, 4.0]);
+    }
+
+    #[test]
+    fn of_equal_deltas_the_first_are_kept_and_a_sum_of_zero_is_positive() {
+        let flat = [1.0, 1.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, -2.0];
+        let (out, _) = run("ties", &json!({"density": 0.5}), &[10], &[&flat], false);
+        assert_eq!(out, [1.0, 1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, -2.0]);
+        let (out, _) = run("ties", &json!({}), &[2], &[&[-1.0, 1.0], &[1.0, -1.0]], false);
+        assert_eq!(out, [1.0, 1.0]);
+    }
+
+    #[test]
+    fn weights_that_cancel_leave_the_base_and_say_so() {
+        let members = [&[1.0, 1.0, 0.0, 2.0][..], &[-1.0, 1.0, 0.0, -1.0]];
+        let weights = json!({"weight": [0.3, -0.3]});
+        let (out, notes) = run("ties", &weights, &[4], &members, false);
+        assert_eq!(out, [0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(notes.len(), 1);
+        assert!(notes[0].contains("\"w\": 2 of 4"), "{notes:?}");
+        let (out, notes) = run("ties", &weights, &[4], &members, true);
+        assert_eq!((out, notes.len()), (vec![0.6, 1.0, 0.0, 0.90000004], 0));
+    }
+
+    #[test]
+    fn a_density_that_keeps_none_says_so() {
+        let (out, notes) = run("ties", &json!({"density": 0.3}), &[3], &[&[1.0, 2.0, 3.0]], false);
+        assert_eq!(out, [0.0; 3]);
+        assert!(notes[0].contains("keeps none of 3"), "{notes:?}");
+        assert!(run("ties", &json!({"density": 0.0}), &[3], &[&[1.0, 2.0, 3.0]], false).1.is_empty());
+    }
+}
