@@ -16,6 +16,9 @@ mod work;
 
 pub use file::{Limits, MergeFile, Ready, Refused};
 pub use method::{Base, MergeMethod, Needs, PerMember};
-pub use methods::{Linear, METHODS};
+pub use methods::{
+    Breadcrumbs, BreadcrumbsTies, DareLinear, DareTies, Della, DellaLinear, Linear, METHODS, Ram, RamPlus,
+    Sce, Ties,
+};
 pub use parts::{PREPARATION, Recipe, merge_parts};
 pub use work::{BLOCK, Block, Cut, Numbers, Sink, Work};
