@@ -77,6 +77,89 @@ pub struct Files {
     pub torch_names: bool,
 }
 
+/// A merge of checkpoints.
+#[derive(Debug, clap::Args)]
+#[group(id = "instead", multiple = false)]
+pub struct Merge {
+    /// The merge file; with --verify the folder of a merge.
+    pub config: PathBuf,
+    /// The folder of the result.
+    #[arg(required_unless_present_any = ["check", "verify"])]
+    pub out: Option<PathBuf>,
+    /// Read headers only: show every tensor of the result, memory, disk and time.
+    #[arg(long, group = "instead", conflicts_with = "out")]
+    pub check: bool,
+    /// Hash a merge again, and its inputs; exit code 1 if it is not what it was.
+    #[arg(long, group = "instead", conflicts_with = "out")]
+    pub verify: bool,
+    /// Go on with a merge that was stopped.
+    #[arg(long)]
+    pub resume: bool,
+    /// Replace a folder that holds something else.
+    #[arg(long)]
+    pub replace: bool,
+    /// What random methods draw from.
+    #[arg(long, value_name = "N", default_value_t = 0, visible_alias = "random-seed")]
+    pub seed: u64,
+    /// What to do where members hold a tensor in different shapes, or lack it.
+    #[arg(long, value_name = "WHAT", default_value = "error")]
+    pub on_mismatch: Mismatch,
+    /// What to do about numbers of the result that are not finite.
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    pub on_nonfinite: Nonfinite,
+    /// Do as another program does, also where it errs.
+    #[arg(long, value_name = "PROGRAM", value_parser = ["mergekit"])]
+    pub compat: Option<String>,
+    /// The most memory beside the system's cache of files: 500MB, 2GB.
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub max_memory: Option<u64>,
+    /// The most bytes of one file of the result.
+    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "5GB", visible_alias = "out-shard-size")]
+    pub shard_size: u64,
+    /// Hash all inputs again instead of taking hashes from this user's cache for files that have not changed.
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+/// What to do about different shapes.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Mismatch {
+    /// An error.
+    Error,
+    /// Leave the members that differ out of the tensor.
+    Skip,
+    /// Cut rows beyond those that all have.
+    Crop,
+}
+
+/// What to do about numbers that are not finite.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Nonfinite {
+    /// End with an error that names the tensor.
+    Stop,
+    /// Write them.
+    Keep,
+}
+
+/// A number of bytes: 500MB, 2.5GB, 5B (mergekit's billions), 1000.
+fn bytes(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit.trim().to_ascii_uppercase().as_str() {
+        "" => 1.0,
+        "K" | "KB" => 1e3,
+        "M" | "MB" => 1e6,
+        "G" | "GB" | "B" => 1e9,
+        "T" | "TB" => 1e12,
+        _ => return Err("expected a size such as 500MB or 2GB".to_owned()),
+    };
+    match number.parse::<f64>() {
+        Ok(n) if n.is_finite() && n * factor >= 1.0 && n * factor < 1e18 => Ok((n * factor) as u64),
+        _ => Err("expected a size such as 500MB or 2GB".to_owned()),
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -170,6 +253,8 @@ pub enum Command {
         #[command(flatten)]
         files: Files,
     },
+    /// Merge checkpoints by a merge file (the YAML of mergekit) into one of the same size.
+    Merge(Merge),
     /// Write a run's report again from its outcome.
     Report {
         /// The run's folder.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use consilience_core::Error;
+use consilience_engine::merging::Refused;
 use consilience_engine::recipe::Findings;
 
 use crate::show;
@@ -24,6 +25,15 @@ impl From<Error> for Fault {
 impl From<Findings> for Fault {
     fn from(findings: Findings) -> Self {
         Self::Findings(Box::new(findings))
+    }
+}
+
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Findings(findings) => Self::Findings(findings),
+            Refused::Error(error) => Self::Error(error),
+        }
     }
 }
 

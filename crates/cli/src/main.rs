@@ -28,8 +28,9 @@ fn main() -> ExitCode {
         arguments.command,
         Command::Run { .. } | Command::Demo { .. } | Command::Predict { .. } | Command::Evaluate { .. }
     );
+    let merges = matches!(arguments.command, Command::Merge(_));
     let hooked = ctrlc::set_handler(move || {
-        if !asks || asked.requested() {
+        if !(asks || merges) || asked.requested() {
             std::process::exit(130);
         }
         asked.request();

@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod foreign;
 pub mod guess;
 mod ids;
+pub mod merging;
 pub mod outcome;
 pub mod plan;
 pub mod portable;

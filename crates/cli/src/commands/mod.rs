@@ -6,6 +6,7 @@ mod doctor;
 mod export;
 mod init;
 mod list;
+mod merge;
 mod model;
 mod recipes;
 mod run;
@@ -39,6 +40,7 @@ pub fn dispatch(arguments: &Arguments, stop: &Stop) -> Result<ExitCode, Fault> {
             let Files { onnx, safetensors, torch_names } = files;
             export::export(model, onnx.as_deref(), safetensors.as_deref(), *torch_names, json)
         }
+        Command::Merge(how) => merge::merge(how, arguments.threads, json, stop),
         Command::Report { run, out } => runs::report(run, out.as_deref(), json),
         Command::List { kind } => list::list(kind.as_deref(), json),
         Command::Schema => list::schema(),

@@ -152,6 +152,7 @@ pub fn make(
         options,
         vocabulary,
         donor: donor_model,
+        nothing: &Settings::new(),
         findings,
         notes: Vec::new(),
         seen: BTreeMap::new(),
@@ -232,6 +233,7 @@ struct Maker<'a> {
     options: &'a Options,
     vocabulary: Option<&'a Vocabulary>,
     donor: &'a Model,
+    nothing: &'a Settings,
     findings: List,
     notes: Vec<String>,
     /// Mistakes that were told already: of a thousand tensors one is named.
@@ -307,10 +309,16 @@ impl<'a> Maker<'a> {
             }
         }
         if let (Some((name, span)), Some(tensor)) = (base_name, &laid.base)
-            && separate
             && base.is_none()
         {
-            base = Some((self.input(name, tensor)?, *span));
+            let input = self.input(name, tensor)?;
+            let listed = laid.slice.sources.iter().any(|s| s.model == *name);
+            match (separate, listed) {
+                (true, _) => base = Some((input, *span)),
+                // A base is a member like the others to a method that knows none.
+                (false, false) => members.push((input, *span, self.nothing)),
+                (false, true) => {}
+            }
         }
         let (shape, dtype) = self.agree(laid, &mut members, &mut base)?;
         if !crate::kernels::decodes(dtype) {

@@ -1,0 +1,3 @@
+//! Merges as users run them: files in, files out.
+
+mod files;
