@@ -1,5 +1,6 @@
 //! Loops over blocks, compiled for every instruction set that the processor may have and chosen when the program runs.
 
+mod bits;
 mod blend;
 mod combine;
 mod draw;

@@ -121,8 +121,18 @@ struct Half {
     rest: usize,
 }
 
-/// How often lower bits occur in a block, in their order.
-type Lows = Vec<(u16, u32)>;
+/// The lower bits that occur in a block, each as often as it does, or if there are many, with how often it does.
+#[derive(Default)]
+struct Lows {
+    single: Vec<u16>,
+    counted: Vec<(u16, u32)>,
+}
+
+impl Lows {
+    fn iter(&self) -> impl Iterator<Item = (u16, u32)> {
+        self.single.iter().map(|low| (*low, 1)).chain(self.counted.iter().copied())
+    }
+}
 
 fn search(
     work: &Work<'_>,
@@ -158,9 +168,9 @@ fn search(
         halves.iter().map(|half| lows(block, half, keys)).collect::<Vec<Lows>>()
     })?;
     let edge = |(i, half): (usize, &Half)| {
-        let blocks = || seen.iter().map(|lows| lows.get(i).map_or(&[][..], Vec::as_slice));
+        let blocks = || seen.iter().filter_map(|lows| lows.get(i));
         let mut counted = vec![0usize; 1 << LOW];
-        for &(low, count) in blocks().flatten() {
+        for (low, count) in blocks().flat_map(Lows::iter) {
             if let Some(c) = counted.get_mut(usize::from(low)) {
                 *c += count as usize;
             }
@@ -169,7 +179,10 @@ fn search(
         let mut before = vec![0];
         let mut sum = 0;
         for lows in blocks() {
-            sum += lows.iter().find(|(l, _)| u32::from(*l) == low).map_or(0, |(_, count)| *count as usize);
+            sum += lows
+                .iter()
+                .map(|(l, count)| if u32::from(l) == low { count as usize } else { 0 })
+                .sum::<usize>();
             before.push(sum);
         }
         Edge { key: (half.bin << LOW) | low, equal: half.rest - above, before }
@@ -225,8 +238,8 @@ fn lows(block: &Block<'_>, half: &Half, keys: &impl Keys) -> Lows {
     };
     chunks(block, half.lane, keys, |chunk| {
         // Few numbers lie in the bin of an edge: most groups are passed over at once.
-        let (groups, rest) = chunk.as_chunks::<32>();
-        let mut hits = [false; CHUNK / 32];
+        let (groups, rest) = chunk.as_chunks::<8>();
+        let mut hits = [false; CHUNK / 8];
         wide(
             #[inline(always)]
             || {
@@ -240,8 +253,10 @@ fn lows(block: &Block<'_>, half: &Half, keys: &impl Keys) -> Lows {
         }
         take(rest);
     });
+    if found.len() <= BLOCK / 32 {
+        return Lows { single: found, counted: Vec::new() };
+    }
     found.sort_unstable();
-    let runs = found.chunk_by(|a, b| a == b);
-    runs.filter_map(|run| run.first().map(|low| (*low, u32::try_from(run.len()).unwrap_or(u32::MAX))))
-        .collect()
+    let run = |run: &[u16]| run.first().map(|low| (*low, u32::try_from(run.len()).unwrap_or(u32::MAX)));
+    Lows { single: Vec::new(), counted: found.chunk_by(|a, b| a == b).filter_map(run).collect() }
 }
