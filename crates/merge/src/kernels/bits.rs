@@ -43,12 +43,12 @@ impl Bits {
                 let (values, values_rest) = values.as_chunks::<WORD>();
                 let (out, out_rest) = out.as_chunks_mut::<WORD>();
                 for ((out, values), word) in out.iter_mut().zip(values).zip(words) {
-                    for ((lane, out), v) in (0u32..).zip(out).zip(values) {
-                        *out = kept(*word, lane, *v);
+                    for lane in 0..WORD {
+                        out[lane] = kept(*word, lane, values[lane]);
                     }
                 }
                 if let Some(word) = words.get(values.len()) {
-                    for ((lane, out), v) in (0u32..).zip(out_rest).zip(values_rest) {
+                    for (lane, (out, v)) in out_rest.iter_mut().zip(values_rest).enumerate() {
                         *out = kept(*word, lane, *v);
                     }
                 }
@@ -58,25 +58,37 @@ impl Bits {
 }
 
 #[inline(always)]
-fn kept(word: u32, lane: u32, v: f32) -> f32 {
+fn kept(word: u32, lane: usize, v: f32) -> f32 {
     let kept = (word >> lane & 1 != 0) | (v.to_bits() & 0x7fff_ffff >= INFINITE);
     if kept { v } else { 0.0 }
 }
 
+#[inline(always)]
 fn pack<T>(values: &[T], words: &mut [u32], set: impl Fn(&T) -> bool) {
     wide(
         #[inline(always)]
         || {
-            let (values, rest) = values.as_chunks::<WORD>();
-            let mut words = words.iter_mut();
-            for (values, word) in values.iter().zip(&mut words) {
-                *word = (0u32..).zip(values).fold(0, |word, (lane, v)| word | u32::from(set(v)) << lane);
-            }
-            if let Some(word) = words.next() {
-                *word = (0u32..).zip(rest).fold(0, |word, (lane, v)| word | u32::from(set(v)) << lane);
+            for (values, word) in values.chunks(WORD).zip(words) {
+                *word = word_of(values, &set);
             }
         },
     );
+}
+
+/// One word with the bits of up to 32 numbers.
+#[inline(always)]
+pub fn word_of<T>(values: &[T], set: impl Fn(&T) -> bool) -> u32 {
+    let mut flags = [0u8; WORD];
+    for (flag, v) in flags.iter_mut().zip(values) {
+        *flag = u8::from(set(v));
+    }
+    let mut word = 0;
+    for (i, flags) in flags.as_chunks::<8>().0.iter().enumerate() {
+        // The product moves the lowest bit of byte i to bit i of the highest byte.
+        let bits = u64::from_le_bytes(*flags).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        word |= (bits as u32) << (8 * i);
+    }
+    word
 }
 
 #[cfg(test)]

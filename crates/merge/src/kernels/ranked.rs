@@ -2,7 +2,7 @@
 
 use consilience_core::{Error, Result};
 
-use crate::kernels::bits::Bits;
+use crate::kernels::bits::{Bits, word_of};
 use crate::kernels::blend::Keep;
 use crate::kernels::draw::Draw;
 use crate::kernels::wide;
@@ -187,7 +187,7 @@ fn draw_row(draw: &Draw, odds: &Odds, start: usize, deltas: &[f32], scratch: &mu
     for (word, drawn) in drawn.chunks(32).enumerate() {
         let mut bits = wide(
             #[inline(always)]
-            || (0u32..).zip(drawn).fold(0u32, |bits, (lane, drawn)| bits | u32::from(middle(*drawn)) << lane),
+            || word_of(drawn, |drawn| middle(*drawn)),
         );
         while bits != 0 {
             let place = word * 32 + bits.trailing_zeros() as usize;
