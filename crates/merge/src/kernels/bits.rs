@@ -3,7 +3,7 @@
 use crate::kernels::wide;
 
 /// Numbers for which one word holds the bits.
-const WORD: usize = 32;
+pub const WORD: usize = 32;
 /// The bits of infinity: magnitudes from here on are not finite.
 pub const INFINITE: u32 = 0x7f80_0000;
 
@@ -68,8 +68,13 @@ fn pack<T>(values: &[T], words: &mut [u32], set: impl Fn(&T) -> bool) {
     wide(
         #[inline(always)]
         || {
-            for (values, word) in values.chunks(WORD).zip(words) {
+            let (values, rest) = values.as_chunks::<WORD>();
+            let mut words = words.iter_mut();
+            for (values, word) in values.iter().zip(&mut words) {
                 *word = word_of(values, &set);
+            }
+            if let Some(word) = words.next() {
+                *word = word_of(rest, &set);
             }
         },
     );

@@ -132,6 +132,8 @@ impl Odds {
 struct Scratch {
     drawn: Vec<u32>,
     keys: Vec<u32>,
+    /// How many deltas lie in each bin.
+    counts: Vec<[u32; 2]>,
     /// How many deltas lie in lower bins than each.
     lower: Vec<u32>,
     /// Deltas whose rank decides.
@@ -142,7 +144,7 @@ struct Scratch {
 /// Draws which deltas of a row are kept. Most draws keep or drop a delta whatever its rank is; of the others most are decided by the
 /// ranks of a bin of magnitudes, and few need the rank itself.
 fn draw_row(draw: &Draw, odds: &Odds, start: usize, deltas: &[f32], scratch: &mut Scratch, kept: &mut [u8]) {
-    let Scratch { drawn, keys, lower, open, sorted } = scratch;
+    let Scratch { drawn, keys, counts, lower, open, sorted } = scratch;
     let len = deltas.len();
     drawn.resize(len, 0);
     draw.fill(start, drawn);
@@ -170,18 +172,30 @@ fn draw_row(draw: &Draw, odds: &Odds, start: usize, deltas: &[f32], scratch: &mu
     let shift = 27 - bins.ilog2();
     let floor = largest.saturating_sub((1 << 27) - 1);
     let bin = |key: u32| (key.saturating_sub(floor) >> shift) as usize;
-    lower.clear();
-    lower.resize(bins + 2, 0);
-    for key in keys.iter() {
-        if let Some(count) = lower.get_mut(bin(*key) + 1) {
+    // Two counters a bin: deltas that follow each other are often equal, and each would wait for the one before.
+    counts.clear();
+    counts.resize(bins, [0; 2]);
+    let (pairs, last) = keys.as_chunks::<2>();
+    for [a, b] in pairs {
+        if let Some([count, _]) = counts.get_mut(bin(*a)) {
+            *count += 1;
+        }
+        if let Some([_, count]) = counts.get_mut(bin(*b)) {
             *count += 1;
         }
     }
-    let mut sum = 0;
-    for count in lower.iter_mut() {
-        sum += *count;
-        *count = sum;
+    if let [key] = last
+        && let Some([count, _]) = counts.get_mut(bin(*key))
+    {
+        *count += 1;
     }
+    lower.clear();
+    let mut sum = 0;
+    lower.push(sum);
+    lower.extend(counts.iter().map(|[a, b]| {
+        sum += a + b;
+        sum
+    }));
     open.clear();
     let middle = |drawn: u32| (drawn >= least) & (drawn < most);
     for (word, drawn) in drawn.chunks(32).enumerate() {

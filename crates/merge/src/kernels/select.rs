@@ -2,6 +2,7 @@
 
 use consilience_core::{Error, Result};
 
+use crate::kernels::bits::{WORD, word_of};
 use crate::kernels::wide;
 use crate::work::{BLOCK, Block, Cut, Work};
 
@@ -231,27 +232,25 @@ fn tally(keys: &[u32], bins: &mut [[u32; 2]]) {
 
 fn lows(block: &Block<'_>, half: &Half, keys: &impl Keys) -> Lows {
     let mut found: Vec<u16> = Vec::new();
-    let mut take = |keys: &[u32]| {
-        for key in keys.iter().filter(|key| **key >> LOW == half.bin) {
-            found.push((key & ((1 << LOW) - 1)) as u16);
-        }
-    };
     chunks(block, half.lane, keys, |chunk| {
-        // Few numbers lie in the bin of an edge: most groups are passed over at once.
-        let (groups, rest) = chunk.as_chunks::<8>();
-        let mut hits = [false; CHUNK / 8];
+        // Few numbers lie in the bin of an edge.
+        let mut words = [0; CHUNK / WORD];
         wide(
             #[inline(always)]
             || {
-                for (hit, group) in hits.iter_mut().zip(groups) {
-                    *hit = group.iter().fold(0, |hit, key| hit | u32::from(key >> LOW == half.bin)) != 0;
+                for (word, keys) in words.iter_mut().zip(chunk.chunks(WORD)) {
+                    *word = word_of(keys, |key| key >> LOW == half.bin);
                 }
             },
         );
-        for (group, _) in groups.iter().zip(hits).filter(|(_, hit)| *hit) {
-            take(group);
+        for (mut bits, keys) in words.into_iter().zip(chunk.chunks(WORD)) {
+            while bits != 0 {
+                if let Some(key) = keys.get(bits.trailing_zeros() as usize) {
+                    found.push((key & ((1 << LOW) - 1)) as u16);
+                }
+                bits &= bits - 1;
+            }
         }
-        take(rest);
     });
     if found.len() <= BLOCK / 32 {
         return Lows { single: found, counted: Vec::new() };
