@@ -9,7 +9,11 @@ mod methods;
 mod parts;
 mod work;
 
+pub use memory::{Held, merge_held};
 pub use method::{Base, MergeMethod, Needs, PerMember};
-pub use methods::{Linear, METHODS};
+pub use methods::{
+    ArceeFusion, Karcher, Linear, METHODS, ModelStock, MultiSlerp, NearSwap, NuSlerp, Passthrough, Slerp,
+    TaskArithmetic,
+};
 pub use parts::{PREPARATION, Recipe, merge_parts};
 pub use work::{BLOCK, Block, Cut, Numbers, Sink, Work};

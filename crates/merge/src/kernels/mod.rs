@@ -1,10 +1,14 @@
 //! Loops over blocks, compiled for every instruction set that the processor may have and chosen when the program runs.
 
+mod arc;
 mod combine;
 mod gram;
+mod select;
 
+pub use arc::{NEAR, arc, opposite};
 pub use combine::combine;
-pub use gram::{Gram, gram};
+pub use gram::{Gram, gram, gram_with_base};
+pub use select::smallest;
 
 /// Runs a loop with the widest vectors that this processor has. `work` must be `#[inline(always)]` to gain anything.
 #[inline]
