@@ -70,14 +70,17 @@ impl Gram {
         self.between(weights, weights).max(0.0).sqrt()
     }
 
-    /// Checks that members hold finite numbers, those only that `used` names.
+    /// Checks that members, or what they added to the base, hold finite numbers: those that `used` names.
     ///
     /// # Errors
     /// [`Error::Model`] naming the member.
     pub fn finite(&self, work: &Work<'_>, used: impl Fn(usize) -> bool) -> Result<()> {
         match (0..self.count).find(|i| used(*i) && !self.dot(*i, *i).is_finite()) {
             None => Ok(()),
-            Some(i) => Err(not_finite(format!("member \"{}\"", work.labels.get(i).unwrap_or(&"")))),
+            Some(i) => {
+                let base = if work.base.is_some() { ", or the base" } else { "" };
+                Err(not_finite(format!("member \"{}\"{base}", work.labels.get(i).unwrap_or(&""))))
+            }
         }
     }
 

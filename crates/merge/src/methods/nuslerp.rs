@@ -93,8 +93,7 @@ impl NuSlerp {
     }
 
     /// Each column by itself: its products in one pass, the result in another.
-    fn columns(work: &Work<'_>, cut: Cut, t: f64, opposed: &AtomicBool) -> Result<()> {
-        let columns = work.shape.iter().skip(1).product::<usize>().max(1);
+    fn columns(work: &Work<'_>, cut: Cut, columns: usize, t: f64, opposed: &AtomicBool) -> Result<()> {
         let all: Vec<Products> = work.sum(
             cut,
             || vec![(0.0, 0.0, 0.0); columns],
@@ -200,7 +199,8 @@ impl MergeMethod for NuSlerp {
                 Ok(())
             });
         }
-        if self.nuslerp_flatten || work.shape.len() < 2 {
+        let columns = work.shape.iter().skip(1).product::<usize>();
+        if self.nuslerp_flatten || work.shape.len() < 2 || (self.nuslerp_row_wise && columns < 2) {
             let gram = gram(work, flat)?;
             gram.finite(work, |_| true)?;
             let (a, b) = shares(products(&gram), t, work.compat, &opposed);
@@ -209,7 +209,7 @@ impl MergeMethod for NuSlerp {
                 Ok(())
             })?;
         } else if self.nuslerp_row_wise {
-            Self::columns(work, flat, t, &opposed)?;
+            Self::columns(work, flat, columns, t, &opposed)?;
         } else {
             Self::rows(work, Cut { deltas, rows: true }, t, &opposed)?;
         }
