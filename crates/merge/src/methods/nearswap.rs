@@ -46,7 +46,7 @@ impl MergeMethod for NearSwap {
                     for ((out, b), x) in out.iter_mut().zip(base).zip(*member) {
                         let delta = x - b;
                         // What is no number stays none.
-                        let moved = b + delta.clamp(-t, t) + (delta - delta);
+                        let moved = b + delta.clamp(-t, t) + delta * 0.0;
                         *out = if delta.abs() <= t { *x } else { moved };
                     }
                 },
