@@ -5,7 +5,7 @@ use consilience_core::Result;
 use crate::kernels::bits::{Bits, INFINITE};
 use crate::kernels::blend::Keep;
 use crate::kernels::draw::Draw;
-use crate::kernels::select::{Edge, edges, magnitudes};
+use crate::kernels::edges::{Edge, edges, magnitudes};
 use crate::kernels::wide;
 use crate::method::PerMember;
 use crate::work::{Block, Work};

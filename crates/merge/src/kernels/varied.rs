@@ -3,8 +3,8 @@
 use consilience_core::Result;
 
 use crate::kernels::blend::Keep;
+use crate::kernels::edges::{Edge, edges};
 use crate::kernels::gram::dot;
-use crate::kernels::select::{Edge, edges};
 use crate::kernels::wide;
 use crate::work::{Block, Cut, Work};
 
