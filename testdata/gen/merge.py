@@ -131,7 +131,10 @@ PLAIN = [
 ]
 PER_MEMBER = {"weight", "density", "gamma", "epsilon", "scale"}
 # What the peer does otherwise; see above.
-PEER = {"breadcrumbs_small": "int(gamma * n) = 0 drops whole deltas"}
+PEER = {
+    "breadcrumbs_small": "int(gamma * n) = 0 drops whole deltas",
+    "model_stock_rows": "where members pull apart the share of their mean is not held within 0 and 1",
+}
 
 WHOLE = {
     "gradient": ("slerp", """

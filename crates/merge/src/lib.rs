@@ -15,10 +15,12 @@ pub mod run;
 mod work;
 
 pub use file::{Limits, MergeFile, Ready, Refused};
+pub use memory::{Held, merge_held};
 pub use method::{Base, MergeMethod, Needs, PerMember};
 pub use methods::{
-    Breadcrumbs, BreadcrumbsTies, DareLinear, DareTies, Della, DellaLinear, Linear, METHODS, Ram, RamPlus,
-    Sce, Ties,
+    ArceeFusion, Breadcrumbs, BreadcrumbsTies, DareLinear, DareTies, Della, DellaLinear, Karcher, Linear,
+    METHODS, ModelStock, MultiSlerp, NearSwap, NuSlerp, Passthrough, Ram, RamPlus, Sce, Slerp,
+    TaskArithmetic, Ties,
 };
 pub use parts::{PREPARATION, Recipe, merge_parts};
 pub use work::{BLOCK, Block, Cut, Numbers, Sink, Work};

@@ -44,6 +44,8 @@ pub struct Held<'a> {
     pub base: Option<&'a [f32]>,
     /// The seed of the merge.
     pub seed: Seed,
+    /// Do as mergekit does where it differs on purpose.
+    pub compat: bool,
 }
 
 /// Merges one tensor. `notes` takes what the user should know.
@@ -65,7 +67,7 @@ pub fn merge_held(method: &dyn MergeMethod, held: &Held<'_>, notes: &Mutex<Vec<S
         base: held.base.as_ref().map(|b| b as &dyn Numbers),
         seed: held.seed.child(held.name),
         labels: held.labels.to_vec(),
-        compat: false,
+        compat: held.compat,
         stop: &Stop::default(),
         out: &kept,
         notes,
@@ -84,6 +86,6 @@ pub fn merged(
 ) -> Result<Vec<f32>> {
     let names: Vec<String> = (0..members.len()).map(|i| format!("m{i}")).collect();
     let labels: Vec<&str> = names.iter().map(String::as_str).collect();
-    let held = Held { name: "w", shape, labels: &labels, members, base, seed: Seed::new(7) };
+    let held = Held { name: "w", shape, labels: &labels, members, base, seed: Seed::new(7), compat: false };
     merge_held(method, &held, &Mutex::new(Vec::new()))
 }

@@ -151,6 +151,7 @@ fn merge_tensor(
         members: held,
         base: base.first().copied(),
         seed: recipe.seed,
+        compat: false,
     };
     Ok(Array::F32(first.shape().to_vec(), merge_held(recipe.method, &held, notes)?))
 }

@@ -13,6 +13,9 @@ use crate::kernels::wide;
 /// So many numbers are looked at together. It follows from the tensor alone, so that threads change no byte.
 pub const BLOCK: usize = 1 << 15;
 
+/// Sums of floats that are too large to keep one for each block are gathered in so many parts.
+const PARTS: usize = 32;
+
 /// The numbers of one tensor, wherever they lie.
 pub trait Numbers: Sync {
     /// Fills `out` with the numbers from `from` on, row by row.
@@ -228,8 +231,34 @@ impl Work<'_> {
         join: impl Fn(A, A) -> A + Sync,
     ) -> Result<A> {
         // A part for each thread: what is gathered may be large.
+        self.gather(rayon::current_num_threads(), cut, new, look, join)
+    }
+
+    /// As [`Work::count`], for sums of floats: each of [`PARTS`] parts is gathered block after block, and the parts in their order,
+    /// whatever the number of threads.
+    ///
+    /// # Errors
+    /// What reading gives.
+    pub fn sum<A: Send>(
+        &self,
+        cut: Cut,
+        new: impl Fn() -> A + Sync,
+        look: impl Fn(&mut A, &Block<'_>) + Sync,
+        join: impl Fn(A, A) -> A + Sync,
+    ) -> Result<A> {
+        self.gather(PARTS, cut, new, look, join)
+    }
+
+    fn gather<A: Send>(
+        &self,
+        parts: usize,
+        cut: Cut,
+        new: impl Fn() -> A + Sync,
+        look: impl Fn(&mut A, &Block<'_>) + Sync,
+        join: impl Fn(A, A) -> A + Sync,
+    ) -> Result<A> {
         let blocks = self.blocks(cut);
-        let parts = rayon::current_num_threads().clamp(1, blocks.max(1));
+        let parts = parts.clamp(1, blocks.max(1));
         let gathered: Result<Vec<A>> = (0..parts)
             .into_par_iter()
             .map(|part| {

@@ -11,18 +11,22 @@ use crate::work::{Block, Cut, Work};
 const CHUNK: usize = 1024;
 /// Sums run in so many lanes, which are added in order.
 const LANES: usize = 16;
+/// What was seen of a tensor is kept for the next pass if it has at most so many numbers, those of all members together: a bit each.
+const SEEN: usize = 1 << 29;
 /// Weights that sum to less do not divide anything.
 const LEAST: f32 = 1e-8;
 
 /// What is kept of the members' deltas. Numbers that are not finite are always kept, so that they are found.
 pub trait Keep: Sync {
     /// What is known of a block once it was looked at.
-    type Seen;
+    type Seen: Send + Sync;
+    /// Whether looking costs so much that what was seen is better kept for the next pass.
+    const COSTLY: bool = false;
 
     /// Looks at a block.
     fn see(&self, block: &Block<'_>) -> Self::Seen;
 
-    /// What is kept of a member's deltas, from a place of the block on; zero where a delta is dropped.
+    /// What is kept of a member's deltas, from a place of the block on, a multiple of 32; zero where a delta is dropped.
     fn fill(&self, seen: &Self::Seen, block: &Block<'_>, member: usize, from: usize, out: &mut [f32]);
 
     /// Whether all deltas of a member are kept.
@@ -70,7 +74,7 @@ impl Blend {
     pub fn merge(&self, work: &Work<'_>, cut: Cut, keep: &impl Keep) -> Result<()> {
         let members: Vec<usize> =
             (0..work.members.len()).filter(|i| self.weights.get(*i).is_some_and(|w| *w != 0.0)).collect();
-        let scales = self.scales(work, cut, keep, &members)?;
+        let (scales, seen) = self.scales(work, cut, keep, &members)?;
         let term = |(&member, scale): (&usize, f64)| Term {
             member,
             weight: self.weights.get(member).copied().unwrap_or(0.0) as f32,
@@ -94,12 +98,15 @@ impl Blend {
                 out.copy_from_slice(base);
                 return Ok(());
             }
-            let seen = keep.see(block);
+            let before =
+                seen.binary_search_by_key(&block.start, |(start, _)| *start).ok().and_then(|i| seen.get(i));
+            let now = if before.is_none() { Some(keep.see(block)) } else { None };
+            let Some(seen) = before.map(|(_, seen)| seen).or(now.as_ref()) else { return Ok(()) };
             let mut kept = vec![[0.0; CHUNK]; terms.len()];
             for (chunk, (out, base)) in out.chunks_mut(CHUNK).zip(base.chunks(CHUNK)).enumerate() {
                 for (term, kept) in terms.iter().zip(&mut kept) {
                     let kept = kept.get_mut(..out.len()).unwrap_or_default();
-                    keep.fill(&seen, block, term.member, chunk * CHUNK, kept);
+                    keep.fill(seen, block, term.member, chunk * CHUNK, kept);
                     if term.scale != 1.0 {
                         scale(kept, term.scale);
                     }
@@ -207,18 +214,28 @@ impl Blend {
         lost
     }
 
-    /// The factors of what the members keep.
-    fn scales(&self, work: &Work<'_>, cut: Cut, keep: &impl Keep, members: &[usize]) -> Result<Vec<f64>> {
+    /// The factors of what the members keep, and what was seen of the blocks where it is worth keeping.
+    fn scales<K: Keep>(
+        &self,
+        work: &Work<'_>,
+        cut: Cut,
+        keep: &K,
+        members: &[usize],
+    ) -> Result<(Vec<f64>, Seen<K>)> {
         let sparse: Vec<usize> =
             members.iter().copied().filter(|i| self.rescale && !keep.whole(*i)).collect();
         let mut norms = vec![(0.0, 0.0); members.len()];
+        let mut all_seen = Vec::new();
         if !sparse.is_empty() {
+            let keeps = K::COSTLY && work.len().saturating_mul(work.members.len()) <= SEEN;
             let blocks = work.look(cut, |block| {
                 let seen = keep.see(block);
-                let norms = |member: &usize| norms_of(keep, &seen, block, *member);
-                sparse.iter().map(norms).collect::<Vec<_>>()
+                let norms: Vec<(f64, f64)> =
+                    sparse.iter().map(|i| norms_of(keep, &seen, block, *i)).collect();
+                (norms, keeps.then_some((block.start, seen)))
             })?;
-            for block in blocks {
+            for (block, seen) in blocks {
+                all_seen.extend(seen);
                 for (member, (before, after)) in sparse.iter().zip(block) {
                     let place = members.iter().position(|m| m == member);
                     if let Some((all, left)) = place.and_then(|place| norms.get_mut(place)) {
@@ -228,9 +245,13 @@ impl Blend {
                 }
             }
         }
-        Ok(norms.into_iter().map(|(before, after)| if after > 0.0 { before / after } else { 1.0 }).collect())
+        let scales = norms.into_iter().map(|(before, after)| if after > 0.0 { before / after } else { 1.0 });
+        Ok((scales.collect(), all_seen))
     }
 }
+
+/// What was seen of blocks, by their first places.
+type Seen<K> = Vec<(usize, <K as Keep>::Seen)>;
 
 /// `sum_i w_i k_i`.
 fn sum(terms: &[Term], kept: &[[f32; CHUNK]], weight: impl Fn(&Term) -> f32) -> [f32; CHUNK] {

@@ -57,9 +57,10 @@ impl Draw {
                     let counter = ((first + group) * LANES) as u64;
                     let mut words = [[0u32; LANES]; 4];
                     let [low, high, ..] = &mut words;
-                    for (lane, (low, high)) in (0u64..).zip(low.iter_mut().zip(high)) {
-                        *low = (counter + lane) as u32;
-                        *high = ((counter + lane) >> 32) as u32;
+                    for lane in 0..LANES {
+                        let counter = counter + lane as u64;
+                        low[lane] = counter as u32;
+                        high[lane] = (counter >> 32) as u32;
                     }
                     rounds::<ROUNDS, LANES>(&mut words, self.key);
                     for (out, word) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(&words) {

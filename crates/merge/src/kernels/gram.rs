@@ -1,6 +1,6 @@
 //! Inner products of the members of a tensor with each other: all that methods on spheres need to know.
 
-use consilience_core::Result;
+use consilience_core::{Error, Result};
 
 use crate::kernels::wide;
 use crate::work::{Block, Cut, Work};
@@ -19,10 +19,15 @@ pub struct Gram {
 impl Gram {
     /// The products of the members of one block.
     pub fn of(block: &Block<'_>) -> Self {
-        let count = block.members.len();
+        Self::of_all(block.members)
+    }
+
+    /// The products of some lists of numbers.
+    pub fn of_all(all: &[&[f32]]) -> Self {
+        let count = all.len();
         let mut products = Vec::with_capacity(count * (count + 1) / 2);
-        for (i, a) in block.members.iter().enumerate() {
-            products.extend(block.members.iter().take(i + 1).map(|b| dot(a, b)));
+        for (i, a) in all.iter().enumerate() {
+            products.extend(all.iter().take(i + 1).map(|b| dot(a, b)));
         }
         Self { count, products }
     }
@@ -49,15 +54,34 @@ impl Gram {
         (product > 0.0).then(|| (self.dot(i, j) / product).clamp(-1.0, 1.0))
     }
 
-    /// The length of `sum_i weights_i x_i`.
-    pub fn length(&self, weights: &[f64]) -> f64 {
+    /// The inner product of `sum_i a_i x_i` with `sum_j b_j x_j`. Of members of weight zero nothing is known.
+    pub fn between(&self, a: &[f64], b: &[f64]) -> f64 {
         let mut sum = 0.0;
-        for (i, a) in weights.iter().enumerate() {
-            for (j, b) in weights.iter().enumerate() {
+        for (i, a) in a.iter().enumerate().filter(|(_, a)| **a != 0.0) {
+            for (j, b) in b.iter().enumerate().filter(|(_, b)| **b != 0.0) {
                 sum += a * b * self.dot(i, j);
             }
         }
-        sum.max(0.0).sqrt()
+        sum
+    }
+
+    /// The length of `sum_i weights_i x_i`.
+    pub fn length(&self, weights: &[f64]) -> f64 {
+        self.between(weights, weights).max(0.0).sqrt()
+    }
+
+    /// Checks that members, or what they added to the base, hold finite numbers: those that `used` names.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the member.
+    pub fn finite(&self, work: &Work<'_>, used: impl Fn(usize) -> bool) -> Result<()> {
+        match (0..self.count).find(|i| used(*i) && !self.dot(*i, *i).is_finite()) {
+            None => Ok(()),
+            Some(i) => {
+                let base = if work.base.is_some() { ", or the base" } else { "" };
+                Err(not_finite(format!("member \"{}\"{base}", work.labels.get(i).unwrap_or(&""))))
+            }
+        }
     }
 
     /// Adds the products of further numbers.
@@ -74,9 +98,33 @@ impl Gram {
 /// # Errors
 /// What reading gives.
 pub fn gram(work: &Work<'_>, cut: Cut) -> Result<Gram> {
-    let count = work.members.len();
+    Ok(sum(work.members.len(), &work.look(cut, Gram::of)?))
+}
+
+/// The inner products of the base, which is the first then, and of the members.
+///
+/// # Errors
+/// What reading gives; [`Error::Model`] naming the model whose numbers are not finite.
+pub fn gram_with_base(work: &Work<'_>) -> Result<Gram> {
+    let blocks = work.look(Cut::NUMBERS, |block| {
+        let all: Vec<&[f32]> = block.base.iter().chain(block.members).copied().collect();
+        Gram::of_all(&all)
+    })?;
+    let gram = sum(work.members.len() + 1, &blocks);
+    match (0..gram.count).find(|i| !gram.dot(*i, *i).is_finite()) {
+        None => Ok(gram),
+        Some(0) => Err(not_finite("the base".to_owned())),
+        Some(i) => Err(not_finite(format!("member \"{}\"", work.labels.get(i - 1).unwrap_or(&"")))),
+    }
+}
+
+fn sum(count: usize, blocks: &[Gram]) -> Gram {
     let none = Gram { count, products: vec![0.0; count * (count + 1) / 2] };
-    Ok(work.look(cut, Gram::of)?.iter().fold(none, |all, block| all.add(block)))
+    blocks.iter().fold(none, Gram::add)
+}
+
+fn not_finite(place: String) -> Error {
+    Error::model("a tensor to merge is not finite").at(place)
 }
 
 /// `sum_k a_k b_k` in 64 bits.

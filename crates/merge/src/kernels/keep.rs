@@ -2,15 +2,13 @@
 
 use consilience_core::Result;
 
+use crate::kernels::bits::{Bits, INFINITE};
 use crate::kernels::blend::Keep;
 use crate::kernels::draw::Draw;
-use crate::kernels::select::{Edge, edges, magnitudes};
+use crate::kernels::edges::{Edge, edges, magnitudes};
 use crate::kernels::wide;
 use crate::method::PerMember;
 use crate::work::{Block, Work};
-
-/// The bits of infinity: keys from here on are not finite.
-pub(super) const INFINITE: u32 = 0x7f80_0000;
 
 /// What remains of an order of `|d|` when the largest are dropped, and all behind the next ones.
 pub struct Band {
@@ -117,29 +115,25 @@ impl Chance {
 }
 
 impl Keep for Chance {
-    type Seen = ();
+    type Seen = Vec<Bits>;
+    const COSTLY: bool = true;
 
-    fn see(&self, _: &Block<'_>) -> Self::Seen {}
+    fn see(&self, block: &Block<'_>) -> Self::Seen {
+        let bits = |member: &Option<(Draw, u32)>| match member {
+            Some((draw, below)) => {
+                Bits::below(*below, block.len(), |from, out| draw.fill(block.start + from, out))
+            }
+            None => Bits::default(),
+        };
+        self.members.iter().map(bits).collect()
+    }
 
-    fn fill(&self, (): &(), block: &Block<'_>, member: usize, from: usize, out: &mut [f32]) {
+    fn fill(&self, seen: &Self::Seen, block: &Block<'_>, member: usize, from: usize, out: &mut [f32]) {
         let deltas =
             block.members.get(member).and_then(|m| m.get(from..from + out.len())).unwrap_or_default();
-        let Some(Some((draw, below))) = self.members.get(member) else {
-            return out.copy_from_slice(deltas);
-        };
-        let mut drawn = [0; 256];
-        for (i, (out, deltas)) in out.chunks_mut(256).zip(deltas.chunks(256)).enumerate() {
-            let drawn = drawn.get_mut(..out.len()).unwrap_or_default();
-            draw.fill(block.start + from + i * 256, drawn);
-            wide(
-                #[inline(always)]
-                || {
-                    for ((out, d), drawn) in out.iter_mut().zip(deltas).zip(drawn) {
-                        let kept = (*drawn < *below) | (d.to_bits() & 0x7fff_ffff >= INFINITE);
-                        *out = if kept { *d } else { 0.0 };
-                    }
-                },
-            );
+        match seen.get(member) {
+            Some(bits) if !self.whole(member) => bits.keep(from, deltas, out),
+            _ => out.copy_from_slice(deltas),
         }
     }
 
@@ -205,15 +199,15 @@ mod tests {
                 seed: Seed::new(0),
                 labels: vec!["a", "b", "c", "d"],
                 compat: false,
+                stop: &consilience_core::model::Stop::default(),
                 out: &out,
                 notes: &notes,
             };
             let band = Band::find(&work, &[(skip, keep); 4]).unwrap();
             for (member, values) in slices.iter().enumerate() {
                 work.write(Cut::DELTAS, |block, out| {
-                    // Parts of odd lengths meet the places of edges everywhere.
-                    for (i, part) in out.chunks_mut(1021).enumerate() {
-                        band.fill(&band.see(block), block, member, i * 1021, part);
+                    for (i, part) in out.chunks_mut(1024).enumerate() {
+                        band.fill(&band.see(block), block, member, i * 1024, part);
                     }
                     Ok(())
                 })

@@ -2,9 +2,9 @@
 
 use consilience_core::{Error, Result};
 
+use crate::kernels::bits::{Bits, word_of};
 use crate::kernels::blend::Keep;
 use crate::kernels::draw::Draw;
-use crate::kernels::keep::INFINITE;
 use crate::kernels::wide;
 use crate::method::PerMember;
 use crate::work::{Block, Work};
@@ -33,42 +33,34 @@ impl Ranked {
 
 impl Keep for Ranked {
     /// For each member which deltas are kept.
-    type Seen = Vec<Vec<u8>>;
+    type Seen = Vec<Bits>;
+    const COSTLY: bool = true;
 
     fn see(&self, block: &Block<'_>) -> Self::Seen {
         let mut scratch = Scratch::default();
         let mut seen = Vec::with_capacity(self.members.len());
+        let mut kept = vec![0; block.len()];
         for (member, deltas) in self.members.iter().zip(block.members) {
             let Some((draw, odds)) = member else {
-                seen.push(Vec::new());
+                seen.push(Bits::default());
                 continue;
             };
-            let mut kept = vec![0; deltas.len()];
             let rows = deltas.chunks(self.row.max(1)).zip(kept.chunks_mut(self.row.max(1)));
             for (i, (deltas, kept)) in rows.enumerate() {
                 draw_row(draw, odds, block.start + i * self.row, deltas, &mut scratch, kept);
             }
-            seen.push(kept);
+            seen.push(Bits::of(&kept));
         }
         seen
     }
 
     fn fill(&self, seen: &Self::Seen, block: &Block<'_>, member: usize, from: usize, out: &mut [f32]) {
-        let part = from..from + out.len();
-        let deltas = block.members.get(member).and_then(|m| m.get(part.clone())).unwrap_or_default();
-        if self.whole(member) {
-            return out.copy_from_slice(deltas);
+        let deltas =
+            block.members.get(member).and_then(|m| m.get(from..from + out.len())).unwrap_or_default();
+        match seen.get(member) {
+            Some(bits) if !self.whole(member) => bits.keep(from, deltas, out),
+            _ => out.copy_from_slice(deltas),
         }
-        let kept = seen.get(member).and_then(|m| m.get(part)).unwrap_or_default();
-        wide(
-            #[inline(always)]
-            || {
-                for ((out, d), kept) in out.iter_mut().zip(deltas).zip(kept) {
-                    let kept = (*kept != 0) | (d.to_bits() & 0x7fff_ffff >= INFINITE);
-                    *out = if kept { *d } else { 0.0 };
-                }
-            },
-        );
     }
 
     fn whole(&self, member: usize) -> bool {
@@ -109,16 +101,24 @@ pub fn odds_fit(density: &PerMember, epsilon: &PerMember) -> Result<()> {
 struct Odds {
     first: f64,
     step: f64,
+    /// Ranks for each further draw.
+    ranks: f64,
 }
 
 impl Odds {
     /// From one probability to another; that of a row's only delta lies in the middle.
     fn new(least: f64, most: f64, row: usize) -> Self {
         let scale = 2f64.powi(32);
-        match row {
-            0 | 1 => Self { first: (least + most) / 2.0 * scale, step: 0.0 },
-            _ => Self { first: least * scale, step: (most - least) * scale / (row - 1) as f64 },
-        }
+        let (first, step) = match row {
+            0 | 1 => ((least + most) / 2.0 * scale, 0.0),
+            _ => (least * scale, (most - least) * scale / (row - 1) as f64),
+        };
+        Self { first, step, ranks: if step > 0.0 { 1.0 / step } else { 0.0 } }
+    }
+
+    /// Draws keep deltas of ranks above this, give or take one.
+    fn rank(&self, drawn: u32) -> u32 {
+        ((f64::from(drawn) - self.first) * self.ranks) as u32
     }
 
     /// A delta of this rank is kept if the draw is less.
@@ -132,6 +132,8 @@ impl Odds {
 struct Scratch {
     drawn: Vec<u32>,
     keys: Vec<u32>,
+    /// How many deltas lie in each bin.
+    counts: Vec<[u32; 2]>,
     /// How many deltas lie in lower bins than each.
     lower: Vec<u32>,
     /// Deltas whose rank decides.
@@ -142,7 +144,7 @@ struct Scratch {
 /// Draws which deltas of a row are kept. Most draws keep or drop a delta whatever its rank is; of the others most are decided by the
 /// ranks of a bin of magnitudes, and few need the rank itself.
 fn draw_row(draw: &Draw, odds: &Odds, start: usize, deltas: &[f32], scratch: &mut Scratch, kept: &mut [u8]) {
-    let Scratch { drawn, keys, lower, open, sorted } = scratch;
+    let Scratch { drawn, keys, counts, lower, open, sorted } = scratch;
     let len = deltas.len();
     drawn.resize(len, 0);
     draw.fill(start, drawn);
@@ -165,59 +167,69 @@ fn draw_row(draw: &Draw, odds: &Odds, start: usize, deltas: &[f32], scratch: &mu
     if len < 2 {
         return;
     }
-    // As many bins as deltas, for the sixteen octaves below the largest: bins of equal ratio.
-    let bins = len.next_power_of_two().clamp(64, 4096);
+    // Half as many bins as deltas, for the sixteen octaves below the largest: bins of equal ratio.
+    let bins = len.div_ceil(2).next_power_of_two().clamp(64, 4096);
     let shift = 27 - bins.ilog2();
     let floor = largest.saturating_sub((1 << 27) - 1);
     let bin = |key: u32| (key.saturating_sub(floor) >> shift) as usize;
-    lower.clear();
-    lower.resize(bins + 2, 0);
-    for key in keys.iter() {
-        if let Some(count) = lower.get_mut(bin(*key) + 1) {
+    // Two counters a bin: deltas that follow each other are often equal, and each would wait for the one before.
+    counts.clear();
+    counts.resize(bins, [0; 2]);
+    let (pairs, last) = keys.as_chunks::<2>();
+    for [a, b] in pairs {
+        if let Some([count, _]) = counts.get_mut(bin(*a)) {
+            *count += 1;
+        }
+        if let Some([_, count]) = counts.get_mut(bin(*b)) {
             *count += 1;
         }
     }
+    if let [key] = last
+        && let Some([count, _]) = counts.get_mut(bin(*key))
+    {
+        *count += 1;
+    }
+    lower.clear();
     let mut sum = 0;
-    for count in lower.iter_mut() {
-        sum += *count;
-        *count = sum;
-    }
-    open.resize(len, 0);
-    let mut count = 0;
-    for (i, drawn) in (0u32..).zip(drawn.iter()) {
-        if let Some(open) = open.get_mut(count) {
-            *open = i;
+    lower.push(sum);
+    lower.extend(counts.iter().map(|[a, b]| {
+        sum += a + b;
+        sum
+    }));
+    open.clear();
+    let middle = |drawn: u32| (drawn >= least) & (drawn < most);
+    for (word, drawn) in drawn.chunks(32).enumerate() {
+        let mut bits = wide(
+            #[inline(always)]
+            || word_of(drawn, |drawn| middle(*drawn)),
+        );
+        while bits != 0 {
+            let place = word * 32 + bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            let (Some(&key), Some(&drawn)) = (keys.get(place), drawn.get(place % 32)) else { continue };
+            let bin = bin(key);
+            let (Some(&first), Some(&end)) = (lower.get(bin), lower.get(bin + 1)) else { continue };
+            let rank = odds.rank(drawn);
+            let sure = first > rank.saturating_add(1);
+            let hopeless = end <= rank.saturating_sub(1);
+            if let Some(kept) = kept.get_mut(place) {
+                *kept = u8::from(sure);
+            }
+            // Whether a zero is kept changes nothing.
+            if !(sure | hopeless | (key == 0)) {
+                open.push(place as u32);
+            }
         }
-        count += usize::from((*drawn >= least) & (*drawn < most));
     }
-    let mut left = 0;
-    for place in 0..count {
-        let Some(&i) = open.get(place) else { break };
-        let i_place = i as usize;
-        let (Some(&key), Some(&drawn)) = (keys.get(i_place), drawn.get(i_place)) else { break };
-        let bin = bin(key);
-        let (Some(&first), Some(&end)) = (lower.get(bin), lower.get(bin + 1)) else { break };
-        let sure = drawn < odds.below(first as usize);
-        let hopeless = drawn >= odds.below((end as usize).saturating_sub(1));
-        if let Some(kept) = kept.get_mut(i_place) {
-            *kept = u8::from(sure);
-        }
-        if let Some(open) = open.get_mut(left) {
-            *open = i;
-        }
-        // Whether a zero is kept changes nothing.
-        left += usize::from(!(sure | hopeless | (key == 0)));
-    }
-    let open = open.get(..left).unwrap_or_default();
-    if left <= COUNTED {
-        for &i in open {
+    if open.len() <= COUNTED {
+        for &i in open.iter() {
             decide(odds, keys, drawn, i as usize, rank(keys, i as usize), kept);
         }
     } else {
         sorted.clear();
         sorted.extend((0u64..).zip(keys.iter()).map(|(i, key)| u64::from(*key) << 32 | i));
         sorted.sort_unstable();
-        // The draws that are open are those that are not zero and not decided by a bin: to decide them all again changes nothing.
+        // To decide also those again that bins have decided changes nothing.
         for (rank, entry) in sorted.iter().enumerate() {
             decide(odds, keys, drawn, (entry & u64::from(u32::MAX)) as usize, rank, kept);
         }

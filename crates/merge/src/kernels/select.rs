@@ -1,247 +1,168 @@
-//! The largest numbers of a tensor, found exactly without sorting or holding it.
+//! The numbers at some ranks of a tensor, without sorting or holding it.
 
 use consilience_core::{Error, Result};
 
-use crate::kernels::wide;
-use crate::work::{BLOCK, Block, Cut, Work};
+use crate::work::{Block, Cut, Work};
 
-/// So many keys are made at a time.
-const CHUNK: usize = 1024;
-/// Keys have 31 bits: so many of them make the bins of the first pass.
+/// The bits of a float that the second pass counts.
 const LOW: u32 = 15;
-/// The bins of the first pass.
-const BINS: usize = 1 << 16;
+/// Bins of the first pass: the bits above those, without the sign.
+const HIGH_BINS: usize = 1 << 16;
+/// Bins of the second pass.
+const LOW_BINS: usize = 1 << LOW;
+/// The bits of infinity: finite keys lie below.
+const INFINITE: u32 = 0x7f80_0000;
 
-/// Keys of the numbers of one lane (a member, or what all members have in common) from a place of a block on. The larger the key, the
-/// earlier its number in the order; keys have 31 bits.
-pub trait Keys: Fn(&Block<'_>, usize, usize, &mut [u32]) + Sync {}
-
-impl<F: Fn(&Block<'_>, usize, usize, &mut [u32]) + Sync> Keys for F {}
-
-/// The keys that order the numbers of a member by `|x|`. What is not a number comes first.
-pub fn magnitudes(block: &Block<'_>, lane: usize, from: usize, keys: &mut [u32]) {
-    let values = block.members.get(lane).and_then(|m| m.get(from..)).unwrap_or_default();
-    wide(
-        #[inline(always)]
-        || {
-            for (key, v) in keys.iter_mut().zip(values) {
-                *key = v.to_bits() & 0x7fff_ffff;
-            }
-        },
-    );
+/// How often each bin was seen, and room for the keys of a block.
+struct Counts {
+    bins: Vec<u64>,
+    keys: Vec<f32>,
 }
 
-/// Where the first so many numbers of an order end: the largest keys first, and of equal keys those that come first in the tensor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edge {
-    /// Numbers with larger keys are inside.
-    key: u32,
-    /// So many of those with this key are inside.
-    equal: usize,
-    /// How many have this key before each block, and at last in the tensor. Empty if it does not matter.
-    before: Vec<usize>,
-}
-
-impl Edge {
-    /// No number is inside.
-    pub const NONE: Self = Self { key: 1 << 31, equal: 0, before: Vec::new() };
-    /// Every number is inside.
-    pub const ALL: Self = Self { key: 0, equal: usize::MAX, before: Vec::new() };
-
-    /// Numbers of a block before this place are inside if their key is [`Edge::least`] of `true`, those from there on if it is that of
-    /// `false`.
-    pub fn place(&self, block: &Block<'_>, lane: usize, keys: &impl Keys) -> usize {
-        let index = block.start / BLOCK;
-        let Some((&before, &after)) = self.before.get(index).zip(self.before.get(index + 1)) else {
-            return if self.equal > 0 { block.len() } else { 0 };
-        };
-        if after <= self.equal {
-            return block.len();
-        }
-        let mut left = self.equal.saturating_sub(before);
-        let mut place = 0;
-        let mut chunk = [0; CHUNK];
-        while left > 0 && place < block.len() {
-            let part = chunk.get_mut(..CHUNK.min(block.len() - place)).unwrap_or_default();
-            keys(block, lane, place, part);
-            for key in part {
-                if left == 0 {
-                    break;
-                }
-                left -= usize::from(*key == self.key);
-                place += 1;
-            }
-        }
-        place
+impl Counts {
+    fn new(bins: usize) -> Self {
+        Self { bins: vec![0; bins], keys: Vec::new() }
     }
 
-    /// The least key that is inside, with or without those equal to the key of the edge.
-    pub fn least(&self, equal: bool) -> u32 {
-        if equal { self.key } else { self.key.saturating_add(1) }
+    fn see(
+        &mut self,
+        block: &Block<'_>,
+        key: &impl Fn(&Block<'_>, &mut [f32]),
+        bin: impl Fn(u32) -> Option<usize>,
+    ) {
+        self.keys.resize(block.len(), 0.0);
+        key(block, &mut self.keys);
+        for k in &self.keys {
+            if let Some(count) = bin(k.to_bits() & !(1 << 31)).and_then(|b| self.bins.get_mut(b)) {
+                *count += 1;
+            }
+        }
+    }
+
+    fn join(mut self, other: Self) -> Self {
+        for (all, more) in self.bins.iter_mut().zip(&other.bins) {
+            *all += more;
+        }
+        self
     }
 }
 
-/// The edges of the first `counts` numbers of every lane, in two passes over the tensor: the first counts how often the upper bits of
-/// keys occur, the second how often the lower ones do among those that share the upper bits with an edge.
+/// The smallest, second smallest ... of the keys of all numbers of a tensor: for each of `ranks`, counted from 0, the key that would stand
+/// there if all were sorted. The `k`-th largest of `n` is the one of rank `n - k`.
+///
+/// `key` fills its second argument with a key for each number of a block. Keys are not negative: their signs are not looked at. It takes two
+/// passes over the tensor. Each counts the bits of the keys, so that the result is exact and follows from the keys alone.
 ///
 /// # Errors
-/// What reading gives.
-pub fn edges(work: &Work<'_>, counts: &[Vec<usize>], keys: &impl Keys) -> Result<Vec<Vec<Edge>>> {
-    let len = work.len();
-    if u32::try_from(len).is_err() {
-        return Err(Error::model("a tensor has too many numbers to find the largest of them")
-            .at(work.name)
-            .expected(format!("{} at most", u32::MAX))
-            .got(len));
-    }
-    let inner = |count: usize| count > 0 && count < len;
-    let lanes: Vec<usize> = counts
-        .iter()
-        .enumerate()
-        .filter(|(_, c)| c.iter().any(|c| inner(*c)))
-        .map(|(lane, _)| lane)
-        .collect();
-    let mut found = if lanes.is_empty() { Vec::new() } else { search(work, counts, &lanes, inner, keys)? };
-    found.reverse();
-    let edge = |count: &usize| match *count {
-        0 => Edge::NONE,
-        count if count >= len => Edge::ALL,
-        _ => found.pop().unwrap_or(Edge::NONE),
-    };
-    let mut edge = edge;
-    Ok(counts.iter().map(|lane| lane.iter().map(&mut edge).collect()).collect())
-}
-
-/// An edge of which the upper bits are known.
-struct Half {
-    lane: usize,
-    /// The upper bits of its key.
-    bin: u32,
-    /// How many of the numbers with these upper bits are inside.
-    rest: usize,
-}
-
-/// How often lower bits occur in a block, in their order.
-type Lows = Vec<(u16, u32)>;
-
-fn search(
+/// What reading gives; [`Error::Model`] if a key is not finite, [`Error::Internal`] for ranks beyond the tensor.
+pub fn smallest(
     work: &Work<'_>,
-    counts: &[Vec<usize>],
-    lanes: &[usize],
-    inner: impl Fn(usize) -> bool,
-    keys: &impl Keys,
-) -> Result<Vec<Edge>> {
-    // Two counters a bin: numbers that follow each other are often equal, and each would wait for the one before.
-    let bins = work.count(
-        Cut::DELTAS,
-        || vec![vec![[0u32; 2]; BINS]; lanes.len()],
-        |bins, block| {
-            for (&lane, bins) in lanes.iter().zip(bins) {
-                chunks(block, lane, keys, |chunk| tally(chunk, bins));
-            }
-        },
-        |mut all, part| {
-            for (a, b) in all.iter_mut().flatten().flatten().zip(part.iter().flatten().flatten()) {
-                *a += b;
-            }
-            all
-        },
+    cut: Cut,
+    ranks: &[usize],
+    key: impl Fn(&Block<'_>, &mut [f32]) + Sync,
+) -> Result<Vec<f32>> {
+    let high = work.count(
+        cut,
+        || Counts::new(HIGH_BINS),
+        |counts, block| counts.see(block, &key, |bits| Some((bits >> LOW) as usize)),
+        Counts::join,
     )?;
-    let mut halves = Vec::new();
-    for (&lane, bins) in lanes.iter().zip(&bins) {
-        for &count in counts.get(lane).into_iter().flatten().filter(|c| inner(**c)) {
-            let (bin, above) = descend(bins.iter().map(|[a, b]| *a as usize + *b as usize), count);
-            halves.push(Half { lane, bin, rest: count - above });
+    if high.bins.iter().skip((INFINITE >> LOW) as usize).any(|c| *c > 0) {
+        return Err(Error::model("a tensor to merge is not finite"));
+    }
+    let places: Vec<(usize, u64)> =
+        ranks.iter().map(|rank| place(&high.bins, *rank as u64)).collect::<Result<_>>()?;
+    let mut wanted: Vec<usize> = places.iter().map(|(bin, _)| *bin).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let low = work.count(
+        cut,
+        || Counts::new(wanted.len() * LOW_BINS),
+        |counts, block| {
+            counts.see(block, &key, |bits| {
+                let i = wanted.binary_search(&((bits >> LOW) as usize)).ok()?;
+                Some(i * LOW_BINS + bits as usize % LOW_BINS)
+            });
+        },
+        Counts::join,
+    )?;
+    let mut found = Vec::with_capacity(ranks.len());
+    for (bin, rest) in places {
+        let first = wanted.binary_search(&bin).unwrap_or_default() * LOW_BINS;
+        let (last, _) = place(low.bins.get(first..first + LOW_BINS).unwrap_or_default(), rest)?;
+        found.push(f32::from_bits(((bin << LOW) | last) as u32));
+    }
+    Ok(found)
+}
+
+/// The bin in which the key of a rank lies, and its rank there.
+fn place(bins: &[u64], rank: u64) -> Result<(usize, u64)> {
+    let mut below = 0;
+    for (bin, count) in bins.iter().enumerate() {
+        if rank < below + count {
+            return Ok((bin, rank - below));
+        }
+        below += count;
+    }
+    Err(Error::internal("a rank lies beyond the tensor"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use consilience_core::seed::Seed;
+
+    use super::*;
+    use crate::work::{BLOCK, Numbers, Sink};
+
+    struct Nowhere;
+
+    impl Sink for Nowhere {
+        fn write(&self, _: usize, _: &[f32]) -> Result<()> {
+            Ok(())
         }
     }
-    let seen = work.look(Cut::DELTAS, |block| {
-        halves.iter().map(|half| lows(block, half, keys)).collect::<Vec<Lows>>()
-    })?;
-    let edge = |(i, half): (usize, &Half)| {
-        let blocks = || seen.iter().map(|lows| lows.get(i).map_or(&[][..], Vec::as_slice));
-        let mut counted = vec![0usize; 1 << LOW];
-        for &(low, count) in blocks().flatten() {
-            if let Some(c) = counted.get_mut(usize::from(low)) {
-                *c += count as usize;
+
+    fn select(values: &[f32], ranks: &[usize]) -> Result<Vec<f32>> {
+        let notes = Mutex::new(Vec::new());
+        let work = Work {
+            name: "w",
+            shape: &[values.len()],
+            members: vec![&values as &dyn Numbers],
+            base: None,
+            seed: Seed::new(1),
+            labels: vec!["m"],
+            compat: false,
+            stop: &consilience_core::model::Stop::default(),
+            out: &Nowhere,
+            notes: &notes,
+        };
+        smallest(&work, Cut::NUMBERS, ranks, |block, keys| {
+            for (key, v) in keys.iter_mut().zip(block.members.iter().copied().flatten()) {
+                *key = v.abs();
             }
-        }
-        let (low, above) = descend(counted.iter().copied(), half.rest);
-        let mut before = vec![0];
-        let mut sum = 0;
-        for lows in blocks() {
-            sum += lows.iter().find(|(l, _)| u32::from(*l) == low).map_or(0, |(_, count)| *count as usize);
-            before.push(sum);
-        }
-        Edge { key: (half.bin << LOW) | low, equal: half.rest - above, before }
-    };
-    Ok(halves.iter().enumerate().map(edge).collect())
-}
-
-/// The bin in which the first `count` numbers end, and how many lie above it.
-fn descend(bins: impl DoubleEndedIterator<Item = usize> + ExactSizeIterator, count: usize) -> (u32, usize) {
-    let mut above = 0;
-    for (bin, in_bin) in bins.enumerate().rev() {
-        if above + in_bin >= count {
-            return (u32::try_from(bin).unwrap_or(0), above);
-        }
-        above += in_bin;
+        })
     }
-    (0, above)
-}
 
-fn chunks(block: &Block<'_>, lane: usize, keys: &impl Keys, mut work: impl FnMut(&[u32])) {
-    let mut chunk = [0; CHUNK];
-    for from in (0..block.len()).step_by(CHUNK) {
-        let part = chunk.get_mut(..CHUNK.min(block.len() - from)).unwrap_or_default();
-        keys(block, lane, from, part);
-        work(part);
+    #[test]
+    fn it_is_what_sorting_gives() {
+        let n = 2 * BLOCK + 77;
+        let values: Vec<f32> =
+            (0..n).map(|i| ((i * 7919 % n) as f32 - 30_000.0) * 10f32.powi((i % 70) as i32 - 40)).collect();
+        let mut sorted: Vec<f32> = values.iter().map(|v| v.abs()).collect();
+        sorted.sort_by(f32::total_cmp);
+        let ranks = [0, 1, n / 4, n / 2, n / 2 + 1, n - 2, n - 1, 0];
+        let found = select(&values, &ranks).unwrap();
+        assert_eq!(found, ranks.map(|r| sorted[r]));
     }
-}
 
-fn tally(keys: &[u32], bins: &mut [[u32; 2]]) {
-    let bin = |key: u32| (key >> LOW) as usize;
-    let (pairs, rest) = keys.as_chunks::<2>();
-    for [a, b] in pairs {
-        if let Some([count, _]) = bins.get_mut(bin(*a)) {
-            *count += 1;
-        }
-        if let Some([_, count]) = bins.get_mut(bin(*b)) {
-            *count += 1;
+    #[test]
+    fn equal_keys_zeros_and_keys_that_are_none() {
+        assert_eq!(select(&[2.0, -0.0, 2.0, 0.0], &[0, 1, 2, 3]).unwrap(), [0.0, 0.0, 2.0, 2.0]);
+        assert!(select(&[1.0], &[1]).unwrap_err().to_string().contains("beyond"));
+        for bad in [f32::NAN, f32::INFINITY] {
+            assert!(select(&[1.0, bad], &[0]).unwrap_err().to_string().contains("not finite"));
         }
     }
-    for key in rest {
-        if let Some([count, _]) = bins.get_mut(bin(*key)) {
-            *count += 1;
-        }
-    }
-}
-
-fn lows(block: &Block<'_>, half: &Half, keys: &impl Keys) -> Lows {
-    let mut found: Vec<u16> = Vec::new();
-    let mut take = |keys: &[u32]| {
-        for key in keys.iter().filter(|key| **key >> LOW == half.bin) {
-            found.push((key & ((1 << LOW) - 1)) as u16);
-        }
-    };
-    chunks(block, half.lane, keys, |chunk| {
-        // Few numbers lie in the bin of an edge: most groups are passed over at once.
-        let (groups, rest) = chunk.as_chunks::<32>();
-        let mut hits = [false; CHUNK / 32];
-        wide(
-            #[inline(always)]
-            || {
-                for (hit, group) in hits.iter_mut().zip(groups) {
-                    *hit = group.iter().fold(0, |hit, key| hit | u32::from(key >> LOW == half.bin)) != 0;
-                }
-            },
-        );
-        for (group, _) in groups.iter().zip(hits).filter(|(_, hit)| *hit) {
-            take(group);
-        }
-        take(rest);
-    });
-    found.sort_unstable();
-    let runs = found.chunk_by(|a, b| a == b);
-    runs.filter_map(|run| run.first().map(|low| (*low, u32::try_from(run.len()).unwrap_or(u32::MAX))))
-        .collect()
 }

@@ -3,8 +3,8 @@
 use consilience_core::Result;
 
 use crate::kernels::blend::Keep;
+use crate::kernels::edges::{Edge, edges};
 use crate::kernels::gram::dot;
-use crate::kernels::select::{Edge, edges};
 use crate::kernels::wide;
 use crate::work::{Block, Cut, Work};
 
@@ -35,7 +35,14 @@ impl Varied {
             }
             count
         })?;
-        let count = (part * varied.iter().sum::<usize>() as f64) as usize;
+        let varied: usize = varied.iter().sum();
+        let count = (part * varied as f64) as usize;
+        if count == 0 && part > 0.0 && varied > 0 {
+            work.note(format!(
+                "\"{}\": a part of {part} selects none of {varied} positions with variance",
+                work.name
+            ));
+        }
         let edge = edges(work, &[vec![count]], &variances)?.pop().and_then(|mut lane| lane.pop());
         Ok(Self { edge: edge.unwrap_or(Edge::NONE) })
     }

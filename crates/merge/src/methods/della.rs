@@ -58,7 +58,7 @@ impl Method for Della {
     fn validate(&self) -> Result<()> {
         self.weight.each("weight", "a number", |_| true)?;
         self.density.each("density", "a number from 0 to 1", |d| (0.0..=1.0).contains(&d))?;
-        self.epsilon.each("epsilon", "a number from 0 to 0.5", |e| (0.0..0.5).contains(&e))?;
+        self.epsilon.each("epsilon", "a number from 0 to 1", |e| (0.0..=1.0).contains(&e))?;
         odds_fit(&self.density, &self.epsilon)?;
         PerMember::All(self.lambda).each("lambda", "a number", |_| true)
     }

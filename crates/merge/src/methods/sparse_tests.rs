@@ -2,12 +2,11 @@
 
 use std::sync::Mutex;
 
-use consilience_core::Result;
 use consilience_core::seed::Seed;
 use serde_json::{Value, json};
 
-use crate::memory::merged;
-use crate::work::{BLOCK, Numbers, Sink, Work};
+use crate::memory::{Held, merge_held, merged};
+use crate::work::BLOCK;
 use crate::{METHODS, MergeMethod};
 
 /// Methods with parameters that make them drop something.
@@ -38,16 +37,7 @@ fn methods() -> Vec<(&'static str, Box<dyn MergeMethod>)> {
     .collect()
 }
 
-pub(super) struct Kept(pub Mutex<Vec<f32>>);
-
-impl Sink for Kept {
-    fn write(&self, from: usize, values: &[f32]) -> Result<()> {
-        self.0.lock().unwrap()[from..from + values.len()].copy_from_slice(values);
-        Ok(())
-    }
-}
-
-/// Merges with the base of zeros as the peer does, with `compat`; gives the notes too.
+/// Merges onto a base of zeros; gives the notes too.
 pub(super) fn run(
     name: &str,
     parameters: &Value,
@@ -56,22 +46,14 @@ pub(super) fn run(
     compat: bool,
 ) -> (Vec<f32>, Vec<String>) {
     let zeros = vec![0.0f32; shape.iter().product()];
-    let out = Kept(Mutex::new(vec![f32::NAN; zeros.len()]));
-    let notes = Mutex::new(Vec::new());
     let labels: Vec<String> = (0..members.len()).map(|i| format!("m{i}")).collect();
-    let work = Work {
-        name: "w",
-        shape,
-        members: members.iter().map(|m| m as &dyn Numbers).collect(),
-        base: Some(&zeros.as_slice()),
-        seed: Seed::new(5).child("w"),
-        labels: labels.iter().map(String::as_str).collect(),
-        compat,
-        out: &out,
-        notes: &notes,
-    };
-    METHODS.build(name, parameters).unwrap().merge(&work).unwrap();
-    (out.0.into_inner().unwrap(), notes.into_inner().unwrap())
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let seed = Seed::new(5);
+    let held = Held { name: "w", shape, labels: &labels, members, base: Some(&zeros), seed, compat };
+    let notes = Mutex::new(Vec::new());
+    let method = METHODS.build(name, parameters).unwrap();
+    let merged = merge_held(method.as_ref(), &held, &notes).unwrap();
+    (merged, notes.into_inner().unwrap())
 }
 
 /// Numbers without a pattern, some of them equal and some zero.
@@ -134,8 +116,8 @@ fn the_order_of_members_changes_no_draw() {
     let of = |name: &str, labels: &[&str], members: &[&[f32]]| {
         let method = METHODS.build(name, &json!({"density": 0.5})).unwrap();
         let seed = Seed::new(1);
-        let held = crate::memory::Held { name: "w", shape: &[n], labels, members, base: Some(&base), seed };
-        crate::memory::merge_held(method.as_ref(), &held, &Mutex::new(Vec::new())).unwrap()
+        let held = Held { name: "w", shape: &[n], labels, members, base: Some(&base), seed, compat: false };
+        merge_held(method.as_ref(), &held, &Mutex::new(Vec::new())).unwrap()
     };
     for name in ["dare_linear", "dare_ties", "della", "della_linear"] {
         assert_eq!(of(name, &["a", "b"], &[&a, &b]), of(name, &["b", "a"], &[&b, &a]), "{name}");

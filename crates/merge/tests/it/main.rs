@@ -1,3 +1,4 @@
-//! Merges as users run them: files in, files out.
+//! Merges against those of others: tensor by tensor, and files as users run them.
 
 mod files;
+mod goldens;
