@@ -79,7 +79,6 @@ pub struct Files {
 
 /// A merge of checkpoints.
 #[derive(Debug, clap::Args)]
-#[group(id = "instead", multiple = false)]
 pub struct Merge {
     /// The merge file; with --verify the folder of a merge.
     pub config: PathBuf,
@@ -87,10 +86,10 @@ pub struct Merge {
     #[arg(required_unless_present_any = ["check", "verify"])]
     pub out: Option<PathBuf>,
     /// Read headers only: show every tensor of the result, memory, disk and time.
-    #[arg(long, group = "instead", conflicts_with = "out")]
+    #[arg(long, conflicts_with_all = ["out", "verify"])]
     pub check: bool,
     /// Hash a merge again, and its inputs; exit code 1 if it is not what it was.
-    #[arg(long, group = "instead", conflicts_with = "out")]
+    #[arg(long, conflicts_with = "out")]
     pub verify: bool,
     /// Go on with a merge that was stopped.
     #[arg(long)]
