@@ -7,6 +7,7 @@ mod memory;
 mod method;
 mod methods;
 mod parts;
+pub mod tokenizer;
 mod work;
 
 pub use method::{Base, MergeMethod, Needs, PerMember};
