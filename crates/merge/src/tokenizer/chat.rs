@@ -40,7 +40,9 @@ pub fn chat_template(setting: &str, members: &[Member<'_>]) -> Result<Option<Str
         return Ok(None);
     }
     if setting.len() > LARGEST {
-        return Err(Error::argument("the chat template is too large").expected(format!("at most {LARGEST} bytes")));
+        return Err(
+            Error::argument("the chat template is too large").expected(format!("at most {LARGEST} bytes"))
+        );
     }
     if setting.contains("{{") || setting.contains("{%") {
         return Ok(Some(setting.to_owned()));

@@ -131,7 +131,10 @@ fn same_kind<'m, 'a: 'm>(
         }
         let differ = |key: &&&str| a.frame.get(key) != b.frame.get(key);
         let model_differs = |key: &&&str| a.setting(key) != b.setting(key);
-        let keys: Vec<&str> = (DECIDE.iter().filter(differ)).chain(MODEL_DECIDES.iter().filter(model_differs)).copied().collect();
+        let keys: Vec<&str> = (DECIDE.iter().filter(differ))
+            .chain(MODEL_DECIDES.iter().filter(model_differs))
+            .copied()
+            .collect();
         if !keys.is_empty() {
             findings.push(
                 Finding::warning(
@@ -210,7 +213,8 @@ fn extend(
 
 /// Appends the merges of another vocabulary that are new and whose parts and result are tokens.
 fn join(merged: &mut Cow<'_, Vocabulary>, theirs: &Vocabulary) {
-    let prefix = merged.setting("continuing_subword_prefix").and_then(Json::text).unwrap_or_default().to_owned();
+    let prefix =
+        merged.setting("continuing_subword_prefix").and_then(Json::text).unwrap_or_default().to_owned();
     let known: HashSet<[u32; 2]> = merged.merges.iter().copied().collect();
     let mut new = Vec::new();
     for [left, right] in &theirs.merges {

@@ -71,7 +71,8 @@ impl Rows {
         let multiple = settings.pad_to_multiple_of.unwrap_or(1).max(1);
         let tokens = merged.len().div_ceil(multiple) * multiple;
         let overrides = checked(merged, &settings.tokens, members, findings);
-        let mut rows = Self { tokens, of: vec![Vec::with_capacity(tokens); members.len()], means: Vec::new() };
+        let mut rows =
+            Self { tokens, of: vec![Vec::with_capacity(tokens); members.len()], means: Vec::new() };
         let mut lost: Vec<&str> = Vec::new();
         for token in merged.tokens.iter().map(Option::as_deref) {
             let own: Vec<Option<u32>> = match token {
@@ -143,7 +144,8 @@ fn checked<'a>(
     let mut all = HashMap::new();
     for said in overrides {
         let name = |member: usize| members.get(member).map(|m| m.name).unwrap_or_default();
-        let wrong = |what: String| Finding::error(what, said.span).at(format!("tokenizer.tokens.{}", said.token));
+        let wrong =
+            |what: String| Finding::error(what, said.span).at(format!("tokenizer.tokens.{}", said.token));
         if merged.number(&said.token).is_none() {
             findings.push(
                 wrong(format!("the vocabulary has no token {}", quote(&said.token)))
@@ -180,7 +182,9 @@ fn checked<'a>(
             findings.push(
                 Finding::warning(format!("no model lacks the token {}", quote(&said.token)), said.span)
                     .at(format!("tokenizer.tokens.{}", said.token))
-                    .remedy("write force: true to take this row for all models; as it stands it has no effect"),
+                    .remedy(
+                        "write force: true to take this row for all models; as it stands it has no effect",
+                    ),
             );
         }
         if let Some(row) = row {

@@ -95,7 +95,8 @@ impl TokenizerSettings {
                 let finding = Finding::error("tokens are a map", node.span).at(&path);
                 findings.push(finding.expected("token: {source: ...}"));
             }
-            settings.tokens = node.entries().iter().filter_map(|e| token(e, &path, member, findings)).collect();
+            settings.tokens =
+                node.entries().iter().filter_map(|e| token(e, &path, member, findings)).collect();
         }
         settings
     }
@@ -160,9 +161,8 @@ fn origin(
         // A model: its row of this token.
         return member(node, path, findings).map(|m| Origin::Token(m, token.to_owned()));
     };
-    let wrong = |what: &str, span: Span, expected: &str| {
-        Finding::error(what, span).at(path).expected(expected)
-    };
+    let wrong =
+        |what: &str, span: Span, expected: &str| Finding::error(what, span).at(path).expected(expected);
     match kind.text() {
         Some("zero") => {
             known(node, &["kind"], path, findings);
@@ -178,14 +178,20 @@ fn origin(
             match (given(node, "token"), given(node, "token_id")) {
                 // The model's row of this token, as where only a model is named.
                 (None, None) => Some(Origin::Token(model, token.to_owned())),
-                (Some(text), None) if text.text().is_some() => text.text().map(|t| Origin::Token(model, t.to_owned())),
+                (Some(text), None) if text.text().is_some() => {
+                    text.text().map(|t| Origin::Token(model, t.to_owned()))
+                }
                 (None, Some(id)) => {
                     let row = match id.content {
                         Content::Int(row) => usize::try_from(row).ok().filter(|row| *row < MOST),
                         _ => None,
                     };
                     if row.is_none() {
-                        findings.push(wrong("this is no number of a token", id.span, "a whole number from 0 on"));
+                        findings.push(wrong(
+                            "this is no number of a token",
+                            id.span,
+                            "a whole number from 0 on",
+                        ));
                     }
                     row.map(|row| Origin::Row(model, row))
                 }

@@ -99,7 +99,8 @@ impl Vocabulary {
 
     fn of(dir: &Path, parsed: Parsed) -> Result<Self> {
         let Parsed { frame, added, tokens, merges } = parsed;
-        let kind = match frame.get("model").and_then(|m| m.get("type")).map(|t| t.text().unwrap_or_default()) {
+        let kind = match frame.get("model").and_then(|m| m.get("type")).map(|t| t.text().unwrap_or_default())
+        {
             Some(name) => Kind::ALL.into_iter().find(|k| k.name() == name).ok_or_else(|| {
                 Error::model("the kind of the tokenizer is not known")
                     .expected("BPE, WordPiece, WordLevel or Unigram")
@@ -139,7 +140,8 @@ impl Vocabulary {
                 }
             }
             (_, scored) => {
-                let what = if scored { "a list of tokens with scores" } else { "a map from tokens to numbers" };
+                let what =
+                    if scored { "a list of tokens with scores" } else { "a map from tokens to numbers" };
                 let error = Error::model("the vocabulary is not of the kind of the model");
                 return Err(error.at("model.vocab").expected(what).got(kind.name()));
             }
@@ -282,9 +284,9 @@ fn template(dir: &Path, config: Option<&Json>) -> Result<Option<String>> {
     if path.exists() {
         let bytes = json::bytes(&path, LARGEST_TEMPLATE)?;
         let text = String::from_utf8(bytes);
-        return text.map(Some).map_err(|_| {
-            Error::model("the chat template is no text").at(path.display()).expected("UTF-8")
-        });
+        return text
+            .map(Some)
+            .map_err(|_| Error::model("the chat template is no text").at(path.display()).expected("UTF-8"));
     }
     let Some(value) = config.and_then(|c| c.get("chat_template")) else { return Ok(None) };
     let named = |t: &&Json| t.get("name").and_then(Json::text) == Some("default");

@@ -200,9 +200,8 @@ impl Serialize for Tokens<'_> {
 impl Serialize for Merges<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let Self(all) = self;
-        let pairs = || {
-            all.merges.iter().filter_map(|[left, right]| Some((all.token(*left)?, all.token(*right)?)))
-        };
+        let pairs =
+            || all.merges.iter().filter_map(|[left, right]| Some((all.token(*left)?, all.token(*right)?)));
         // A space between, unless a token has one.
         let joined = all.joined && !pairs().any(|(left, right)| left.contains(' ') || right.contains(' '));
         let mut list = serializer.serialize_seq(Some(all.merges.len()))?;
