@@ -173,6 +173,7 @@ fn extend(
     findings: &mut List,
 ) -> Option<()> {
     let theirs = other.vocabulary;
+    let mut differing: Vec<&str> = Vec::new();
     for (id, token) in theirs.tokens.iter().enumerate().take(other.rows) {
         let Some(token) = token else { continue };
         let flags = theirs.added.get(&(id as u32));
@@ -184,15 +185,7 @@ fn extend(
                 (_, None) => false,
             };
             if differ {
-                findings.push(
-                    Finding::warning(
-                        format!("the token {} is added in different ways", quote(token)),
-                        settings.span,
-                    )
-                    .expected(format!("the same flags as in {} or an earlier model", quote(first.name)))
-                    .got(format!("others in {}", quote(other.name)))
-                    .remedy("the result has it as the earlier model does"),
-                );
+                differing.push(token);
             }
             continue;
         }
@@ -204,6 +197,19 @@ fn extend(
         if let Some(score) = theirs.scores.get(&(id as u32)) {
             merged.to_mut().scores.insert(number, *score);
         }
+    }
+    if let Some(token) = differing.first() {
+        let what = format!(
+            "{} tokens are added in another way in {} than before it",
+            differing.len(),
+            quote(other.name)
+        );
+        findings.push(
+            Finding::warning(what, settings.span)
+                .expected(format!("the same flags as in {} or an earlier model", quote(first.name)))
+                .got(format!("the first that differs is {}", quote(token)))
+                .remedy("the result has them as the earlier model does"),
+        );
     }
     if !theirs.merges.is_empty() {
         join(merged, theirs);
