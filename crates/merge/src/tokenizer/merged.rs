@@ -71,7 +71,16 @@ impl<'a> MergedTokenizer<'a> {
             }
         }
         let rows = Rows::find(&vocabulary, settings, members, base, findings);
-        Some(Self { rows, donor, vocabulary })
+        let merged = Self { rows, donor, vocabulary };
+        let left_out = merged.left_out();
+        if !left_out.is_empty() {
+            let what = format!("{} only hold the tokens of {}", left_out.join(", "), quote(first.name));
+            findings.push(
+                Finding::warning(what, settings.span)
+                    .expected("all tokens in tokenizer.json; the result goes without these older files"),
+            );
+        }
+        Some(merged)
     }
 
     /// The member whose files the result has: where special tokens move, `config.json` takes their numbers from it.

@@ -288,6 +288,11 @@ fn what_is_written_is_read_as_the_same() {
     let merged =
         MergedTokenizer::plan(&decode("union", &mut findings), &members(&all), Some(0), &mut findings)
             .unwrap();
+    let found = std::mem::take(&mut findings).into_vec();
+    assert!(
+        found.iter().any(|f| f.message.contains("vocab.json only hold the tokens of \"first\"")),
+        "{found:?}"
+    );
     let out = tempfile::tempdir().unwrap();
     let written = merged.write(out.path(), Some("{{ new }}")).unwrap();
     assert_eq!(written, ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]);

@@ -1,5 +1,7 @@
 //! Writing the files of a merged tokenizer.
 
+use std::fs::File;
+use std::io::{self, BufWriter};
 use std::path::Path;
 
 use consilience_core::files::write_atomic;
@@ -32,8 +34,8 @@ const CONFIG: &str = "tokenizer_config.json";
 const TEMPLATE: &str = "chat_template.jinja";
 
 impl MergedTokenizer<'_> {
-    /// Writes the tokenizer's files into a folder and gives their names. A chat template goes into `tokenizer_config.json`; without
-    /// one, that of the donor stays.
+    /// Writes the tokenizer's files into a folder that is there, one that appears whole later, and gives their names. A chat
+    /// template goes into `tokenizer_config.json`; without one, that of the donor stays.
     ///
     /// Where there are tokens that the donor has not, `tokenizer.json` and `tokenizer_config.json` are made anew: all tokens, added
     /// ones too, stand in the vocabulary with their numbers. Files of older kinds (`vocab.json`, `tokenizer.model`) are then left out.
@@ -44,14 +46,15 @@ impl MergedTokenizer<'_> {
     /// numbers have gaps.
     pub fn write(&self, out: &Path, chat_template: Option<&str>) -> Result<Vec<String>> {
         let from = &self.vocabulary.dir;
-        let mut written = Vec::new();
+        let mut written: Vec<String> =
+            self.is_extended().then(|| "tokenizer.json".to_owned()).into_iter().collect();
         let mut put = |name: &str, bytes: &[u8]| {
             written.push(name.to_owned());
             write_atomic(&out.join(name), bytes)
         };
         let mut copied: Vec<&str> = KEPT.to_vec();
         if self.is_extended() {
-            put("tokenizer.json", &self.vocabulary.file()?)?;
+            self.vocabulary.write(&out.join("tokenizer.json"))?;
         } else {
             copied.extend(OF_DONOR);
         }
@@ -70,6 +73,13 @@ impl MergedTokenizer<'_> {
             }
         }
         Ok(written)
+    }
+
+    /// The donor's files that hold only its own tokens, where the result has more.
+    pub(super) fn left_out(&self) -> Vec<&'static str> {
+        let there = |name: &&str| *name != "tokenizer.json" && self.vocabulary.dir.join(name).exists();
+        let all = if self.is_extended() { &OF_DONOR[..] } else { &[] };
+        all.iter().copied().filter(there).collect()
     }
 
     /// The settings, where they are not the donor's.
@@ -109,14 +119,14 @@ impl MergedTokenizer<'_> {
     }
 }
 
-fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
-    let bytes = serde_json::to_vec_pretty(value);
-    bytes.map_err(|e| Error::internal(format!("a tokenizer cannot be written: {e}")))
+fn pretty(config: &Json) -> Result<Vec<u8>> {
+    let bytes = serde_json::to_vec_pretty(config);
+    bytes.map_err(|e| Error::internal(format!("the settings of a tokenizer cannot be written: {e}")))
 }
 
 impl Vocabulary {
-    /// The bytes of a `tokenizer.json`.
-    fn file(&self) -> Result<Vec<u8>> {
+    /// Writes a `tokenizer.json`, piece by piece: it may be large.
+    fn write(&self, path: &Path) -> Result<()> {
         if self.kind == Kind::Unigram
             && let Some(gap) = self.tokens.iter().position(Option::is_none)
         {
@@ -126,7 +136,12 @@ impl Vocabulary {
                 .got(format!("no token has the number {gap}"))
                 .remedy("take source: base or one of the models"));
         }
-        pretty(&Whole(self))
+        let written = || {
+            let mut file = BufWriter::new(File::create(path)?);
+            serde_json::to_writer_pretty(&mut file, &Whole(self))?;
+            file.into_inner()?.sync_all()
+        };
+        written().map_err(|e: io::Error| Error::write(path, e))
     }
 
     /// The tokens with their numbers, in order.
