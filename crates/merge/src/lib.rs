@@ -12,6 +12,7 @@ pub mod model;
 mod parts;
 pub mod plan;
 pub mod run;
+pub mod tokenizer;
 mod work;
 
 pub use file::{Limits, MergeFile, Ready, Refused};
