@@ -119,7 +119,7 @@ impl Odds {
     /// Draws keep deltas of ranks above this, give or take two.
     fn rank(&self, drawn: u32) -> u32 {
         let above = u64::from(drawn).saturating_sub(self.first as u64);
-        (u128::from(above) * u128::from(self.ranks) >> 32) as u32
+        ((u128::from(above) * u128::from(self.ranks)) >> 32) as u32
     }
 
     /// A delta of this rank is kept if the draw is less.
