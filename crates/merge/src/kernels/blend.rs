@@ -74,21 +74,19 @@ impl Blend {
     pub fn merge(&self, work: &Work<'_>, cut: Cut, keep: &impl Keep) -> Result<()> {
         let members: Vec<usize> =
             (0..work.members.len()).filter(|i| self.weights.get(*i).is_some_and(|w| *w != 0.0)).collect();
-        let (scales, seen) = self.scales(work, cut, keep, &members)?;
-        let term = |(&member, scale): (&usize, f64)| Term {
-            member,
-            weight: self.weights.get(member).copied().unwrap_or(0.0) as f32,
-            scale: scale as f32,
-        };
-        let terms: Vec<Term> = members.iter().zip(scales).map(term).collect();
-        let total: f32 = terms.iter().map(|t| t.weight).sum();
-        let divides = self.normalize && self.elect == Elect::All && !terms.is_empty();
+        let weight = |member: usize| self.weights.get(member).copied().unwrap_or(0.0) as f32;
+        let total: f32 = members.iter().map(|member| weight(*member)).sum();
+        let divides = self.normalize && self.elect == Elect::All && !members.is_empty();
         if divides && total.abs() < LEAST && !work.compat {
             return Err(Error::argument("the weights sum to zero")
                 .at("weight")
                 .expected("a sum other than zero, or normalize: false"));
         }
         let total = if divides && total.abs() >= LEAST { total } else { 1.0 };
+        let (scales, seen) = self.scales(work, cut, keep, &members)?;
+        let term =
+            |(&member, scale): (&usize, f64)| Term { member, weight: weight(member), scale: scale as f32 };
+        let terms: Vec<Term> = members.iter().zip(scales).map(term).collect();
         let lost = AtomicUsize::new(0);
         work.write(cut, |block, out| {
             let Some(base) = block.base else {

@@ -104,12 +104,11 @@ pub fn edges(work: &Work<'_>, counts: &[Vec<usize>], keys: &impl Keys) -> Result
         .collect();
     let mut found = if lanes.is_empty() { Vec::new() } else { search(work, counts, &lanes, inner, keys)? };
     found.reverse();
-    let edge = |count: &usize| match *count {
+    let mut edge = |count: &usize| match *count {
         0 => Edge::NONE,
         count if count >= len => Edge::ALL,
         _ => found.pop().unwrap_or(Edge::NONE),
     };
-    let mut edge = edge;
     Ok(counts.iter().map(|lane| lane.iter().map(&mut edge).collect()).collect())
 }
 

@@ -101,8 +101,8 @@ pub fn odds_fit(density: &PerMember, epsilon: &PerMember) -> Result<()> {
 struct Odds {
     first: f64,
     step: f64,
-    /// Ranks for each further draw.
-    ranks: f64,
+    /// Ranks for so many draws more, in parts of `2^32`.
+    ranks: u64,
 }
 
 impl Odds {
@@ -113,12 +113,13 @@ impl Odds {
             0 | 1 => ((least + most) / 2.0 * scale, 0.0),
             _ => (least * scale, (most - least) * scale / (row - 1) as f64),
         };
-        Self { first, step, ranks: if step > 0.0 { 1.0 / step } else { 0.0 } }
+        Self { first, step, ranks: if step > 0.0 { (scale / step) as u64 } else { 0 } }
     }
 
-    /// Draws keep deltas of ranks above this, give or take one.
+    /// Draws keep deltas of ranks above this, give or take two.
     fn rank(&self, drawn: u32) -> u32 {
-        ((f64::from(drawn) - self.first) * self.ranks) as u32
+        let above = u64::from(drawn).saturating_sub(self.first as u64);
+        ((u128::from(above) * u128::from(self.ranks)) >> 32) as u32
     }
 
     /// A delta of this rank is kept if the draw is less.
@@ -210,7 +211,7 @@ fn draw_row(draw: &Draw, odds: &Odds, start: usize, deltas: &[f32], scratch: &mu
             let bin = bin(key);
             let (Some(&first), Some(&end)) = (lower.get(bin), lower.get(bin + 1)) else { continue };
             let rank = odds.rank(drawn);
-            let sure = first > rank.saturating_add(1);
+            let sure = first > rank.saturating_add(2);
             let hopeless = end <= rank.saturating_sub(1);
             if let Some(kept) = kept.get_mut(place) {
                 *kept = u8::from(sure);

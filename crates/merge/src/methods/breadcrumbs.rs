@@ -13,7 +13,8 @@ use crate::work::{Cut, Work};
 /// `normalize: true`.
 ///
 /// Of the `n` deltas of a tensor each member drops the `floor(gamma n)` largest `|d_i|` and keeps the next `floor(density n)`; of equal
-/// ones the first are the larger. Where so many do not remain, fewer of the largest are dropped.
+/// ones the first are the larger. Where so many do not remain, fewer of the largest are dropped. With `compat` a member drops all if it
+/// would drop none of the largest.
 ///
 /// # Reference
 /// Davari and Belilovsky, "Model breadcrumbs: scaling multi-task model merging with sparse masks", ECCV 2024.

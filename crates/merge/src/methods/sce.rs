@@ -15,6 +15,7 @@ use crate::work::{Cut, Work};
 ///
 /// With `select_topk` below 1, only the `floor(select_topk m)` positions of highest variance across the members count, where `m`
 /// positions have any; of equal ones the first. `w_i` is the mean of `d_i^2` over these positions, divided by the sum of these means.
+/// With `compat` the weights are equal where the means, taken over all positions, sum to less than `1e-6`.
 ///
 /// # Reference
 /// Wan, Zhong, Yang, Chen and Quan, "FuseChat: knowledge fusion of chat models", 2024, arXiv:2408.07990.

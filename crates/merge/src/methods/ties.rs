@@ -14,7 +14,7 @@ use crate::work::{Cut, Work};
 ///
 /// Each member keeps the `floor(density n)` largest of the `n` deltas `|d_i|` of a tensor, of equal ones the first. The elected sign is
 /// that of `sum_i w_i d_i`; a sum of zero is positive. Zeros agree with none. Where the weights that agree sum to less than `1e-8`, the
-/// base stays as it is, and a note says so.
+/// base stays as it is, and a note says so; with `compat` the sum is divided by any mass but zero, and left as it is there.
 ///
 /// # Reference
 /// Yadav, Tam, Choshen, Raffel and Bansal, "TIES-merging: resolving interference when merging models", NeurIPS 2023.
