@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use consilience_core::Error;
-use consilience_core::document::{Finding, Findings, Severity};
+use consilience_core::document::{Content, Finding, Findings, List, Node, Severity};
 
-use crate::config::{Config, read};
+use crate::config::{Config, ModelName, read};
 use crate::model::{Model, Places};
 use crate::plan::{Estimate, Options, Plan, estimate, make};
+use crate::tokenizer::{Member, MergedTokenizer, TokenizerSettings, Vocabulary, chat_template};
 use crate::run::{Along, Merged, Running, beside, is_merge, run};
 
 /// The longest merge file, in bytes.
@@ -115,8 +117,30 @@ impl MergeFile {
         if !missing.is_empty() {
             return Err(Refused::Findings(Box::new(self.findings(missing))));
         }
-        let (plan, warnings) = make(config, &models, None, options)
+        let mut findings = List::default();
+        let tokens = tokens(config, &models, &mut findings)?;
+        let rows = tokens.as_ref().and_then(|t| t.merged(&mut findings)).map(|m| Arc::new(m.rows));
+        drop(tokens);
+        if let Some((setting, span)) = &config.chat_template {
+            if let Err(error) = chat_template(setting, &[]) {
+                findings.push(Finding::of(&error, *span).at("chat_template"));
+            }
+            if config.tokenizer.is_none() {
+                // The donor's settings take the template: it must have some.
+                for model in &models {
+                    if let Err(error) = Vocabulary::read(&model.dir) {
+                        findings.push(Finding::of(&error, *span).at("chat_template"));
+                    }
+                }
+            }
+        }
+        if findings.has_errors() {
+            return Err(Refused::Findings(Box::new(self.findings(findings.into_vec()))));
+        }
+        let (plan, told) = make(config, &models, rows.as_ref(), options)
             .map_err(|all| Refused::Findings(Box::new(self.findings(all))))?;
+        let mut warnings = findings.into_vec();
+        warnings.extend(told);
         let estimate = estimate(&plan, &models, limits.threads, limits.memory)?;
         Ok((Ready { config: config.clone(), models, plan, estimate }, warnings))
     }
@@ -174,7 +198,9 @@ impl MergeFile {
             if i != last {
                 fs::create_dir_all(&parts).map_err(|e| Error::write(&parts, e))?;
             }
-            let along = Along { text: &self.text, tokenizer: None };
+            let write = |dir: &Path| write_tokens(&ready, dir);
+            let policy = ready.config.tokenizer.is_some() || ready.config.chat_template.is_some();
+            let along = Along { text: &self.text, tokenizer: if policy { Some(&write) } else { None } };
             let resume = running.resume && beside(&dir).exists();
             let own = Running { resume, cache: running.cache.clone(), ..*running };
             merged = Some(run(
@@ -201,6 +227,92 @@ impl MergeFile {
             },
         ))
     }
+}
+
+/// The vocabularies of all models, and what the merge file says of them. They are large: what is found in them is kept, not they.
+struct Tokens {
+    settings: TokenizerSettings,
+    names: Vec<String>,
+    vocabularies: Vec<Vocabulary>,
+    rows: Vec<usize>,
+    base: Option<usize>,
+}
+
+impl Tokens {
+    fn members(&self) -> Vec<Member<'_>> {
+        let all = self.names.iter().zip(&self.vocabularies).zip(&self.rows);
+        all.map(|((name, vocabulary), rows)| Member { name, vocabulary, rows: *rows }).collect()
+    }
+
+    fn merged(&self, findings: &mut List) -> Option<MergedTokenizer<'_>> {
+        MergedTokenizer::plan(&self.settings, &self.members(), self.base, findings)
+    }
+}
+
+/// Reads the vocabularies that a `tokenizer` section speaks of; `None` without one.
+fn tokens(config: &Config, models: &[Model], findings: &mut List) -> Result<Option<Tokens>, Refused> {
+    let Some(node) = &config.tokenizer else { return Ok(None) };
+    let find = |node: &Node, path: &str, findings: &mut List| -> Option<usize> {
+        let (name, span) = ModelName::read(node, path, findings)?;
+        let found = models.iter().position(|m| m.name == name);
+        if found.is_none() {
+            findings.push(
+                Finding::error("this is no model of the merge", span)
+                    .at(path)
+                    .expected(models.iter().map(|m| m.name.to_string()).collect::<Vec<_>>().join(", ")),
+            );
+        }
+        found
+    };
+    let settings = TokenizerSettings::decode(node, "tokenizer", &find, findings);
+    let mut vocabularies = Vec::new();
+    for model in models {
+        match Vocabulary::read(&model.dir) {
+            Ok(vocabulary) => vocabularies.push(vocabulary),
+            Err(error) => findings.push(Finding::of(&error, node.span).at("tokenizer")),
+        }
+        if model.embedding().is_none() {
+            findings.push(
+                Finding::error("a model has no embedding whose rows a tokenizer could name", node.span)
+                    .at("tokenizer")
+                    .got(model.name.to_string()),
+            );
+        }
+    }
+    if findings.has_errors() {
+        return Ok(None);
+    }
+    let rows = |m: &Model| m.embedding().and_then(|e| m.tensor(e)?.shape().first().copied()).unwrap_or(0);
+    Ok(Some(Tokens {
+        settings,
+        names: models.iter().map(|m| m.name.to_string()).collect(),
+        vocabularies,
+        rows: models.iter().map(rows).collect(),
+        base: config.base.as_ref().and_then(|(b, _)| models.iter().position(|m| m.name == *b)),
+    }))
+}
+
+/// Writes the files of the merged tokenizer and the chat template.
+fn write_tokens(ready: &Ready, dir: &Path) -> Result<Vec<String>, Error> {
+    let mut findings = List::default();
+    let mut config = ready.config.clone();
+    if config.tokenizer.is_none() {
+        // A chat template alone: the donor's tokenizer with the template.
+        let donor = ready.models.get(ready.plan.donor).map_or_else(String::new, |m| m.name.to_string());
+        config.tokenizer = Some(Node { content: Content::String(donor), span: config.span });
+    }
+    let again = || Error::internal("a tokenizer that was planned cannot be planned again");
+    let tokens = match tokens(&config, &ready.models, &mut findings) {
+        Ok(tokens) => tokens.ok_or_else(again)?,
+        Err(Refused::Error(error)) => return Err(error),
+        Err(Refused::Findings(_)) => return Err(again()),
+    };
+    let merged = tokens.merged(&mut findings).ok_or_else(again)?;
+    let chat = match &config.chat_template {
+        Some((setting, _)) => chat_template(setting, &tokens.members())?,
+        None => None,
+    };
+    merged.write(dir, chat.as_deref())
 }
 
 /// What a merge may take.

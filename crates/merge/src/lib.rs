@@ -2,6 +2,7 @@
 //!
 //! A new method is a file with its parameters, formula, source and tests in `methods/`, and a line in [`METHODS`].
 
+pub mod analyze;
 pub mod config;
 mod file;
 mod kernels;

@@ -18,7 +18,7 @@ pub use arc::{NEAR, arc, opposite};
 pub use blend::{Blend, Elect};
 pub use combine::combine;
 pub use convert::{decode, decodes, encode, encodes, not_finite, round};
-pub use gram::{Gram, gram, gram_with_base};
+pub use gram::{Gram, dot, gram, gram_with_base};
 pub use keep::{Band, Chance, densities, portion};
 pub use ranked::{Ranked, odds, odds_fit};
 pub use select::smallest;

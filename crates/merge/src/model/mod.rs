@@ -16,7 +16,7 @@ use crate::config::ModelName;
 pub use files::{Places, open_weights, read_json};
 pub use layers::{Place, place, stacks};
 pub use lora::Lora;
-pub use stream::{Rows, Stream};
+pub use stream::{Mapped, Stream};
 
 /// The longest `config.json`, in bytes.
 const MAX_CONFIG: u64 = 16 << 20;

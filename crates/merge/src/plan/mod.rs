@@ -17,6 +17,7 @@ use crate::config::{Config, Settings};
 use crate::kernels::encodes;
 use crate::method::{Base, MergeMethod};
 use crate::model::Model;
+use crate::tokenizer::Rows;
 use layout::{Laid, Models, base_of, lay};
 use parameters::{Known, Levels, build};
 
@@ -47,9 +48,6 @@ pub struct Options {
     pub shard_bytes: Option<u64>,
 }
 
-/// For each row of an embedding, the models and rows whose mean it is.
-pub type RowMap = Arc<Vec<Box<[(u32, u32)]>>>;
-
 /// Where numbers of one tensor come from.
 #[derive(Debug, Clone)]
 pub struct Input {
@@ -57,8 +55,8 @@ pub struct Input {
     pub model: usize,
     /// The tensor's name in it.
     pub tensor: String,
-    /// Rows in another order, from this and other models.
-    pub rows: Option<RowMap>,
+    /// Its rows where a merged tokenizer has them; the tokenizer's members are the models of the plan.
+    pub rows: Option<Arc<Rows>>,
 }
 
 /// What is done for one tensor of the result.
@@ -125,9 +123,6 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// For each model of the list, the rows of the merged embedding in it.
-pub type Vocabulary = BTreeMap<usize, RowMap>;
-
 /// Lays out a merge. `models` are opened in the order of [`Config::models`].
 ///
 /// # Errors
@@ -135,7 +130,7 @@ pub type Vocabulary = BTreeMap<usize, RowMap>;
 pub fn make(
     config: &Config,
     models: &[Model],
-    vocabulary: Option<&Vocabulary>,
+    vocabulary: Option<&Arc<Rows>>,
     options: &Options,
 ) -> Result<(Plan, Vec<Finding>), Vec<Finding>> {
     let mut findings = List::default();
@@ -175,6 +170,7 @@ pub fn make(
         maker.check_left_over(&laid, tied);
     }
     maker.check_filters(&laid);
+    maker.check_density(&jobs);
     let Maker { mut findings, notes, known, .. } = maker;
     if jobs.is_empty() && !findings.has_errors() {
         findings.push(Finding::error("there is no tensor to merge", config.method_span));
@@ -231,7 +227,7 @@ struct Maker<'a> {
     list: Models<'a>,
     known: Known,
     options: &'a Options,
-    vocabulary: Option<&'a Vocabulary>,
+    vocabulary: Option<&'a Arc<Rows>>,
     donor: &'a Model,
     nothing: &'a Settings,
     findings: List,

@@ -29,6 +29,11 @@ impl Known {
         Some(Self { entry, names: names(&entry), base })
     }
 
+    /// Whether it is a method that drops a part of the changes.
+    pub fn drops(&self) -> bool {
+        self.names.contains_key("density")
+    }
+
     /// What the method does with a base.
     pub fn base(&self) -> Base {
         self.base

@@ -1,12 +1,10 @@
 //! Whether members hold a tensor in one shape, and what to do where they do not.
 
-use std::sync::Arc;
-
 use consilience_core::document::{Finding, Span, quote};
 use consilience_core::weights::Dtype;
 
 use super::layout::Laid;
-use super::{Input, Maker, OnMismatch, RowMap, Tie};
+use super::{Act, Input, Job, Maker, OnMismatch, Tie};
 use crate::config::{ModelName, Settings};
 use crate::model::Model;
 
@@ -21,7 +19,8 @@ impl<'a> Maker<'a> {
         let name = self.name_in(opened, tensor);
         let vocabulary =
             self.vocabulary.filter(|_| opened.embedding() == Some(name) || opened.head() == Some(name));
-        let rows = vocabulary.and_then(|v| v.get(&index)).cloned();
+        let there = opened.tensor(name).and_then(|t| t.shape().first().copied()).unwrap_or(0);
+        let rows = vocabulary.filter(|v| !v.is_whole(index, there)).cloned();
         Some(Input { model: index, tensor: name.to_owned(), rows })
     }
 
@@ -34,7 +33,7 @@ impl<'a> Maker<'a> {
         let tensor = self.model(input)?.tensor(&input.tensor)?;
         let mut shape = tensor.shape().to_vec();
         if let (Some(rows), Some(first)) = (&input.rows, shape.first_mut()) {
-            *first = rows.len();
+            *first = rows.tokens;
         }
         Some((shape, tensor.dtype()))
     }
@@ -108,17 +107,7 @@ impl<'a> Maker<'a> {
                         "{} is cut to {fewest} rows; the largest member has {most}",
                         quote(&laid.name)
                     ));
-                    let inputs = members.iter_mut().map(|(i, ..)| i).chain(base.iter_mut().map(|(i, _)| i));
-                    for input in inputs {
-                        let own: RowMap = match &input.rows {
-                            Some(rows) => Arc::new(rows.iter().take(fewest).cloned().collect()),
-                            None => {
-                                let row = |r: usize| Box::from([(input.model as u32, r as u32)]);
-                                Arc::new((0..fewest).map(row).collect())
-                            }
-                        };
-                        input.rows = Some(own);
-                    }
+                    // Rows are cut at the end, so that what is read from the start is the result.
                     let mut shape = shape;
                     if let Some(rows) = shape.first_mut() {
                         *rows = fewest;
@@ -166,6 +155,23 @@ impl<'a> Maker<'a> {
                     quote(one)
                 )),
             }
+        }
+    }
+
+    /// A method that drops small changes, told to drop none: by its default, most likely not on purpose.
+    pub fn check_density(&mut self, jobs: &[Job]) {
+        let drops = |job: &Job| match &job.act {
+            Act::Merge { parameters, .. } => match parameters.get("density").and_then(|d| d.as_array()) {
+                Some(all) => all.iter().any(|d| d.as_f64() != Some(1.0)),
+                None => false,
+            },
+            Act::Same(_) => true,
+        };
+        if self.known.drops() && !jobs.is_empty() && jobs.iter().all(|j| !drops(j)) {
+            let finding = Finding::warning("nothing is dropped: every density is 1", self.config.method_span);
+            self.findings.push(
+                finding.at("merge_method").expected("a density below 1").remedy("give density under parameters, for example 0.5"),
+            );
         }
     }
 

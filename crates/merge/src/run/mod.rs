@@ -22,9 +22,9 @@ use crate::model::Model;
 use crate::plan::{Estimate, Job, Options, Plan, free_space};
 use journal::{Finished, Journal};
 use output::Output;
-use tensor::Bench;
 
 pub use digests::Digests;
+pub use tensor::Bench;
 pub use journal::beside;
 pub use record::{PROVENANCE, is_merge};
 pub use verify::{Verdict, verify};

@@ -1,6 +1,6 @@
 //! One tensor of the result: its streams opened, its method run, its numbers rounded and put where they belong.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use consilience_core::model::Stop;
 use consilience_core::seed::Seed;
@@ -10,7 +10,8 @@ use consilience_core::{Error, Result};
 use super::OnNonfinite;
 use super::output::Output;
 use crate::kernels::{encode, not_finite};
-use crate::model::{Model, Rows, Stream};
+use crate::model::{Mapped, Model, Stream};
+use crate::tokenizer::Row;
 use crate::plan::{Act, Input, Job};
 use crate::work::{Numbers, Sink, Work};
 
@@ -71,7 +72,7 @@ impl Bench<'_> {
     ///
     /// # Errors
     /// What reading, merging and writing give, with the tensor's name.
-    pub fn merge(&self, job: &Job, output: &Output, start: u64) -> Result<()> {
+    pub(super) fn merge(&self, job: &Job, output: &Output, start: u64) -> Result<()> {
         self.act(job, output, start).map_err(|e| e.at(format!("tensor \"{}\"", job.name)))
     }
 
@@ -117,36 +118,45 @@ impl Bench<'_> {
         format!("{name}/{}", input.tensor)
     }
 
-    fn open(&self, input: &Input) -> Result<Box<dyn Numbers + '_>> {
+    /// The numbers of an input.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if it cannot be read.
+    pub fn open(&self, input: &Input) -> Result<Box<dyn Numbers + '_>> {
         let model = |i: usize| {
             self.models.get(i).ok_or_else(|| Error::internal("a plan names a model that is not there"))
         };
         let Some(rows) = &input.rows else {
             return Ok(Box::new(Stream::open(model(input.model)?, &input.tensor, self.cast)?));
         };
-        // The other models call their embedding by names of their own.
+        // Other models call their embedding by names of their own.
         let own = model(input.model)?;
-        let is_head =
-            own.head() == Some(input.tensor.as_str()) && own.embedding() != Some(input.tensor.as_str());
-        let mut order: Vec<u32> = rows.iter().flat_map(|r| r.iter().map(|(m, _)| *m)).collect();
-        order.sort_unstable();
-        order.dedup();
-        let mut streams = Vec::new();
-        for index in &order {
-            let other = model(*index as usize)?;
-            let name = match (*index as usize == input.model, is_head, other.head()) {
-                (true, ..) => Some(input.tensor.as_str()),
-                (false, true, Some(head)) if !other.is_tied() => Some(head),
+        let is_head = own.head() == Some(input.tensor.as_str());
+        let kinds = rows.of.get(input.model).map(Vec::as_slice).unwrap_or_default();
+        let mut needed = vec![false; self.models.len()];
+        let mut need = |m: usize| needed.get_mut(m).into_iter().for_each(|n| *n = true);
+        for kind in kinds {
+            match kind {
+                Row::Own(_) => need(input.model),
+                Row::Other { member, .. } => need(*member as usize),
+                Row::Mean { .. } => rows.mean(*kind).iter().for_each(|(m, _)| need(*m as usize)),
+                Row::Zero | Row::Padding => {}
+            }
+        }
+        let open = |(i, needed): (usize, bool)| -> Result<Option<Stream<'_>>> {
+            let other = model(i)?;
+            let name = match (is_head, other.head()) {
+                (true, Some(head)) if !other.is_tied() => Some(head),
                 _ => other.embedding().or(other.head()),
             };
-            let name =
-                name.ok_or_else(|| Error::model("there is no embedding in the model").at(&other.name))?;
-            streams.push(Stream::open(other, name, self.cast)?);
-        }
-        let columns = streams.first().map_or(1, Stream::columns);
-        let place = |m: u32| order.binary_search(&m).unwrap_or_default() as u32;
-        let rows = rows.iter().map(|r| r.iter().map(|(m, row)| (place(*m), *row)).collect()).collect();
-        Ok(Box::new(Rows { streams, columns, rows }))
+            let name = if i == input.model { Some(input.tensor.as_str()) } else { name };
+            match name.filter(|_| needed) {
+                Some(name) => Ok(Some(Stream::open(other, name, self.cast)?)),
+                None => Ok(None),
+            }
+        };
+        let streams = needed.into_iter().enumerate().map(open).collect::<Result<Vec<_>>>()?;
+        Ok(Box::new(Mapped::open(streams, Arc::clone(rows), input.model)?))
     }
 
     /// Copies numbers that are no floats, which must be the same in all inputs.
