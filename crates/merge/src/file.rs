@@ -12,8 +12,8 @@ use consilience_core::document::{Content, Finding, Findings, List, Node, Severit
 use crate::config::{Config, ModelName, read};
 use crate::model::{Model, Places};
 use crate::plan::{Estimate, Options, Plan, estimate, make};
-use crate::tokenizer::{Member, MergedTokenizer, TokenizerSettings, Vocabulary, chat_template};
 use crate::run::{Along, Merged, Running, beside, is_merge, run};
+use crate::tokenizer::{Member, MergedTokenizer, TokenizerSettings, Vocabulary, chat_template};
 
 /// The longest merge file, in bytes.
 const MAX_FILE: u64 = 4 << 20;

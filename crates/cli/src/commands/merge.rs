@@ -7,8 +7,10 @@ use std::sync::Mutex;
 use consilience_core::model::{Progress, Stop};
 use consilience_core::{Error, Result};
 use consilience_engine::merging::{
-    Act, Digests, Limits, MergeFile, Merged, OnMismatch, OnNonfinite, Options, Places, Ready, Running, verify,
+    Act, Analysis, Digests, Limits, MergeFile, Merged, OnMismatch, OnNonfinite, Options, Places, Pull, Ready,
+    Running, analyze, verify,
 };
+use consilience_engine::report::merge_html;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -21,6 +23,21 @@ const MAX_ROWS: usize = 5000;
 
 /// A bar that says which tensor is at work.
 struct Bar(Mutex<ProgressBar>);
+
+impl Bar {
+    fn new() -> Self {
+        const STYLE: &str = "  {spinner} [{bar:20}] {bytes_per_sec:>12} {eta:>4} {wide_msg}";
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+        if let Ok(style) = ProgressStyle::with_template(STYLE) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self(Mutex::new(bar))
+    }
+
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finish_and_clear();
+    }
+}
 
 impl Progress for Bar {
     fn step(&self, done: u64, total: u64, note: &str) {
@@ -54,6 +71,9 @@ pub fn merge(
         seed: how.seed,
         shard_bytes: Some(how.shard_size),
     };
+    if how.analyze {
+        return analyzed(&file, how, (&limits, &options), json, stop);
+    }
     let Some(out) = how.out.as_deref().filter(|_| !how.check) else {
         let (ready, warnings) = file.check(&limits, &options)?;
         if json {
@@ -67,13 +87,7 @@ pub fn merge(
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
-    if let Ok(style) =
-        ProgressStyle::with_template("  {spinner} [{bar:20}] {bytes_per_sec:>12} {eta:>4} {wide_msg}")
-    {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    let bar = Bar(Mutex::new(bar));
+    let bar = Bar::new();
     let running = Running {
         resume: how.resume,
         replace: how.replace,
@@ -87,7 +101,7 @@ pub fn merge(
     };
     let started = std::time::Instant::now();
     let done = file.merge(out, &limits, &options, &running);
-    bar.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finish_and_clear();
+    bar.clear();
     let (merged, warnings) = match done {
         Ok(done) => done,
         Err(refused) => return Err(Fault::from(refused)),
@@ -191,6 +205,73 @@ fn text(ready: &Ready) -> String {
     for note in &ready.plan.notes {
         text.push_str(&format!("note: {note}\n"));
     }
+    text
+}
+
+/// Says how the members of the last document pull.
+fn analyzed(
+    file: &MergeFile,
+    how: &Merge,
+    (limits, options): (&Limits, &Options),
+    json: bool,
+    stop: &Stop,
+) -> std::result::Result<ExitCode, Fault> {
+    if file.configs.len() > 1 {
+        return Err(Error::argument("only a merge file of one document can be analyzed")
+            .at(how.config.display())
+            .expected("one document")
+            .got(file.configs.len())
+            .into());
+    }
+    let (ready, warnings) = file.check(limits, options)?;
+    let Some(ready) = ready.first() else {
+        return Err(Error::internal("a merge file without a document").into());
+    };
+    let bar = Bar::new();
+    let analysis = analyze(ready, stop, &bar);
+    bar.clear();
+    let analysis = analysis?;
+    if let Some(path) = &how.html {
+        let title = how.config.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let page = merge_html(&title, &ready.config.method, &analysis)?;
+        consilience_core::files::write_atomic(path, page.as_bytes())?;
+    }
+    if json {
+        show::out(&format!("{:#}\n", json!(analysis)));
+        return Ok(ExitCode::SUCCESS);
+    }
+    show::err(&warnings.render(show::color_on_stderr()));
+    show::out(&analysis_text(&analysis));
+    if let Some(path) = &how.html {
+        show::out(&format!("page    {}\n", path.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A row for each layer, and one for everything.
+fn analysis_text(analysis: &Analysis) -> String {
+    let shown =
+        |v: &Option<f64>, decimals: usize| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.decimals$}"));
+    let list = |all: &[Option<f64>], decimals: usize| {
+        all.iter().map(|v| shown(v, decimals)).collect::<Vec<_>>().join(" ")
+    };
+    let row = |pull: &Pull| {
+        let names = pull.outliers.iter().filter_map(|i| analysis.members.get(*i));
+        vec![
+            pull.name.clone(),
+            pull.numbers.to_string(),
+            format!("{:.1}%", 100.0 * pull.conflicts),
+            list(&pull.cosines, 3),
+            list(&pull.ratios, 4),
+            names.cloned().collect::<Vec<_>>().join(", "),
+        ]
+    };
+    let rows = analysis.layers.iter().chain(std::iter::once(&analysis.whole)).map(row).collect();
+    let head = ["layer", "numbers", "conflicts", "cosines of pairs", "lengths by the base", "outliers"];
+    let mut text = format!("what each of these changed, from {}:\n", analysis.from);
+    analysis.members.iter().for_each(|m| text.push_str(&format!("  {m}\n")));
+    text.push('\n');
+    text.push_str(&show::table(&head, rows, &[1, 2]));
     text
 }
 

@@ -9,6 +9,7 @@ mod curves;
 mod data;
 mod leaderboard;
 mod number;
+mod pulls;
 mod reading;
 mod reliability;
 mod scatter;
@@ -51,6 +52,32 @@ struct Page {
     data: Option<data::Data>,
     reproduce: Option<Reproduce>,
     version: &'static str,
+}
+
+/// A page about one merge.
+#[derive(Template)]
+#[template(path = "report/merge.html")]
+struct MergePage {
+    title: String,
+    pulls: Vec<pulls::Table>,
+    version: &'static str,
+}
+
+/// How the members of a merge pull, as one HTML file without script: for a merge file that is called `title`.
+///
+/// # Errors
+/// [`Error::Internal`] if the template cannot be written.
+pub fn merge_html(
+    title: &str,
+    method: &str,
+    analysis: &consilience_merge::analyze::Analysis,
+) -> Result<String> {
+    let page = MergePage {
+        title: text::name(title),
+        pulls: vec![pulls::table(title, method, analysis)],
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    page.render().map_err(|e| Error::internal(format!("the report cannot be written: {e}")))
 }
 
 /// How to do it again, fit to be shown.

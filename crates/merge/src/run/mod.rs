@@ -24,9 +24,9 @@ use journal::{Finished, Journal};
 use output::Output;
 
 pub use digests::Digests;
-pub use tensor::Bench;
 pub use journal::beside;
 pub use record::{PROVENANCE, is_merge};
+pub use tensor::Bench;
 pub use verify::{Verdict, verify};
 
 /// What to do about numbers of the result that are not finite.
