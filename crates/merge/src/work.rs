@@ -1,5 +1,6 @@
 //! One tensor at work: its numbers in every member, block by block, in as many passes as a method wants, and the result.
 
+use std::cell::RefCell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -110,11 +111,44 @@ pub struct Work<'a> {
     pub notes: &'a Mutex<Vec<String>>,
 }
 
-/// Buffers of one thread.
-struct Scratch {
+/// Buffers of one thread, which are used again from tensor to tensor.
+#[derive(Default)]
+struct Buffers {
     base: Vec<f32>,
     members: Vec<Vec<f32>>,
     out: Vec<f32>,
+}
+
+/// Buffers that go back to their thread when they are dropped.
+struct Scratch(Buffers);
+
+thread_local! {
+    static FREE: RefCell<Vec<Buffers>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Scratch {
+    /// Buffers of `len` numbers for so many members. What they hold is not cleared.
+    fn take(len: usize, members: usize, base: bool) -> Self {
+        let mut scratch = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        let fit = |buffer: &mut Vec<f32>, len: usize| {
+            if buffer.len() < len {
+                buffer.resize(len, 0.0);
+            }
+        };
+        fit(&mut scratch.base, if base { len } else { 0 });
+        fit(&mut scratch.out, len);
+        scratch.members.resize_with(members.max(scratch.members.len()), Vec::new);
+        scratch.members.iter_mut().take(members).for_each(|m| fit(m, len));
+        Self(scratch)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let used = std::mem::take(&mut self.0);
+        // A thread that ends may have no place for them any more.
+        let _ = FREE.try_with(|free| free.borrow_mut().push(used));
+    }
 }
 
 impl Work<'_> {
@@ -151,12 +185,7 @@ impl Work<'_> {
     }
 
     fn scratch(&self, len: usize) -> Scratch {
-        let len = len.min(self.len());
-        Scratch {
-            base: vec![0.0; if self.base.is_some() { len } else { 0 }],
-            members: vec![vec![0.0; len]; self.members.len()],
-            out: vec![0.0; len],
-        }
+        Scratch::take(len.min(self.len()), self.members.len(), self.base.is_some())
     }
 
     /// Reads block `i` and hands it on, with room for as many numbers of a result.
@@ -171,7 +200,7 @@ impl Work<'_> {
         let size = self.block_len(cut);
         let start = i * size;
         let len = size.min(self.len().saturating_sub(start));
-        let Scratch { base, members, out } = scratch;
+        let Scratch(Buffers { base, members, out }) = scratch;
         let base = match self.base {
             Some(numbers) => {
                 let base = base.get_mut(..len).unwrap_or_default();
@@ -198,7 +227,8 @@ impl Work<'_> {
                 _ => {}
             }
         }
-        let members: Vec<&[f32]> = members.iter().map(|m| m.get(..len).unwrap_or_default()).collect();
+        let members: Vec<&[f32]> =
+            members.iter().take(self.members.len()).map(|m| m.get(..len).unwrap_or_default()).collect();
         Ok(work(&Block { start, base, members: &members }, out.get_mut(..len).unwrap_or_default()))
     }
 

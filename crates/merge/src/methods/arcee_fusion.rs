@@ -5,7 +5,7 @@ use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::{smallest, wide};
+use crate::kernels::{exp, smallest, wide};
 use crate::method::{Base, MergeMethod, Needs};
 use crate::work::{Block, Cut, Work};
 
@@ -29,21 +29,57 @@ impl Method for ArceeFusion {
     const ABOUT: &'static str = "A base with the numbers of another network that matter most";
 }
 
+/// Sums run in so many lanes, which are added in order.
+const LANES: usize = 16;
+
 /// The divergence of the softmax of `b` from that of `x`, in 64 bits.
 fn divergence(x: &[f32], b: &[f32]) -> f64 {
-    let most = |all: &[f32]| f64::from(all.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let most = |all: &[f32]| {
+        wide(
+            #[inline(always)]
+            || f64::from(all.iter().copied().fold(f32::NEG_INFINITY, f32::max)),
+        )
+    };
     let (x_most, b_most) = (most(x), most(b));
-    let (mut x_sum, mut b_sum, mut moved) = (0.0, 0.0, 0.0);
-    for (x, b) in x.iter().zip(b) {
-        let (x, b) = (f64::from(*x), f64::from(*b));
-        let p = (x - x_most).exp();
-        x_sum += p;
-        b_sum += (b - b_most).exp();
-        moved += p * (x - b);
-    }
+    let [x_sum, b_sum, moved] = wide(
+        #[inline(always)]
+        || {
+            let mut sums = [[0.0f64; LANES]; 3];
+            let (x_lanes, x_rest) = x.as_chunks::<LANES>();
+            let (b_lanes, b_rest) = b.as_chunks::<LANES>();
+            for (x, b) in x_lanes.iter().zip(b_lanes) {
+                add(&mut sums, x, b, x_most, b_most);
+            }
+            let mut all = [0.0; 3];
+            for (all, lanes) in all.iter_mut().zip(&sums) {
+                *all = lanes.iter().sum();
+            }
+            for (x, b) in x_rest.iter().zip(b_rest) {
+                let mut one = [[0.0f64; 1]; 3];
+                add(&mut one, &[*x], &[*b], x_most, b_most);
+                for (all, [one]) in all.iter_mut().zip(&one) {
+                    *all += one;
+                }
+            }
+            all
+        },
+    );
     let divergence = moved / x_sum - (x_sum.ln() + x_most) + (b_sum.ln() + b_most);
     // It is no less than zero; what is no number stays none.
     if divergence < 0.0 { 0.0 } else { divergence }
+}
+
+/// Adds some numbers to the sums of `e^x`, `e^b` and `e^x (x - b)`, each with its largest exponent taken out.
+#[inline(always)]
+fn add<const N: usize>(sums: &mut [[f64; N]; 3], x: &[f32; N], b: &[f32; N], x_most: f64, b_most: f64) {
+    let [x_sum, b_sum, moved] = sums;
+    for i in 0..N {
+        let (x, b) = (f64::from(x[i]), f64::from(b[i]));
+        let p = exp(x - x_most);
+        x_sum[i] += p;
+        b_sum[i] += exp(b - b_most);
+        moved[i] += p * (x - b);
+    }
 }
 
 /// What each number of a block matters, by the divergences of all rows.
@@ -66,6 +102,10 @@ fn matters(block: &Block<'_>, row: usize, divergences: &[f32], out: &mut [f32]) 
 impl MergeMethod for ArceeFusion {
     fn needs(&self) -> Needs {
         Needs { base: Base::Needed, least: 1, most: Some(1) }
+    }
+
+    fn whole_rows(&self) -> bool {
+        true
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

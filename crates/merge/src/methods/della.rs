@@ -73,6 +73,10 @@ impl MergeMethod for Della {
         vec![("weight", &self.weight), ("density", &self.density), ("epsilon", &self.epsilon)]
     }
 
+    fn whole_rows(&self) -> bool {
+        true
+    }
+
     fn merge(&self, work: &Work<'_>) -> Result<()> {
         let densities = densities(&self.density, &self.weight, work.members.len());
         let odds = odds(&densities, &self.epsilon);

@@ -59,6 +59,10 @@ impl MergeMethod for ModelStock {
         Needs { base: Base::Needed, least: 2, most: None }
     }
 
+    fn whole_rows(&self) -> bool {
+        self.filter_wise
+    }
+
     fn merge(&self, work: &Work<'_>) -> Result<()> {
         if !self.filter_wise || work.shape.len() < 2 {
             let gram = gram(work, Cut::DELTAS)?;

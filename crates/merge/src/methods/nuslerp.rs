@@ -187,6 +187,10 @@ impl MergeMethod for NuSlerp {
         vec![("weight", &self.weight)]
     }
 
+    fn whole_rows(&self) -> bool {
+        !self.nuslerp_flatten
+    }
+
     fn merge(&self, work: &Work<'_>) -> Result<()> {
         let t = self.place(work.compat)?;
         let deltas = work.base.is_some();

@@ -1,5 +1,6 @@
 //! One tensor of the result: its streams opened, its method run, its numbers rounded and put where they belong.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
 use consilience_core::model::Stop;
@@ -17,6 +18,10 @@ use crate::work::{Numbers, Sink, Work};
 
 /// Bytes of tensors that are copied are read in pieces of so many.
 const PIECE: usize = 1 << 20;
+
+thread_local! {
+    static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// What does not change from tensor to tensor.
 pub struct Bench<'a> {
@@ -61,9 +66,11 @@ impl Sink for Place<'_> {
             self.seen.store(true, std::sync::atomic::Ordering::Relaxed);
         }
         let width = self.dtype.bytes();
-        let mut bytes = vec![0; values.len() * width];
-        encode(self.dtype, values, &mut bytes);
-        self.output.put(self.start + (from * width) as u64, &bytes)
+        BYTES.with_borrow_mut(|bytes| {
+            bytes.resize(values.len() * width, 0);
+            encode(self.dtype, values, bytes);
+            self.output.put(self.start + (from * width) as u64, bytes)
+        })
     }
 }
 
