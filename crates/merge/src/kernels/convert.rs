@@ -21,8 +21,7 @@ pub fn decode(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
         Dtype::F32 => each(
             bytes,
             out,
-            #[inline(always)]
-            |b| f32::from_le_bytes(b),
+            f32::from_le_bytes,
         ),
         Dtype::F16 => each(
             bytes,
