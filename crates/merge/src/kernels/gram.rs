@@ -25,10 +25,14 @@ impl Gram {
     /// The products of some lists of numbers.
     pub fn of_all(all: &[&[f32]]) -> Self {
         let count = all.len();
-        let mut products = Vec::with_capacity(count * (count + 1) / 2);
-        for (i, a) in all.iter().enumerate() {
-            products.extend(all.iter().take(i + 1).map(|b| dot(a, b)));
-        }
+        let products = match all {
+            [a, b] => together::<2, 3>([a, b]).to_vec(),
+            [a, b, c] => together::<3, 6>([a, b, c]).to_vec(),
+            [a, b, c, d] => together::<4, 10>([a, b, c, d]).to_vec(),
+            _ => {
+                all.iter().enumerate().flat_map(|(i, a)| all.iter().take(i + 1).map(|b| dot(a, b))).collect()
+            }
+        };
         Self { count, products }
     }
 
@@ -127,6 +131,48 @@ fn not_finite(place: String) -> Error {
     Error::model("a tensor to merge is not finite").at(place)
 }
 
+/// All products of few lists, the lower triangle row by row: each number is read and widened once. The sums are those of [`dot`].
+fn together<const N: usize, const PAIRS: usize>(all: [&[f32]; N]) -> [f64; PAIRS] {
+    let len = all.iter().map(|a| a.len()).min().unwrap_or(0);
+    wide(
+        #[inline(always)]
+        || {
+            let mut sums = [[0.0f64; LANES]; PAIRS];
+            let lists = all.map(|a| a.get(..len).unwrap_or_default().as_chunks::<LANES>());
+            for chunk in 0..len / LANES {
+                add_products(
+                    &mut sums,
+                    &lists.map(|(lanes, _)| lanes.get(chunk).copied().unwrap_or([0.0; LANES])),
+                );
+            }
+            let mut last = [[0.0f32; LANES]; N];
+            for (last, (_, rest)) in last.iter_mut().zip(&lists) {
+                last.iter_mut().zip(*rest).for_each(|(last, v)| *last = *v);
+            }
+            add_products(&mut sums, &last);
+            sums.map(|lanes| lanes.iter().sum())
+        },
+    )
+}
+
+/// Adds the products of one number of each lane.
+#[inline(always)]
+fn add_products<const N: usize, const PAIRS: usize>(
+    sums: &mut [[f64; LANES]; PAIRS],
+    all: &[[f32; LANES]; N],
+) {
+    let all = all.map(|a| a.map(f64::from));
+    let mut pair = 0;
+    for i in 0..N {
+        for j in 0..=i {
+            for lane in 0..LANES {
+                sums[pair][lane] += all[i][lane] * all[j][lane];
+            }
+            pair += 1;
+        }
+    }
+}
+
 /// `sum_k a_k b_k` in 64 bits.
 pub fn dot(a: &[f32], b: &[f32]) -> f64 {
     wide(
@@ -167,5 +213,20 @@ mod tests {
         let mean: f64 = (0..1000).map(|k| (f64::from(all[0][k]) - 2.0 * f64::from(all[2][k])).powi(2)).sum();
         assert!((gram.length(&[1.0, 0.0, -2.0]) - mean.sqrt()).abs() < 1e-9);
         assert_eq!(gram.cosine(1, 1), Some(1.0));
+        // Two, three, four and more lists, of ends that fill no lane.
+        let more = [of(0.1), of(0.2), of(0.3), of(0.4), of(0.5)];
+        for (count, len) in [(1, 1000), (2, 999), (3, 17), (4, 1000), (5, 40), (2, 0)] {
+            let some: Vec<&[f32]> = more.iter().take(count).map(|m| &m[..len]).collect();
+            let gram = Gram::of_all(&some);
+            for i in 0..count {
+                for j in 0..count {
+                    assert_eq!(
+                        gram.dot(i, j).to_bits(),
+                        dot(some[i], some[j]).to_bits(),
+                        "{count} {len} {i} {j}"
+                    );
+                }
+            }
+        }
     }
 }
