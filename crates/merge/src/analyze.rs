@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use consilience_core::model::{Progress, Stop};
+use consilience_core::model::{Array, Parts, Progress, Stop};
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::file::Ready;
 use crate::kernels::{Gram, wide};
 use crate::model::{Place, place};
+use crate::parts::PREPARATION;
 use crate::plan::{Act, Job};
 use crate::run::{Bench, OnNonfinite};
 use crate::work::{Block, Cut, Numbers, Sink, Work};
@@ -19,7 +20,7 @@ use crate::work::{Block, Cut, Numbers, Sink, Work};
 const OUTLIER: f64 = 2.0;
 
 /// How the members of one tensor, or of some together, pull.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pull {
     /// The tensor, or the layer.
     pub name: String,
@@ -36,7 +37,7 @@ pub struct Pull {
 }
 
 /// How the members of a merge pull, tensor by tensor and layer by layer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
     /// The members' names.
     pub members: Vec<String>,
@@ -285,6 +286,64 @@ pub fn analyze(ready: &Ready, stop: &Stop, progress: &dyn Progress) -> Result<An
     }
 }
 
+/// Looks at members that lie in memory: networks of one shape, with the base that they started from where there is one. Arrays
+/// that are no 32-bit floats, and those of the preprocessing, are passed over.
+///
+/// # Errors
+/// [`Error::Argument`] for fewer than two members; [`Error::Model`] for members that lack an array.
+pub fn analyze_parts(members: &[(String, Parts)], base: Option<(&str, &Parts)>) -> Result<Analysis> {
+    if members.len() < 2 {
+        return Err(Error::argument("there is nothing to compare").expected("at least two members"));
+    }
+    let names = members.iter().map(|(name, _)| name.clone()).collect();
+    let mut gathered = Gathered::new(names, base.map(|(name, _)| name.to_owned()));
+    let parts: Vec<&Parts> = members.iter().map(|(_, p)| p).collect();
+    gather_level(&mut gathered, "", &parts, base.map(|(_, p)| p))?;
+    Ok(gathered.finish())
+}
+
+fn gather_level(
+    gathered: &mut Gathered,
+    prefix: &str,
+    members: &[&Parts],
+    base: Option<&Parts>,
+) -> Result<()> {
+    let Some(first) = members.first() else { return Ok(()) };
+    let (stop, notes) = (Stop::default(), Mutex::new(Vec::new()));
+    for (name, array) in &first.arrays {
+        if name.starts_with(PREPARATION) || !matches!(array, Array::F32(..)) {
+            continue;
+        }
+        let of = |parts: &&'_ Parts| match parts.arrays.get(name) {
+            Some(Array::F32(shape, values)) if shape == array.shape() => Ok(values.clone()),
+            _ => Err(Error::model(format!("the tensor \"{name}\" is missing, or of another shape"))),
+        };
+        let values: Vec<Vec<f32>> = members.iter().map(of).collect::<Result<_>>()?;
+        let slices: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
+        let base_values = base.as_ref().map(of).transpose()?;
+        let base_slice = base_values.as_deref();
+        let work = Work {
+            name,
+            shape: array.shape(),
+            members: slices.iter().map(|m| m as &dyn Numbers).collect(),
+            base: base_slice.as_ref().map(|b| b as &dyn Numbers),
+            seed: Seed::new(0),
+            labels: Vec::new(),
+            compat: false,
+            stop: &stop,
+            out: &Nowhere,
+            notes: &notes,
+        };
+        gathered.add(&format!("{prefix}{name}"), Sums::of(&work)?);
+    }
+    for name in first.members.keys() {
+        let inner: Vec<&Parts> = members.iter().filter_map(|m| m.members.get(name)).collect();
+        let base = base.and_then(|b| b.members.get(name));
+        gather_level(gathered, &format!("{prefix}{name}."), &inner, base)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,5 +403,28 @@ mod tests {
         assert_eq!(names, ["m.layers.0", "m.norm"]);
         assert_eq!((all.layers[0].conflicts, all.layers[0].numbers, all.whole.numbers), (0.5, 2, 3));
         assert_eq!(all.tensors.len(), 3);
+    }
+
+    #[test]
+    fn networks_in_memory_are_compared_too() {
+        use serde_json::json;
+        let network = |v: f32| {
+            let mut parts = Parts::new("network", json!({})).with_f32("head.weight", &[v, -v]);
+            parts.arrays.insert("inputs/age/mean".into(), Array::F32(vec![1], vec![40.0 + v]));
+            parts
+        };
+        let mut outer = |v: f32| {
+            let mut parts = network(v);
+            parts.members.insert("part".into(), network(-v));
+            parts
+        };
+        let (base, a, b) = (outer(0.0), outer(1.0), outer(-2.0));
+        let members = [("a".to_owned(), a), ("b".to_owned(), b)];
+        let all = analyze_parts(&members, Some(("start", &base))).unwrap();
+        assert_eq!(all.from, "start");
+        let names: Vec<&str> = all.layers.iter().map(|l| l.name.as_str()).collect();
+        assert_eq!(names, ["head", "part.head"]);
+        assert_eq!((all.whole.numbers, all.whole.conflicts, all.whole.cosines[0]), (4, 1.0, Some(-1.0)));
+        assert!(analyze_parts(&members[..1], None).is_err());
     }
 }
