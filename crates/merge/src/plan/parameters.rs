@@ -1,6 +1,6 @@
 //! The parameters of one tensor: from the member, the slice, the module or the whole merge, whichever says something first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use consilience_core::document::{Finding, List, Span, quote, suggest};
 use consilience_core::registry::Entry;
@@ -29,9 +29,9 @@ impl Known {
         Some(Self { entry, names: names(&entry), base })
     }
 
-    /// Whether it is a method that drops a part of the changes.
+    /// Whether it is a method that drops a part of the changes, as large as its density says.
     pub fn drops(&self) -> bool {
-        self.names.contains_key("density")
+        self.names.contains_key("density") && !self.names.contains_key("gamma")
     }
 
     /// What the method does with a base.
@@ -51,12 +51,15 @@ impl Known {
             .chain(config.modules.iter().map(|m| &m.parameters))
             .chain(slices().map(|s| &s.parameters))
             .chain(slices().flat_map(|s| s.sources.iter().map(|s| &s.parameters)));
+        let mut others: Option<BTreeSet<String>> = None;
         for (name, setting) in all.flatten() {
             if self.names.contains_key(name) {
                 continue;
             }
             let method = self.entry.name;
-            let elsewhere = METHODS.entries.iter().any(|e| names(e).contains_key(name));
+            let others =
+                others.get_or_insert_with(|| METHODS.entries.iter().flat_map(|e| names(e).into_keys()).collect());
+            let elsewhere = others.contains(name);
             let known: Vec<&str> = self.names.keys().map(String::as_str).collect();
             let expected = match known.is_empty() {
                 true => "no parameters".to_owned(),

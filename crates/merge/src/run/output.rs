@@ -181,8 +181,10 @@ impl Output {
     }
 
     fn failure(&self) -> Error {
-        let source = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Error::write(&self.path, source.unwrap_or_else(|| std::io::Error::other("the disk failed before")))
+        // Whichever thread asks gets the same answer.
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = failed.as_ref().map(|e| std::io::Error::new(e.kind(), e.to_string()));
+        Error::write(&self.path, source.unwrap_or_else(|| std::io::Error::other("the disk failed")))
     }
 
     /// Ends the file: everything is on the disk when this returns. Gives its SHA-256.
