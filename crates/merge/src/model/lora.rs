@@ -136,6 +136,15 @@ impl Lora {
         }
     }
 
+    /// The bytes that the factors for a tensor have in memory.
+    pub fn bytes(&self, name: &str) -> u64 {
+        let len = |t: &str| self.checkpoint.tensor(t).map_or(0, |t| t.len() as u64);
+        match self.changes.get(name) {
+            Some(Change::Product { a, b, .. }) => (len(a) + len(b)) * 4,
+            _ => 0,
+        }
+    }
+
     /// What it adds to a tensor of a shape, read into memory.
     ///
     /// # Errors
@@ -161,13 +170,22 @@ impl Lora {
                 .got(format!("A {shape_a:?}, B {shape_b:?}"))
                 .remedy("use it with the model that it was trained on"));
         }
-        // The longest of several that fit says most.
+        // The first of several that fit would count, and their order is not known here.
         let pattern = |of: &BTreeMap<String, f64>, default: f64| {
-            let fits = of.iter().filter(|(key, _)| ends_in(module, key));
-            fits.max_by_key(|(key, _)| key.len()).map_or(default, |(_, v)| *v)
+            let mut fits = of.iter().filter(|(key, _)| ends_in(module, key));
+            match (fits.next(), fits.next()) {
+                (Some((a, _)), Some((b, _))) => {
+                    Err(Error::model("two patterns of an adapter mean the same module")
+                        .at(name)
+                        .expected("one pattern for each module")
+                        .got(format!("{} and {}", quote(a), quote(b)))
+                        .remedy("merge the adapter into its model with peft first"))
+                }
+                (first, _) => Ok(first.map_or(default, |(_, v)| *v)),
+            }
         };
         let rank = shape_a.first().copied().unwrap_or(1);
-        let r = pattern(&self.settings.rank_pattern, self.settings.r);
+        let r = pattern(&self.settings.rank_pattern, self.settings.r)?;
         if r != rank as f64 {
             return Err(Error::model("the factors of an adapter have another rank than its configuration says")
                 .at(name)
@@ -175,7 +193,7 @@ impl Lora {
                 .got(rank)
                 .remedy("get the adapter again"));
         }
-        let alpha = pattern(&self.settings.alpha_pattern, self.settings.lora_alpha);
+        let alpha = pattern(&self.settings.alpha_pattern, self.settings.lora_alpha)?;
         let scale = if self.settings.use_rslora { alpha / r.sqrt() } else { alpha / r };
         let (mut a, mut b) = (self.checkpoint.read_f32(a)?, self.checkpoint.read_f32(b)?);
         if transposed {
@@ -272,10 +290,5 @@ impl Product {
             }
             done += len;
         }
-    }
-
-    /// Its bytes in memory.
-    pub fn bytes(&self) -> usize {
-        (self.a.len() + self.b.len()) * size_of::<f32>()
     }
 }

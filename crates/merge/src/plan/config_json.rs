@@ -99,16 +99,18 @@ fn relayer(json: &mut Value, stack: &str, only: bool, old: usize, layers: &[usiz
     };
     if let Some(map) = inner(top).and_then(|key| top.get_mut(&key)).and_then(Value::as_object_mut) {
         // Within a part of its own no other stack is meant.
-        relayer_map(map, &COUNTS, old, layers);
-        return;
+        if relayer_map(map, &COUNTS, old, layers) {
+            return;
+        }
     }
     relayer_map(top, keys, old, layers);
 }
 
-fn relayer_map(map: &mut Map<String, Value>, keys: &[&str], old: usize, layers: &[usize]) {
+/// Says whether the map speaks of the stack.
+fn relayer_map(map: &mut Map<String, Value>, keys: &[&str], old: usize, layers: &[usize]) -> bool {
     let is_count = |key: &str, value: &Value| keys.contains(&key) && value.as_u64() == Some(old as u64);
     if !map.iter().any(|(key, value)| is_count(key, value)) {
-        return;
+        return false;
     }
     for (key, value) in map.iter_mut() {
         if is_count(key, value) {
@@ -120,4 +122,5 @@ fn relayer_map(map: &mut Map<String, Value>, keys: &[&str], old: usize, layers: 
             *value = layers.iter().filter_map(|l| list.get(*l).cloned()).collect();
         }
     }
+    true
 }

@@ -1,4 +1,12 @@
 //! Merges against those of others: tensor by tensor, and files as users run them.
 
+mod durability;
+mod exactness;
 mod files;
 mod goldens;
+mod grammar;
+mod memory;
+mod models;
+mod tiny;
+mod tokenizers;
+mod verified;
