@@ -64,7 +64,13 @@ pub struct Sums {
 impl Sums {
     /// Of no numbers.
     fn none(members: usize) -> Self {
-        Self { numbers: 0, conflicts: 0, products: vec![0.0; members * (members + 1) / 2], base: 0.0, members }
+        Self {
+            numbers: 0,
+            conflicts: 0,
+            products: vec![0.0; members * (members + 1) / 2],
+            base: 0.0,
+            members,
+        }
     }
 
     /// Looks at a tensor. Its members hold their numbers; without a base they are compared with their mean.
@@ -75,7 +81,8 @@ impl Sums {
         let members = work.members.len();
         let deltas = work.base.is_some();
         let cut = if deltas { Cut::DELTAS } else { Cut::NUMBERS };
-        let blocks = work.look(cut, |block| if deltas { Self::block(block) } else { Self::centered(block) })?;
+        let blocks =
+            work.look(cut, |block| if deltas { Self::block(block) } else { Self::centered(block) })?;
         Ok(blocks.iter().fold(Self::none(members), |all, one| all.add(one)))
     }
 
@@ -146,7 +153,11 @@ impl Sums {
             conflicts: self.conflicts as f64 / self.numbers.max(1) as f64,
             cosines,
             ratios: norms.iter().map(|n| (base > 0.0).then(|| n / base)).collect(),
-            outliers: if self.members > 2 { (0..self.members).filter(|i| far(norms[*i])).collect() } else { Vec::new() },
+            outliers: if self.members > 2 {
+                (0..self.members).filter(|i| far(norms[*i])).collect()
+            } else {
+                Vec::new()
+            },
         }
     }
 }
@@ -161,7 +172,11 @@ pub struct Gathered {
 impl Gathered {
     /// Of no tensors yet. `base` is the base's name, if there is one.
     pub fn new(members: Vec<String>, base: Option<String>) -> Self {
-        Self { members, from: base.unwrap_or_else(|| "the mean of the members".to_owned()), tensors: Vec::new() }
+        Self {
+            members,
+            from: base.unwrap_or_else(|| "the mean of the members".to_owned()),
+            tensors: Vec::new(),
+        }
     }
 
     /// Adds a tensor.
@@ -240,7 +255,8 @@ pub fn analyze(ready: &Ready, stop: &Stop, progress: &dyn Progress) -> Result<An
             continue;
         }
         let names: Vec<String> = members.iter().map(|i| name(i.model)).collect();
-        let own = gathered.get_or_insert_with(|| Gathered::new(names.clone(), base.as_ref().map(|b| name(b.model))));
+        let own = gathered
+            .get_or_insert_with(|| Gathered::new(names.clone(), base.as_ref().map(|b| name(b.model))));
         if own.members != names {
             // Slices of other members: they cannot be added up with these.
             continue;
@@ -305,7 +321,9 @@ mod tests {
         for (own, expected) in pull.cosines.iter().zip(expected) {
             assert!((own.unwrap() - expected.unwrap()).abs() < 1e-12, "{pull:?}");
         }
-        assert!((pull.ratios[0].unwrap() - 0.2).abs() < 1e-12 && (pull.ratios[2].unwrap() - 1.8).abs() < 1e-12);
+        assert!(
+            (pull.ratios[0].unwrap() - 0.2).abs() < 1e-12 && (pull.ratios[2].unwrap() - 1.8).abs() < 1e-12
+        );
         assert_eq!(pull.outliers, [2]);
         let still = sums(&[&base, &base], Some(&base)).pull("w");
         assert_eq!((still.conflicts, still.cosines), (0.0, vec![None]));

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use consilience_core::Error;
-use consilience_core::files::{STRAY_PREFIX, write_atomic};
 use consilience_core::document::{Content, Finding, Findings, List, Node, Severity};
+use consilience_core::files::{STRAY_PREFIX, write_atomic};
 
 use crate::config::{Config, ModelName, read};
 use crate::model::{Model, Places};
-use crate::plan::{Estimate, Options, Plan, estimate, make};
-use crate::tokenizer::{Member, MergedTokenizer, TokenizerSettings, Vocabulary, chat_template};
+use crate::plan::{Estimate, Options, Plan, check_parameters, estimate, make};
 use crate::run::{Along, Lock, Merged, Running, another, beside, copy_tokenizer, goal, is_merge, key, run};
+use crate::tokenizer::{Member, MergedTokenizer, TokenizerSettings, Vocabulary, chat_template};
 
 /// The longest merge file, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -117,6 +117,9 @@ impl MergeFile {
             }
         }
         if !missing.is_empty() {
+            let mut findings = List::default();
+            check_parameters(config, &mut findings);
+            missing.extend(findings.into_vec());
             return Err(Refused::Findings(Box::new(self.findings(missing))));
         }
         let mut findings = List::default();
@@ -404,8 +407,12 @@ impl Parts {
         dir.push(".parts");
         let dir = PathBuf::from(dir);
         let lock = Lock::take(&dir)?;
-        if !resume && dir.exists() {
-            fs::remove_dir_all(&dir).map_err(|e| Error::write(&dir, e))?;
+        if !resume {
+            // What was begun of the last document came from other results of those before.
+            let _own = Lock::take(&out)?;
+            for old in [&dir, &beside(&out)].into_iter().filter(|d| d.exists()) {
+                fs::remove_dir_all(old).map_err(|e| Error::write(old, e))?;
+            }
         }
         fs::create_dir_all(&dir).map_err(|e| Error::write(&dir, e))?;
         Ok(Self { dir, _lock: lock })

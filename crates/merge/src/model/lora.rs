@@ -102,10 +102,12 @@ impl Lora {
         let patterns = settings.rank_pattern.keys().chain(settings.alpha_pattern.keys());
         for name in patterns {
             if name.contains(|c: char| !c.is_alphanumeric() && !matches!(c, '.' | '_' | '-')) {
-                return Err(at(Error::model("a pattern of the adapter is no plain name, which cannot be read")
-                    .expected("the end of a module's name, such as q_proj")
-                    .got(quote(name))
-                    .remedy("merge the adapter into its model with peft first")));
+                return Err(at(Error::model(
+                    "a pattern of the adapter is no plain name, which cannot be read",
+                )
+                .expected("the end of a module's name, such as q_proj")
+                .got(quote(name))
+                .remedy("merge the adapter into its model with peft first")));
             }
         }
         let checkpoint = open_weights(dir, "adapter_model")?;
@@ -187,11 +189,13 @@ impl Lora {
         let rank = shape_a.first().copied().unwrap_or(1);
         let r = pattern(&self.settings.rank_pattern, self.settings.r)?;
         if r != rank as f64 {
-            return Err(Error::model("the factors of an adapter have another rank than its configuration says")
-                .at(name)
-                .expected(format!("rank {r}"))
-                .got(rank)
-                .remedy("get the adapter again"));
+            return Err(Error::model(
+                "the factors of an adapter have another rank than its configuration says",
+            )
+            .at(name)
+            .expected(format!("rank {r}"))
+            .got(rank)
+            .remedy("get the adapter again"));
         }
         let alpha = pattern(&self.settings.alpha_pattern, self.settings.lora_alpha)?;
         let scale = if self.settings.use_rslora { alpha / r.sqrt() } else { alpha / r };
@@ -252,9 +256,11 @@ fn changes(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Change>> {
     let is_second = |name: &str| PAIRS.iter().any(|(_, b, _)| name.contains(b));
     let mut names = checkpoint.tensors().iter().map(|t| t.name());
     match names.find(|n| is_second(n) && !seconds.contains(*n)) {
-        Some(odd) => Err(Error::model(format!("the adapter has \"{odd}\" without the factor A that it is for"))
-            .expected("LORA: factors A and B of each module, without more")
-            .remedy("get the adapter again, or merge it into its model with peft first")),
+        Some(odd) => {
+            Err(Error::model(format!("the adapter has \"{odd}\" without the factor A that it is for"))
+                .expected("LORA: factors A and B of each module, without more")
+                .remedy("get the adapter again, or merge it into its model with peft first"))
+        }
         None => Ok(changes),
     }
 }

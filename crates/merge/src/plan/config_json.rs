@@ -89,7 +89,8 @@ fn relayer(json: &mut Value, stack: &str, only: bool, old: usize, layers: &[usiz
             let key = format!("{word}_config");
             top.get(&key).is_some_and(Value::is_object).then_some(key)
         };
-        let own = ["vision", "audio", "text", "encoder", "decoder"].into_iter().filter(|w| has(w)).find_map(named);
+        let own =
+            ["vision", "audio", "text", "encoder", "decoder"].into_iter().filter(|w| has(w)).find_map(named);
         own.or_else(|| named("text"))
     };
     let keys: &[&str] = match (only, has("encoder"), has("decoder")) {

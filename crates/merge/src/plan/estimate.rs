@@ -10,9 +10,9 @@ use crate::model::Model;
 use crate::work::BLOCK;
 
 /// Program, headers and buffers that do not depend on the tensors.
-const FIXED: u64 = 40 << 20;
-/// Bytes of histograms and the like that a counting pass keeps for each member.
-const COUNTS: u64 = 1 << 20;
+const FIXED: u64 = 48 << 20;
+/// Bytes of histograms and the like that a counting pass keeps for each member and thread.
+const COUNTS: u64 = 2 << 20;
 /// Bytes a second that are read and merged by one thread; a rough figure, shown as an estimate only.
 const SPEED: f64 = 1.5e9;
 /// Bytes a second that a disk takes.
@@ -62,11 +62,11 @@ pub fn estimate(plan: &Plan, models: &[Model], threads: usize, most: Option<u64>
             held += 2 * model.and_then(|m| m.lora.as_ref()).map_or(0, |l| l.bytes(&input.tensor));
         }
         let block = row.max(BLOCK.min(job.len())) as u64 * 4;
-        let need = block * (inputs as u64 + 3);
+        let need = block * (inputs as u64 + 3) + COUNTS * inputs as u64;
         if need > per_thread {
             (per_thread, largest) = (need, &job.name);
         }
-        shared = shared.max(COUNTS * inputs as u64 + held);
+        shared = shared.max(held);
         read += job.len() as u64 * 2 * inputs as u64;
     }
     let fixed = FIXED + names + shared;

@@ -212,6 +212,13 @@ pub fn make(
     Ok((plan, findings.into_vec()))
 }
 
+/// Finds parameters that the method does not know; the models need not be there.
+pub fn check_parameters(config: &Config, findings: &mut List) {
+    if let Some(known) = Known::of(&config.method) {
+        known.check(config, findings);
+    }
+}
+
 /// The model whose names, configuration and tokenizer the result takes: the base, else the first that is named.
 fn donor(config: &Config, list: &Models<'_>) -> Option<usize> {
     let first = config.modules.first()?.slices.first()?;
@@ -271,6 +278,10 @@ impl<'a> Maker<'a> {
     /// Tells a mistake once for each place, with the first tensor that has it.
     fn tell(&mut self, finding: Finding) {
         let key = format!("{}:{}:{}", finding.span.start, finding.message, finding.got);
+        self.tell_once(key, finding);
+    }
+
+    fn tell_once(&mut self, key: String, finding: Finding) {
         if self.seen.insert(key) {
             self.findings.push(finding);
         }
@@ -339,11 +350,12 @@ impl<'a> Maker<'a> {
         {
             let input = self.input(name, tensor)?;
             let listed = laid.slice.sources.iter().any(|s| s.model == *name);
+            let whole = laid.slice.sources.iter().all(|s| s.layers.is_none());
             match (separate, listed) {
                 (true, _) => base = Some((input, *span)),
-                // A base is a member like the others to a method that knows none.
-                (false, false) => members.push((input, *span, self.nothing)),
-                (false, true) => {}
+                // A base is a member like the others to a method that knows none; of layers there are those that are named.
+                (false, false) if whole => members.push((input, *span, self.nothing)),
+                (false, _) => {}
             }
         }
         let (shape, dtype) = self.agree(laid, &mut members, &mut base)?;
@@ -358,8 +370,11 @@ impl<'a> Maker<'a> {
         let made = build(&self.known, &levels, &laid.name, laid.t, self.config.method_span);
         let (method, parameters) = match made {
             Ok(made) => made,
-            Err(finding) => {
-                self.tell(*finding);
+            Err(all) => {
+                for finding in all {
+                    let key = format!("{}:{}", finding.span.start, finding.message);
+                    self.tell_once(key, finding);
+                }
                 return None;
             }
         };

@@ -204,7 +204,10 @@ impl<'a> Maker<'a> {
         if self.known.drops() && merged && jobs.iter().all(|j| !drops(j)) {
             let finding = Finding::warning("nothing is dropped: every density is 1", self.config.method_span);
             self.findings.push(
-                finding.at("merge_method").expected("a density below 1").remedy("give density under parameters, for example 0.5"),
+                finding
+                    .at("merge_method")
+                    .expected("a density below 1")
+                    .remedy("give density under parameters, for example 0.5"),
             );
         }
     }

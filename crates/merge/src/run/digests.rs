@@ -157,7 +157,10 @@ mod tests {
         let hash = || Digests::open(Some(&cache)).of(std::slice::from_ref(&file), &stop).unwrap().remove(0);
         write("one", 100);
         let first = hash();
-        assert!(!first.1 && !hash().1, "a file that may still change is not remembered, however old it says it is");
+        assert!(
+            !first.1 && !hash().1,
+            "a file that may still change is not remembered, however old it says it is"
+        );
         std::thread::sleep(Duration::from_secs(YOUNG + 2));
         assert!(!hash().1);
         assert_eq!(hash(), (first.0.clone(), cfg!(unix)));

@@ -80,7 +80,8 @@ impl Journal {
         let (mut finished, mut end) = (Vec::<Finished>::new(), begin);
         for line in lines {
             let Ok(one) = serde_json::from_str::<Finished>(line) else { break };
-            let whole = dir.join(&one.file).symlink_metadata().is_ok_and(|m| m.is_file() && m.len() == one.bytes);
+            let whole =
+                dir.join(&one.file).symlink_metadata().is_ok_and(|m| m.is_file() && m.len() == one.bytes);
             if !is_plain(&one.file) || !whole {
                 break;
             }

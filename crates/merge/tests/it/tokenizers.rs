@@ -27,7 +27,11 @@ fn models(head: bool) -> tempfile::TempDir {
         let model = Llama { tokens: tokens.len(), seed, head, ..LLAMA };
         model.write(&dir.path().join(name));
         fs::write(dir.path().join(name).join("tokenizer.json"), tokenizer(tokens).to_string()).unwrap();
-        fs::write(dir.path().join(name).join("tokenizer_config.json"), json!({"unk_token": "<unk>"}).to_string()).unwrap();
+        fs::write(
+            dir.path().join(name).join("tokenizer_config.json"),
+            json!({"unk_token": "<unk>"}).to_string(),
+        )
+        .unwrap();
         fs::write(dir.path().join(name).join("vocab.json"), "{}").unwrap();
         fs::write(dir.path().join(name).join("generation_config.json"), "{}").unwrap();
     }
@@ -50,8 +54,12 @@ fn mixed(a: &[f32], b: &[f32]) -> Vec<f32> {
 
 fn vocabulary(out: &Path) -> Vec<String> {
     let json = json_of(&out.join("tokenizer.json"));
-    let mut all: Vec<(u64, String)> =
-        json["model"]["vocab"].as_object().unwrap().iter().map(|(t, i)| (i.as_u64().unwrap(), t.clone())).collect();
+    let mut all: Vec<(u64, String)> = json["model"]["vocab"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(t, i)| (i.as_u64().unwrap(), t.clone()))
+        .collect();
     all.sort();
     all.into_iter().map(|(_, t)| t).collect()
 }
@@ -63,13 +71,17 @@ fn rows_go_with_their_tokens() {
         let root = dir.path();
         for (policy, expected) in [
             ("tokenizer_source: union", vec!["<unk>", "a", "b", "c", "d", "e", "x"]),
-            ("tokenizer: {source: union, pad_to_multiple_of: 8}", vec!["<unk>", "a", "b", "c", "d", "e", "x"]),
+            (
+                "tokenizer: {source: union, pad_to_multiple_of: 8}",
+                vec!["<unk>", "a", "b", "c", "d", "e", "x"],
+            ),
             ("tokenizer_source: base\nbase_model: b", B.to_vec()),
             ("tokenizer: {source: a}", A.to_vec()),
             ("tokenizer_source: b", B.to_vec()),
         ] {
             let out = root.join("out");
-            merge(&linear(policy), root, &out).unwrap_or_else(|e| panic!("{policy}: {}", refused::<()>(Err(e))));
+            merge(&linear(policy), root, &out)
+                .unwrap_or_else(|e| panic!("{policy}: {}", refused::<()>(Err(e))));
             let made = Checkpoint::open(&out.join("model.safetensors")).unwrap();
             let own = vocabulary(&out);
             assert_eq!(own, expected, "{policy}");
@@ -95,7 +107,9 @@ fn rows_go_with_their_tokens() {
             // What holds one model's tokens does not go along with a vocabulary of others.
             let extended = own.len() == 7;
             assert_eq!(out.join("vocab.json").exists(), !extended, "{policy}: {:?}", names(&out));
-            assert!(out.join("tokenizer_config.json").exists() && out.join("generation_config.json").exists());
+            assert!(
+                out.join("tokenizer_config.json").exists() && out.join("generation_config.json").exists()
+            );
             let listed = json_of(&out.join("provenance.json"))["outputs"].as_array().unwrap().len();
             assert_eq!(listed, names(&out).len() - 1, "{policy}");
             fs::remove_dir_all(&out).unwrap();
@@ -112,8 +126,11 @@ fn a_chat_template_goes_with_the_tokenizer() {
     let root = dir.path();
     Llama { seed: 2, ..LLAMA }.write(&root.join("b"));
     let out = root.join("out");
-    for (template, words) in [("chatml", "<|im_start|>"), ("'{{ messages[0].content }}'", "messages[0].content")] {
-        merge(&linear(&format!("chat_template: {template}")), root, &out).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    for (template, words) in
+        [("chatml", "<|im_start|>"), ("'{{ messages[0].content }}'", "messages[0].content")]
+    {
+        merge(&linear(&format!("chat_template: {template}")), root, &out)
+            .unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
         let text = json_of(&out.join("tokenizer_config.json"))["chat_template"].to_string()
             + &fs::read_to_string(out.join("chat_template.jinja")).unwrap_or_default();
         assert!(text.contains(words), "{text}");

@@ -57,7 +57,10 @@ fn every_input_and_output_has_its_hash() {
     for model in models {
         assert_eq!(check(&root.join(model["model"].as_str().unwrap()), &model["files"]), 2);
     }
-    assert_eq!(provenance["merge_file_sha256"].as_str().unwrap(), sha256sum(&out.join("merge.yaml")).unwrap());
+    assert_eq!(
+        provenance["merge_file_sha256"].as_str().unwrap(),
+        sha256sum(&out.join("merge.yaml")).unwrap()
+    );
     let verdict = verdict(root);
     assert_eq!((verdict.sound, verdict.inputs), (listed, 4));
     assert!(verdict.wrong.is_empty() && verdict.changed.is_empty(), "{verdict:?}");
@@ -108,7 +111,15 @@ fn what_was_tampered_with_is_found() {
         let error = verify(&out, &Places::default()).unwrap_err();
         assert!(error.exit_code() == 3 && error.to_string().contains("no provenance"), "{file}: {error}");
     }
-    for bad in ["", "{", "[]", "{}", "{\"kind\":\"merge\"}", "{\"kind\":\"merge\",\"outputs\":[3]}", "{\"kind\":\"model\",\"outputs\":[]}"] {
+    for bad in [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "{\"kind\":\"merge\"}",
+        "{\"kind\":\"merge\",\"outputs\":[3]}",
+        "{\"kind\":\"model\",\"outputs\":[]}",
+    ] {
         fs::write(&path, bad).unwrap();
         assert_eq!(verify(&out, &Places::default()).unwrap_err().exit_code(), 3, "{bad}");
     }
@@ -136,7 +147,10 @@ fn hashes_that_are_kept_never_lie() {
     let how = How { cache: Some(cache.clone()), ..How::default() };
     let hash = || {
         how.merge(TEXT, root, &root.join("out")).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
-        json_of(&root.join("out/provenance.json"))["models"][0]["files"][0]["sha256"].as_str().unwrap().to_owned()
+        json_of(&root.join("out/provenance.json"))["models"][0]["files"][0]["sha256"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     let of_file = || consilience_core::files::sha256_file(&path).unwrap();
     let old = std::time::SystemTime::now() - Duration::from_secs(1000);
@@ -173,7 +187,8 @@ fn a_thousand_tensors_are_checked_in_no_time() {
         let text = "merge_method: ties\nbase_model: base\nparameters: {density: [{filter: mlp, value: 0.5}, {value: 0.25}], weight: 1}\nslices:\n- sources:\n  - {model: a, layer_range: [0, LAYERS]}\n  - {model: b, layer_range: [0, LAYERS]}\n";
         let begun = std::time::Instant::now();
         let text = text.replace("LAYERS", &layers.to_string());
-        let (ready, _) = How::default().check(&text, root).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+        let (ready, _) =
+            How::default().check(&text, root).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
         let seconds = begun.elapsed().as_secs_f64();
         println!("{} tensors: {seconds:.3} s", ready[0].plan.jobs.len());
         assert_eq!(ready[0].plan.jobs.len(), 3 * layers + 3);
