@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use consilience_core::files::{sha256_bytes, sha256_file};
 use consilience_core::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Along;
 use super::journal::Finished;
@@ -147,7 +147,17 @@ impl Record<'_> {
                 let bytes = fs::metadata(path).map_err(|e| Error::read(path, e))?.len();
                 files.push(json!({"file": file_name(path), "bytes": bytes, "sha256": sha256}));
             }
-            models.push(json!({"model": model.name.to_string(), "files": files}));
+            let mut about = Map::new();
+            about.insert("model".to_owned(), json!(model.name.to_string()));
+            about.insert("files".to_owned(), Value::Array(files));
+            // What a member was merged from may be gone soon, as earlier documents of a merge file are.
+            if is_merge(&model.dir) {
+                let earlier = read_json(&model.dir.join(PROVENANCE), MAX_PROVENANCE)?;
+                let keys = ["method", "method_version", "seed", "models"];
+                let kept = keys.iter().filter_map(|k| Some(((*k).to_owned(), earlier.get(k)?.clone())));
+                about.insert("merged".to_owned(), Value::Object(kept.collect()));
+            }
+            models.push(Value::Object(about));
         }
         Ok(json!({
             "kind": "merge",
