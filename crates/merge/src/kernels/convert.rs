@@ -18,12 +18,7 @@ pub fn decode(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
             #[inline(always)]
             |b| f64::from_le_bytes(b) as f32,
         ),
-        Dtype::F32 => each(
-            bytes,
-            out,
-            #[inline(always)]
-            |b| f32::from_le_bytes(b),
-        ),
+        Dtype::F32 => each(bytes, out, f32::from_le_bytes),
         Dtype::F16 => each(
             bytes,
             out,

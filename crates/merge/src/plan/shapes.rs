@@ -59,11 +59,8 @@ impl<'a> Maker<'a> {
             base.iter().cloned().chain(members.iter().map(|(i, s, _)| (i.clone(), *s))).collect();
         let known: Vec<Option<(Vec<usize>, Dtype)>> = all.iter().map(|(i, _)| self.shape_of(i)).collect();
         let name = |input: &Input| self.model(input).map_or_else(String::new, |m| m.name.to_string());
-        let Some((first, (shape, dtype))) =
-            all.iter().zip(&known).find_map(|((input, _), k)| Some((name(input), k.clone()?)))
-        else {
-            return None;
-        };
+        let (first, (shape, dtype)) =
+            all.iter().zip(&known).find_map(|((input, _), k)| Some((name(input), k.clone()?)))?;
         let mut unlike = Vec::new();
         for ((input, span), known) in all.iter().zip(&known) {
             let Some((_, other)) = known else { continue };

@@ -79,12 +79,15 @@ pub struct Merged {
     pub notes: Vec<String>,
 }
 
+/// Writes files of a tokenizer into a folder and gives their names.
+pub type WriteTokenizer<'a> = dyn Fn(&Path) -> Result<Vec<String>> + 'a;
+
 /// Files that go along with the weights: written by a tokenizer policy, or copied from the donor.
 pub struct Along<'a> {
     /// The text of the merge file.
     pub text: &'a str,
     /// Writes tokenizer files into a folder, and says which of the donor's files it has replaced.
-    pub tokenizer: Option<&'a (dyn Fn(&Path) -> Result<Vec<String>> + 'a)>,
+    pub tokenizer: Option<&'a WriteTokenizer<'a>>,
 }
 
 /// Runs a plan and puts its result in place of `out`.

@@ -168,7 +168,8 @@ fn what_is_not_finite_is_named_and_nothing_is_written() {
             "merge_method: {method}\n{base}{density}models:\n- {{model: large, parameters: {{weight: 1}}}}\n\
              - {{model: nan, parameters: {{weight: 0}}}}\n"
         );
-        merge(&text, root, &root.join("zero")).unwrap_or_else(|e| panic!("{method}: {}", refused::<()>(Err(e))));
+        merge(&text, root, &root.join("zero"))
+            .unwrap_or_else(|e| panic!("{method}: {}", refused::<()>(Err(e))));
     }
     // Numbers that are kept although nobody can merge them.
     write(&root.join("odd/model.safetensors"), &[raw("w", "F16", &[2], vec![0, 0x7e, 0, 0x3c])]);
