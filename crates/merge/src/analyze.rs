@@ -413,7 +413,7 @@ mod tests {
             parts.arrays.insert("inputs/age/mean".into(), Array::F32(vec![1], vec![40.0 + v]));
             parts
         };
-        let mut outer = |v: f32| {
+        let outer = |v: f32| {
             let mut parts = network(v);
             parts.members.insert("part".into(), network(-v));
             parts

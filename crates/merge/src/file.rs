@@ -5,14 +5,16 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use consilience_core::Error;
 use consilience_core::document::{Content, Finding, Findings, List, Node, Severity};
+use consilience_core::files::{STRAY_PREFIX, write_atomic};
 
 use crate::config::{Config, ModelName, read};
 use crate::model::{Model, Places};
-use crate::plan::{Estimate, Options, Plan, estimate, make};
-use crate::run::{Along, Merged, Running, beside, is_merge, run};
+use crate::plan::{Estimate, Options, Plan, check_parameters, estimate, make};
+use crate::run::{Along, Lock, Merged, Running, another, beside, copy_tokenizer, goal, is_merge, key, run};
 use crate::tokenizer::{Member, MergedTokenizer, TokenizerSettings, Vocabulary, chat_template};
 
 /// The longest merge file, in bytes.
@@ -115,6 +117,9 @@ impl MergeFile {
             }
         }
         if !missing.is_empty() {
+            let mut findings = List::default();
+            check_parameters(config, &mut findings);
+            missing.extend(findings.into_vec());
             return Err(Refused::Findings(Box::new(self.findings(missing))));
         }
         let mut findings = List::default();
@@ -158,7 +163,7 @@ impl MergeFile {
             warnings.extend(told);
             if let (Some(hollow), Some(name)) = (&hollow, &config.name) {
                 let dir = hollow.0.join(i.to_string());
-                write_hollow(&dir, &ready.plan)?;
+                write_hollow(&dir, &ready)?;
                 made.insert(name.clone(), dir);
             }
             all.push(ready);
@@ -183,39 +188,53 @@ impl MergeFile {
             // What is wrong with the last document should not be found after hours of work on the first.
             self.check(limits, options)?;
         }
-        let parts = PathBuf::from(format!("{}.parts", beside(out).display()));
+        let parts = several.then(|| Parts::open(out, running.resume)).transpose()?;
+        let done = self.merge_all(out, parts.as_ref(), limits, options, running);
+        if let Some(parts) = parts {
+            // What was merged is kept only where it can be gone on with.
+            parts.end(matches!(done, Err(Refused::Error(Error::Interrupted | Error::Read { .. }))));
+        }
+        done
+    }
+
+    fn merge_all(
+        &self,
+        out: &Path,
+        parts: Option<&Parts>,
+        limits: &Limits,
+        options: &Options,
+        running: &Running<'_>,
+    ) -> Result<(Merged, Findings), Refused> {
         let (mut made, mut warnings) = (BTreeMap::new(), Vec::new());
         let last = self.configs.len().saturating_sub(1);
         let mut merged = None;
         for (i, config) in self.configs.iter().enumerate() {
-            let dir = if i == last { out.to_path_buf() } else { parts.join(i.to_string()) };
-            if i != last && running.resume && is_merge(&dir) {
-                made.extend(config.name.clone().map(|n| (n, dir)));
-                continue;
-            }
             let (ready, told) = self.prepare(config, &made, limits, options)?;
             warnings.extend(told);
-            if i != last {
-                fs::create_dir_all(&parts).map_err(|e| Error::write(&parts, e))?;
+            let part = parts.filter(|_| i != last);
+            let dir = part.map_or_else(|| out.to_path_buf(), |p| p.dir.join(i.to_string()));
+            let key = match part {
+                Some(_) => key((config, options), &ready.models, &ready.plan, running.on_nonfinite)?,
+                None => String::new(),
+            };
+            let is_done = part.map_or(Ok(false), |p| p.is_done(i, &key))?;
+            if !is_done {
+                let write = |dir: &Path| write_tokens(&ready, dir);
+                let along = Along { text: &self.text, tokenizer: has_policy(config).then_some(&write) };
+                merged = Some(run(
+                    (config, options),
+                    &ready.models,
+                    &ready.plan,
+                    &ready.estimate,
+                    &along,
+                    &dir,
+                    running,
+                )?);
+                if let Some(part) = part {
+                    part.done(i, &key)?;
+                }
             }
-            let write = |dir: &Path| write_tokens(&ready, dir);
-            let policy = ready.config.tokenizer.is_some() || ready.config.chat_template.is_some();
-            let along = Along { text: &self.text, tokenizer: if policy { Some(&write) } else { None } };
-            let resume = running.resume && beside(&dir).exists();
-            let own = Running { resume, cache: running.cache.clone(), ..*running };
-            merged = Some(run(
-                (config, options),
-                &ready.models,
-                &ready.plan,
-                &ready.estimate,
-                &along,
-                &dir,
-                &own,
-            )?);
             made.extend(config.name.clone().map(|n| (n, dir)));
-        }
-        if several {
-            let _ = fs::remove_dir_all(&parts);
         }
         let merged = merged.ok_or_else(|| Error::internal("a merge file without a document"))?;
         let findings = self.findings(warnings);
@@ -324,6 +343,11 @@ pub struct Limits {
     pub memory: Option<u64>,
 }
 
+/// Whether the result's tokenizer is another one than the donor's.
+fn has_policy(config: &Config) -> bool {
+    config.tokenizer.is_some() || config.chat_template.is_some()
+}
+
 /// A folder that goes when it is dropped.
 struct Temporary(PathBuf);
 
@@ -333,14 +357,26 @@ impl Drop for Temporary {
     }
 }
 
+/// A new folder among the system's temporary ones.
 fn tempdir() -> Result<Temporary, Error> {
-    let dir = std::env::temp_dir().join(format!(".csl-tmp-{}-check", std::process::id()));
-    fs::create_dir_all(&dir).map_err(|e| Error::write(&dir, e))?;
-    Ok(Temporary(dir))
+    const TRIES: u64 = 1000;
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut tries = 0;
+    loop {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("{STRAY_PREFIX}{}-{n}-check", std::process::id()));
+        match fs::create_dir(&dir) {
+            Ok(()) => return Ok(Temporary(dir)),
+            // Another process had the same number.
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && tries < TRIES => tries += 1,
+            Err(e) => return Err(Error::write(&dir, e)),
+        }
+    }
 }
 
-/// A model that has headers and no numbers.
-fn write_hollow(dir: &Path, plan: &Plan) -> Result<(), Error> {
+/// A model that has headers and no numbers, with its configuration and tokenizer.
+fn write_hollow(dir: &Path, ready: &Ready) -> Result<(), Error> {
+    let plan = &ready.plan;
     fs::create_dir_all(dir).map_err(|e| Error::write(dir, e))?;
     let path = dir.join("model.safetensors");
     let header = crate::run::header(&plan.jobs)?;
@@ -351,5 +387,58 @@ fn write_hollow(dir: &Path, plan: &Plan) -> Result<(), Error> {
         let path = dir.join("config.json");
         fs::write(&path, config.to_string()).map_err(|e| Error::write(&path, e))?;
     }
-    Ok(())
+    if has_policy(&ready.config) {
+        return write_tokens(ready, dir).map(drop);
+    }
+    let donor = ready.models.get(plan.donor).ok_or_else(|| Error::internal("a plan without a donor"))?;
+    copy_tokenizer(&donor.dir, dir)
+}
+
+/// The results of the documents before the last, in a hidden folder beside the last one's.
+struct Parts {
+    dir: PathBuf,
+    _lock: Lock,
+}
+
+impl Parts {
+    fn open(out: &Path, resume: bool) -> Result<Self, Error> {
+        let out = goal(out)?;
+        let mut dir = beside(&out).into_os_string();
+        dir.push(".parts");
+        let dir = PathBuf::from(dir);
+        let lock = Lock::take(&dir)?;
+        if !resume {
+            // What was begun of the last document came from other results of those before.
+            let _own = Lock::take(&out)?;
+            for old in [&dir, &beside(&out)].into_iter().filter(|d| d.exists()) {
+                fs::remove_dir_all(old).map_err(|e| Error::write(old, e))?;
+            }
+        }
+        fs::create_dir_all(&dir).map_err(|e| Error::write(&dir, e))?;
+        Ok(Self { dir, _lock: lock })
+    }
+
+    fn key(&self, i: usize) -> PathBuf {
+        self.dir.join(format!("{i}.key"))
+    }
+
+    /// Whether a document is merged already.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if it was merged from other models or with other options.
+    fn is_done(&self, i: usize, key: &str) -> Result<bool, Error> {
+        match fs::read_to_string(self.key(i)) {
+            Ok(other) if other != key => Err(another()),
+            Ok(_) => Ok(is_merge(&self.dir.join(i.to_string()))),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn done(&self, i: usize, key: &str) -> Result<(), Error> {
+        write_atomic(&self.key(i), key.as_bytes())
+    }
+
+    fn end(self, keep: bool) {
+        let _ = if keep { fs::remove_dir(&self.dir) } else { fs::remove_dir_all(&self.dir) };
+    }
 }

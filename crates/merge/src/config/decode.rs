@@ -194,6 +194,7 @@ fn dtype(root: &Node, key: &str, findings: &mut List) -> Option<Dtype> {
             Finding::error(format!("{key} is no type of numbers"), node.span)
                 .at(key)
                 .expected("float32, float16, bfloat16 or int64")
+                .got(quote(text))
                 .near(suggest(text, KNOWN.iter().map(|(name, _)| *name))),
         );
     }
@@ -286,7 +287,7 @@ fn slices_of(entry: &Entry, path: &str, findings: &mut List) -> Vec<Slice> {
     for (i, item) in items.iter().enumerate() {
         let path = format!("{path}[{i}]");
         known(item, &["sources", "base_model", "parameters"], &path, findings);
-        let Some(Content::Seq(sources)) = item.get("sources").map(|n| &n.content) else {
+        let Some(Content::Seq(items)) = item.get("sources").map(|n| &n.content) else {
             findings.push(
                 Finding::error("a slice has a list of sources", item.span)
                     .at(&path)
@@ -294,7 +295,7 @@ fn slices_of(entry: &Entry, path: &str, findings: &mut List) -> Vec<Slice> {
             );
             continue;
         };
-        let sources: Vec<Source> = sources
+        let sources: Vec<Source> = items
             .iter()
             .enumerate()
             .filter_map(|(j, item)| {
@@ -303,7 +304,7 @@ fn slices_of(entry: &Entry, path: &str, findings: &mut List) -> Vec<Slice> {
             })
             .collect();
         check_lengths(&sources, &path, findings);
-        if sources.is_empty() {
+        if items.is_empty() {
             findings.push(Finding::error("a slice without sources", item.span).at(&path));
         }
         let parameters = parameters(item, &path, findings);

@@ -110,7 +110,8 @@ fn located(node: &Node, path: &str, findings: &mut List) -> Option<(ModelName, S
                             entry.key_span,
                         )
                         .at(path)
-                        .expected("path, revision"),
+                        .expected("path, revision")
+                        .near(suggest(&entry.key, ["path", "revision"])),
                     );
                 }
             }

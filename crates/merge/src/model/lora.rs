@@ -1,8 +1,9 @@
 //! Adapters of low rank in peft's layout: `W + s B A`, added while a tensor is read.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
+use consilience_core::document::quote;
 use consilience_core::weights::Checkpoint;
 use consilience_core::{Error, Result};
 use serde::Deserialize;
@@ -45,6 +46,7 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Lora {
     settings: Settings,
+    file: PathBuf,
     checkpoint: Checkpoint,
     /// For each tensor of the model that it changes, what it does.
     changes: BTreeMap<String, Change>,
@@ -89,36 +91,38 @@ impl Lora {
         if !whole(settings.r) || !settings.lora_alpha.is_finite() {
             return Err(at(Error::model("rank and alpha of the adapter cannot be").expected("r above zero")));
         }
-        let checkpoint = open_weights(dir, "adapter_model")?;
-        let mut changes = BTreeMap::new();
-        for tensor in checkpoint.tensors() {
-            let name = tensor.name();
-            let inner = name.strip_prefix("base_model.model.").unwrap_or(name);
-            let pair = [(".lora_A", ".lora_B", false), (".lora_embedding_A", ".lora_embedding_B", true)];
-            let first = pair.iter().find_map(|(a, b, e)| Some((inner.split_once(a)?, *a, *b, *e)));
-            let second = pair.iter().any(|(_, b, _)| inner.contains(b));
-            if let Some(((module, _), a, b, embedding)) = first {
-                let other = name.replacen(a, b, 1);
-                if checkpoint.tensor(&other).is_none() {
-                    return Err(Error::model(format!("the adapter has \"{name}\" and no \"{other}\""))
-                        .at(dir.display())
-                        .remedy("get the adapter again"));
-                }
-                let change =
-                    Change::Product { a: name.to_owned(), b: other, module: module.to_owned(), embedding };
-                changes.insert(format!("{module}.weight"), change);
-            } else if !second {
-                let target = inner.replace(".modules_to_save.default", "").replace(".modules_to_save", "");
-                let target = target.replace(".base_layer", "");
-                changes.insert(target, Change::Replaced(name.to_owned()));
+        for (name, rank) in &settings.rank_pattern {
+            if !whole(*rank) {
+                return Err(at(Error::model("a rank of the adapter cannot be")
+                    .at(format!("rank_pattern.{name}"))
+                    .expected("a number above zero")
+                    .got(rank)));
             }
         }
-        Ok(Self { settings, checkpoint, changes })
+        let patterns = settings.rank_pattern.keys().chain(settings.alpha_pattern.keys());
+        for name in patterns {
+            if name.contains(|c: char| !c.is_alphanumeric() && !matches!(c, '.' | '_' | '-')) {
+                return Err(at(Error::model(
+                    "a pattern of the adapter is no plain name, which cannot be read",
+                )
+                .expected("the end of a module's name, such as q_proj")
+                .got(quote(name))
+                .remedy("merge the adapter into its model with peft first")));
+            }
+        }
+        let checkpoint = open_weights(dir, "adapter_model")?;
+        let changes = changes(&checkpoint).map_err(|e| e.at(dir.display()))?;
+        Ok(Self { settings, file, checkpoint, changes })
     }
 
     /// The tensors of the model that it changes.
     pub fn changed(&self) -> impl Iterator<Item = &str> {
         self.changes.keys().map(String::as_str)
+    }
+
+    /// Its `adapter_config.json`.
+    pub fn settings_file(&self) -> &Path {
+        &self.file
     }
 
     /// Its files.
@@ -131,6 +135,15 @@ impl Lora {
         match self.changes.get(name) {
             Some(Change::Replaced(other)) => Some(other),
             _ => None,
+        }
+    }
+
+    /// The bytes that the factors for a tensor have in memory.
+    pub fn bytes(&self, name: &str) -> u64 {
+        let len = |t: &str| self.checkpoint.tensor(t).map_or(0, |t| t.len() as u64);
+        match self.changes.get(name) {
+            Some(Change::Product { a, b, .. }) => (len(a) + len(b)) * 4,
+            _ => 0,
         }
     }
 
@@ -159,12 +172,32 @@ impl Lora {
                 .got(format!("A {shape_a:?}, B {shape_b:?}"))
                 .remedy("use it with the model that it was trained on"));
         }
+        // The first of several that fit would count, and their order is not known here.
         let pattern = |of: &BTreeMap<String, f64>, default: f64| {
-            of.iter().find(|(key, _)| module.ends_with(key.as_str())).map_or(default, |(_, v)| *v)
+            let mut fits = of.iter().filter(|(key, _)| ends_in(module, key));
+            match (fits.next(), fits.next()) {
+                (Some((a, _)), Some((b, _))) => {
+                    Err(Error::model("two patterns of an adapter mean the same module")
+                        .at(name)
+                        .expected("one pattern for each module")
+                        .got(format!("{} and {}", quote(a), quote(b)))
+                        .remedy("merge the adapter into its model with peft first"))
+                }
+                (first, _) => Ok(first.map_or(default, |(_, v)| *v)),
+            }
         };
         let rank = shape_a.first().copied().unwrap_or(1);
-        let r = pattern(&self.settings.rank_pattern, self.settings.r);
-        let alpha = pattern(&self.settings.alpha_pattern, self.settings.lora_alpha);
+        let r = pattern(&self.settings.rank_pattern, self.settings.r)?;
+        if r != rank as f64 {
+            return Err(Error::model(
+                "the factors of an adapter have another rank than its configuration says",
+            )
+            .at(name)
+            .expected(format!("rank {r}"))
+            .got(rank)
+            .remedy("get the adapter again"));
+        }
+        let alpha = pattern(&self.settings.alpha_pattern, self.settings.lora_alpha)?;
         let scale = if self.settings.use_rslora { alpha / r.sqrt() } else { alpha / r };
         let (mut a, mut b) = (self.checkpoint.read_f32(a)?, self.checkpoint.read_f32(b)?);
         if transposed {
@@ -174,6 +207,67 @@ impl Lora {
         }
         Ok(Some(Product { rank, columns: shape.last().copied().unwrap_or(1), scale: scale as f32, a, b }))
     }
+}
+
+/// What the tensors of an adapter do.
+///
+/// # Errors
+/// [`Error::Model`] for a tensor that is not understood.
+fn changes(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Change>> {
+    const PAIRS: [(&str, &str, bool); 2] =
+        [(".lora_A", ".lora_B", false), (".lora_embedding_A", ".lora_embedding_B", true)];
+    let mut changes = BTreeMap::new();
+    let mut seconds = BTreeSet::new();
+    for tensor in checkpoint.tensors() {
+        let name = tensor.name();
+        let inner = name.strip_prefix("base_model.model.").unwrap_or(name);
+        let strange = |why: &str| {
+            Err(Error::model(format!("the adapter has \"{name}\", which is not understood: {why}"))
+                .expected("LORA: factors A and B of each module, without more")
+                .remedy("merge the adapter into its model with peft first"))
+        };
+        if inner.contains(".lora_magnitude_vector") {
+            return strange("it belongs to DORA");
+        }
+        let first = PAIRS.iter().find_map(|(a, b, e)| Some((inner.split_once(a)?, *a, *b, *e)));
+        let (target, change) = if let Some(((module, rest), a, b, embedding)) = first {
+            if !matches!(rest, "" | ".weight" | ".default" | ".default.weight") {
+                return strange("it is no plain factor");
+            }
+            let other = name.replacen(a, b, 1);
+            if checkpoint.tensor(&other).is_none() {
+                return Err(Error::model(format!("the adapter has \"{name}\" and no \"{other}\""))
+                    .remedy("get the adapter again"));
+            }
+            seconds.insert(other.clone());
+            let module = module.to_owned();
+            let target = format!("{module}.weight");
+            (target, Change::Product { a: name.to_owned(), b: other, module, embedding })
+        } else if PAIRS.iter().any(|(_, b, _)| inner.contains(b)) {
+            continue;
+        } else {
+            let target = inner.replace(".modules_to_save.default", "").replace(".modules_to_save", "");
+            (target.replace(".base_layer", ""), Change::Replaced(name.to_owned()))
+        };
+        if changes.insert(target, change).is_some() {
+            return strange("it changes a tensor that another one changes already");
+        }
+    }
+    let is_second = |name: &str| PAIRS.iter().any(|(_, b, _)| name.contains(b));
+    let mut names = checkpoint.tensors().iter().map(|t| t.name());
+    match names.find(|n| is_second(n) && !seconds.contains(*n)) {
+        Some(odd) => {
+            Err(Error::model(format!("the adapter has \"{odd}\" without the factor A that it is for"))
+                .expected("LORA: factors A and B of each module, without more")
+                .remedy("get the adapter again, or merge it into its model with peft first"))
+        }
+        None => Ok(changes),
+    }
+}
+
+/// Whether a module's name is `end`, or ends in it after a dot.
+fn ends_in(module: &str, end: &str) -> bool {
+    module.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// A matrix of so many rows with rows and columns exchanged.
@@ -202,10 +296,5 @@ impl Product {
             }
             done += len;
         }
-    }
-
-    /// Its bytes in memory.
-    pub fn bytes(&self) -> usize {
-        (self.a.len() + self.b.len()) * size_of::<f32>()
     }
 }

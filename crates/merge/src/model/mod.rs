@@ -34,6 +34,10 @@ pub struct Model {
     pub lora: Option<Lora>,
     /// Its `config.json`, where there is one.
     pub config: Option<Value>,
+    /// Every file that was read of it, in order.
+    files: Vec<PathBuf>,
+    embedding: Option<String>,
+    head: Option<String>,
 }
 
 impl Model {
@@ -51,10 +55,19 @@ impl Model {
             Some(lora) => Some(Lora::open(&places.find(lora)?)?),
             None => None,
         };
-        let model = Self { name: name.clone(), dir, checkpoint, lora, config };
+        let mut files = opened(&checkpoint);
+        files.extend(config.is_some().then_some(file));
+        if let Some(lora) = &lora {
+            files.extend(opened(lora.checkpoint()));
+            files.push(lora.settings_file().to_path_buf());
+        }
+        let embedding = ending(&checkpoint, &EMBEDDINGS);
+        let head =
+            ending(&checkpoint, &HEADS).filter(|name| matches!(place(name), Place::After | Place::Before));
+        let model = Self { name: name.clone(), dir, checkpoint, lora, config, files, embedding, head };
         if let Some(lora) = &model.lora {
             for changed in lora.changed() {
-                let tensor = model.tensor(changed).ok_or_else(|| {
+                let tensor = model.checkpoint.tensor(changed).ok_or_else(|| {
                     Error::model(format!("the adapter changes \"{changed}\", which the model has not"))
                         .at(name)
                         .remedy("use it with the model that it was trained on")
@@ -66,12 +79,16 @@ impl Model {
         Ok(model)
     }
 
-    /// The tensor of a name, where the model has it; with `lm_head` read from the embedding where these are one.
+    /// The tensor of a name, where the model has it.
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
-        if let Some(other) = self.lora.as_ref().and_then(|l| Some((l, l.replaced(name)?))) {
-            return other.0.checkpoint().tensor(other.1);
-        }
-        self.checkpoint.tensor(name)
+        Some(self.stored(name)?.1)
+    }
+
+    /// The tensor of a name, and the checkpoint that holds its numbers: the adapter's where it replaces it.
+    pub fn stored(&self, name: &str) -> Option<(&Checkpoint, &Tensor)> {
+        let replaced = self.lora.as_ref().and_then(|l| Some((l.checkpoint(), l.replaced(name)?)));
+        let (checkpoint, own) = replaced.unwrap_or((&self.checkpoint, name));
+        Some((checkpoint, checkpoint.tensor(own)?))
     }
 
     /// Whether input and output embedding are one tensor, as its configuration says.
@@ -86,33 +103,44 @@ impl Model {
 
     /// The input embedding's name.
     pub fn embedding(&self) -> Option<&str> {
-        self.ending(&[
-            "embed_tokens.weight",
-            "wte.weight",
-            "embed_in.weight",
-            "word_embeddings.weight",
-            "tok_embeddings.weight",
-            "shared.weight",
-        ])
+        self.embedding.as_deref()
     }
 
     /// The output embedding's name.
     pub fn head(&self) -> Option<&str> {
-        self.ending(&["lm_head.weight", "embed_out.weight", "output.weight"])
-            .filter(|name| matches!(place(name), Place::After | Place::Before))
+        self.head.as_deref()
     }
 
-    fn ending(&self, endings: &[&str]) -> Option<&str> {
-        let names = || self.checkpoint.tensors().iter().map(Tensor::name);
-        endings.iter().find_map(|end| {
-            names().find(|n| n.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
-        })
+    /// Every file that was read of it, in order: index, weights, configuration, and those of its adapter.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
+}
 
-    /// Every file that is read of it, in order.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let own = self.checkpoint.files().map(Path::to_path_buf);
-        let lora = self.lora.iter().flat_map(|l| l.checkpoint().files().map(Path::to_path_buf));
-        own.chain(lora).collect()
-    }
+/// How the names of input embeddings end.
+const EMBEDDINGS: [&str; 6] = [
+    "embed_tokens.weight",
+    "wte.weight",
+    "embed_in.weight",
+    "word_embeddings.weight",
+    "tok_embeddings.weight",
+    "shared.weight",
+];
+/// How the names of output embeddings end.
+const HEADS: [&str; 3] = ["lm_head.weight", "embed_out.weight", "output.weight"];
+
+/// The first name that ends so, whole words only; earlier endings go first. To be called once: it looks at all names.
+fn ending(checkpoint: &Checkpoint, endings: &[&str]) -> Option<String> {
+    let whole = |name: &str, end: &str| {
+        name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    let names = || checkpoint.tensors().iter().map(Tensor::name);
+    endings.iter().find_map(|end| names().find(|n| whole(n, end))).map(str::to_owned)
+}
+
+/// The files of a checkpoint: its index, where it has one, and those with numbers.
+fn opened(checkpoint: &Checkpoint) -> Vec<PathBuf> {
+    let own = checkpoint.path();
+    let index = checkpoint.files().all(|f| f != own).then(|| own.to_path_buf());
+    index.into_iter().chain(checkpoint.files().map(Path::to_path_buf)).collect()
 }

@@ -35,9 +35,7 @@ impl<'a> Stream<'a> {
     /// [`Error::Model`] if there is none, or its type cannot be read.
     pub fn open(model: &'a Model, name: &str, cast: Option<Dtype>) -> Result<Self> {
         let missing = || Error::model(format!("the tensor \"{name}\" is missing")).at(&model.name);
-        let replaced = model.lora.as_ref().and_then(|l| Some((l.checkpoint(), l.replaced(name)?)));
-        let (checkpoint, own) = replaced.unwrap_or((&model.checkpoint, name));
-        let tensor = checkpoint.tensor(own).ok_or_else(missing)?;
+        let (checkpoint, tensor) = model.stored(name).ok_or_else(missing)?;
         let product = match &model.lora {
             Some(lora) => lora.product(name, tensor.shape()).map_err(|e| e.at(&model.name))?,
             None => None,

@@ -8,9 +8,21 @@ use super::layout::Origins;
 use crate::config::Config;
 use crate::model::{Model, stacks};
 
-/// Keys that hold a number of layers.
-const COUNTS: [&str; 6] =
-    ["num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers", "num_encoder_layers"];
+/// Keys that hold a number of layers, where a model has one stack of them.
+const COUNTS: [&str; 8] = [
+    "num_hidden_layers",
+    "n_layer",
+    "n_layers",
+    "num_layers",
+    "num_decoder_layers",
+    "num_encoder_layers",
+    "decoder_layers",
+    "encoder_layers",
+];
+/// Keys that hold the number of layers of an encoder beside a decoder.
+const ENCODER: [&str; 4] = ["num_encoder_layers", "encoder_layers", "num_layers", "num_hidden_layers"];
+/// Keys that hold the number of layers of a decoder beside an encoder.
+const DECODER: [&str; 2] = ["num_decoder_layers", "decoder_layers"];
 
 /// The donor's configuration with layers, vocabulary, type of numbers and tied embeddings as they are in the result.
 pub fn of(donor: &Model, jobs: &[Job], origins: &Origins, untied: bool, config: &Config) -> Option<Value> {
@@ -18,7 +30,7 @@ pub fn of(donor: &Model, jobs: &[Job], origins: &Origins, untied: bool, config: 
     let before = stacks(donor.checkpoint.tensors().iter().map(|t| t.name()));
     for (stack, layers) in origins {
         let old = before.get(stack.as_str()).copied().unwrap_or(0);
-        relayer(&mut json, old, layers);
+        relayer(&mut json, stack, before.len() == 1, old, layers);
     }
     let vocabulary = [donor.embedding(), donor.head()]
         .into_iter()
@@ -29,6 +41,12 @@ pub fn of(donor: &Model, jobs: &[Job], origins: &Origins, untied: bool, config: 
     }
     if untied {
         set(&mut json, "tie_word_embeddings", &json!(false));
+        // Where nothing is said, some architectures have them tied.
+        if donor.is_tied()
+            && let Some(top) = json.as_object_mut()
+        {
+            top.insert("tie_word_embeddings".to_owned(), json!(false));
+        }
     }
     if let Some(dtype) = config.out_dtype.or(config.dtype).filter(|d| *d != Dtype::I64) {
         set(&mut json, "torch_dtype", &json!(dtype.torch_name()));
@@ -61,30 +79,49 @@ fn set(json: &mut Value, key: &str, value: &Value) {
     }
 }
 
-/// Number of layers, and lists with an item for each layer, where they fit the stack's old number.
-fn relayer(json: &mut Value, old: usize, layers: &[usize]) {
-    let change = |map: &mut Map<String, Value>| {
-        let counts = COUNTS.iter().any(|k| map.get(*k).and_then(Value::as_u64) == Some(old as u64));
-        if !counts {
+/// Number of layers, and lists with an item for each layer, where they fit the stack's old number. Of a model with several stacks the
+/// part of the configuration is changed that is named like the stack.
+fn relayer(json: &mut Value, stack: &str, only: bool, old: usize, layers: &[usize]) {
+    let Some(top) = json.as_object_mut() else { return };
+    let has = |word: &str| stack.split(['.', '_']).any(|piece| piece == word);
+    let inner = |top: &Map<String, Value>| {
+        let named = |word: &str| {
+            let key = format!("{word}_config");
+            top.get(&key).is_some_and(Value::is_object).then_some(key)
+        };
+        let own =
+            ["vision", "audio", "text", "encoder", "decoder"].into_iter().filter(|w| has(w)).find_map(named);
+        own.or_else(|| named("text"))
+    };
+    let keys: &[&str] = match (only, has("encoder"), has("decoder")) {
+        (false, true, false) => &ENCODER,
+        (false, false, true) => &DECODER,
+        _ => &COUNTS,
+    };
+    if let Some(map) = inner(top).and_then(|key| top.get_mut(&key)).and_then(Value::as_object_mut) {
+        // Within a part of its own no other stack is meant.
+        if relayer_map(map, &COUNTS, old, layers) {
             return;
         }
-        for (key, value) in map.iter_mut() {
-            if COUNTS.contains(&key.as_str()) && value.as_u64() == Some(old as u64) {
-                *value = json!(layers.len());
-            } else if let Some(list) = value.as_array()
-                && list.len() == old
-                && key.contains("layer")
-            {
-                *value = layers.iter().filter_map(|l| list.get(*l).cloned()).collect();
-            }
-        }
-    };
-    if let Some(top) = json.as_object_mut() {
-        change(top);
     }
-    for map in maps(json) {
-        if map.get("num_hidden_layers") != Some(&json!(layers.len())) {
-            change(map);
+    relayer_map(top, keys, old, layers);
+}
+
+/// Says whether the map speaks of the stack.
+fn relayer_map(map: &mut Map<String, Value>, keys: &[&str], old: usize, layers: &[usize]) -> bool {
+    let is_count = |key: &str, value: &Value| keys.contains(&key) && value.as_u64() == Some(old as u64);
+    if !map.iter().any(|(key, value)| is_count(key, value)) {
+        return false;
+    }
+    for (key, value) in map.iter_mut() {
+        if is_count(key, value) {
+            *value = json!(layers.len());
+        } else if let Some(list) = value.as_array()
+            && list.len() == old
+            && key.contains("layer")
+        {
+            *value = layers.iter().filter_map(|l| list.get(*l).cloned()).collect();
         }
     }
+    true
 }

@@ -5,14 +5,14 @@ use std::path::Path;
 use consilience_core::{Error, Result};
 use serde::Serialize;
 
-use super::{Act, Plan};
+use super::{Act, Input, Plan};
 use crate::model::Model;
 use crate::work::BLOCK;
 
 /// Program, headers and buffers that do not depend on the tensors.
-const FIXED: u64 = 24 << 20;
-/// Bytes of histograms and the like that a counting pass keeps for each member.
-const COUNTS: u64 = 1 << 20;
+const FIXED: u64 = 48 << 20;
+/// Bytes of histograms and the like that a counting pass keeps for each member and thread.
+const COUNTS: u64 = 2 << 20;
 /// Bytes a second that are read and merged by one thread; a rough figure, shown as an estimate only.
 const SPEED: f64 = 1.5e9;
 /// Bytes a second that a disk takes.
@@ -51,12 +51,22 @@ pub fn estimate(plan: &Plan, models: &[Model], threads: usize, most: Option<u64>
             }
             Act::Same(inputs) => (inputs.len(), 0),
         };
+        let inputs_of: &mut dyn Iterator<Item = &Input> = match &job.act {
+            Act::Merge { members, base, .. } => &mut members.iter().chain(base),
+            Act::Same(_) => &mut std::iter::empty(),
+        };
+        let mut held = 0u64;
+        for input in inputs_of {
+            let model = models.get(input.model);
+            // The factors, and once more while they are turned.
+            held += 2 * model.and_then(|m| m.lora.as_ref()).map_or(0, |l| l.bytes(&input.tensor));
+        }
         let block = row.max(BLOCK.min(job.len())) as u64 * 4;
-        let need = block * (inputs as u64 + 3);
+        let need = block * (inputs as u64 + 3) + COUNTS * inputs as u64;
         if need > per_thread {
             (per_thread, largest) = (need, &job.name);
         }
-        shared = shared.max(COUNTS * inputs as u64);
+        shared = shared.max(held);
         read += job.len() as u64 * 2 * inputs as u64;
     }
     let fixed = FIXED + names + shared;

@@ -1,12 +1,18 @@
 //! Which tensors the result has, and which tensor of which member goes into each.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use consilience_core::document::{Finding, List, Span, quote};
 use consilience_core::weights::Tensor;
 
-use crate::config::{Config, ModelName, Module, Slice};
+use crate::config::{Config, ModelName, Module, Slice, Source};
 use crate::model::{Model, Place, place, stacks};
+
+/// The most tensors of a result: as many as a checkpoint may have.
+const MAX_TENSORS: usize = 200_000;
+/// The most layers of a stack of a result.
+const MAX_LAYERS: usize = 1 << 16;
 
 /// A tensor of the result before its shape is looked at.
 #[derive(Debug, Clone)]
@@ -25,22 +31,55 @@ pub struct Laid<'a> {
     pub base: Option<String>,
 }
 
+/// The layers of a stack: the names of the tensors of each, without stack and number, in their order.
+type Layers<'a> = BTreeMap<usize, Vec<&'a str>>;
+
 /// The models of a merge by name.
 pub struct Models<'a> {
     /// Opened, in the order of [`Config::models`].
     pub all: &'a [Model],
+    places: BTreeMap<&'a ModelName, usize>,
+    /// The stacks of each model, found when they are first asked for.
+    stacks: Vec<OnceCell<BTreeMap<&'a str, Layers<'a>>>>,
 }
 
 impl<'a> Models<'a> {
+    /// Of a list.
+    pub fn new(all: &'a [Model]) -> Self {
+        let places = all.iter().enumerate().rev().map(|(i, m)| (&m.name, i)).collect();
+        Self { all, places, stacks: all.iter().map(|_| OnceCell::new()).collect() }
+    }
+
     /// A model's place in the list.
     pub fn index(&self, name: &ModelName) -> Option<usize> {
-        self.all.iter().position(|m| m.name == *name)
+        self.places.get(name).copied()
     }
 
     /// A model by name.
     pub fn get(&self, name: &ModelName) -> Option<&'a Model> {
-        self.all.iter().find(|m| m.name == *name)
+        self.all.get(self.index(name)?)
     }
+
+    /// The layers of a stack of a model; `None` if it has no such stack.
+    fn layers(&self, name: &ModelName, stack: &str) -> Option<&Layers<'a>> {
+        let index = self.index(name)?;
+        let model = self.all.get(index)?;
+        let stacks = self.stacks.get(index)?.get_or_init(|| {
+            let mut stacks: BTreeMap<&str, Layers<'_>> = BTreeMap::new();
+            for tensor in model.checkpoint.tensors() {
+                if let Place::Layer { stack, layer, rest } = place(tensor.name()) {
+                    stacks.entry(stack).or_default().entry(layer).or_default().push(rest);
+                }
+            }
+            stacks
+        });
+        stacks.get(stack)
+    }
+}
+
+/// How many layers there are: one more than the last.
+fn count(layers: Option<&Layers<'_>>) -> usize {
+    layers.and_then(|l| l.last_key_value()).map_or(0, |(last, _)| last + 1)
 }
 
 /// The base of a slice: its own, else the merge's.
@@ -62,6 +101,7 @@ pub fn lay<'a>(
     let names: Vec<&str> = donor.checkpoint.tensors().iter().map(Tensor::name).collect();
     let stacks = stacks(names.iter().copied());
     let mut owners: BTreeMap<&str, &Module> = BTreeMap::new();
+    let mut failed = false;
     for module in &config.modules {
         match stack_of(module, &stacks) {
             Ok(Some(stack)) => {
@@ -70,13 +110,17 @@ pub fn lay<'a>(
                         .expected("modules with layers of their own")
                         .got(format!("{stack}, as in {}", quote(other.name.as_deref().unwrap_or("default"))));
                     findings.push(finding);
+                    failed = true;
                 }
             }
             Ok(None) => {}
-            Err(finding) => findings.push(*finding),
+            Err(finding) => {
+                findings.push(*finding);
+                failed = true;
+            }
         }
     }
-    if findings.has_errors() {
+    if failed {
         return (Vec::new(), Origins::new());
     }
     let whole = config.modules.iter().find(|m| owners.values().all(|o| !std::ptr::eq(*o, *m)));
@@ -93,7 +137,7 @@ pub fn lay<'a>(
     };
     let mut laid = Vec::new();
     let mut origins = Origins::new();
-    let mut done: Vec<&str> = Vec::new();
+    let mut done: BTreeSet<&str> = BTreeSet::new();
     for name in &names {
         let Some(module) = owner(name) else { continue };
         let (stack, sliced) = match place(name) {
@@ -102,8 +146,7 @@ pub fn lay<'a>(
         };
         if sliced {
             // All layers of a stack where its first tensor stands.
-            if !done.contains(&stack) {
-                done.push(stack);
+            if done.insert(stack) {
                 let made = layers(config, module, stack, models, findings);
                 origins.insert(stack.to_owned(), made.1);
                 laid.extend(made.0);
@@ -191,52 +234,63 @@ fn layers<'a>(
     findings: &mut List,
 ) -> (Vec<Laid<'a>>, Vec<usize>) {
     let (mut laid, mut origins) = (Vec::new(), Vec::new());
-    let mut next = 0;
     for slice in &module.slices {
         let Some(first) = slice.sources.first() else { continue };
+        let range = |source: &Source| {
+            let there = count(models.layers(&source.model, stack));
+            (source.layers.unwrap_or((0, there)), there)
+        };
+        let ((start, end), _) = range(first);
         let mut failed = false;
         let mut ranges = Vec::new();
         for source in &slice.sources {
-            let Some(model) = models.get(&source.model) else { continue };
-            let names = model.checkpoint.tensors().iter().map(Tensor::name);
-            let there = crate::model::stacks(names).get(stack).copied().unwrap_or(0);
-            let (a, b) = source.layers.unwrap_or((0, there));
-            if b > there {
-                failed = true;
-                findings.push(
-                    Finding::error("the model has no such layers", source.span)
-                        .expected(format!("layers 0 to {there} of {stack}"))
-                        .got(format!("[{a}, {b}]")),
-                );
-            }
-            ranges.push(a);
+            let ((a, b), there) = range(source);
+            let finding = if b > there {
+                Finding::error("the model has no such layers", source.span)
+                    .expected(format!("layers 0 to {there} of {stack}"))
+                    .got(format!("[{a}, {b}]"))
+            } else if b - a != end - start && end > start {
+                Finding::error("the sources of a slice have different numbers of layers", source.span)
+                    .expected(format!("{} as in {}", end - start, first.model))
+                    .got(format!("{} in {}", b - a, source.model))
+            } else {
+                ranges.push(a);
+                continue;
+            };
+            failed = true;
+            findings.push(finding);
         }
-        if failed {
-            continue;
+        let Some(inner) = models.layers(&first.model, stack).filter(|_| !failed) else { continue };
+        let next = origins.len();
+        if next + (end - start) > MAX_LAYERS {
+            findings.push(
+                Finding::error("the result would have too many layers", slice.span)
+                    .expected(format!("at most {MAX_LAYERS}"))
+                    .got((next + (end - start)).to_string()),
+            );
+            break;
         }
-        let Some(model) = models.get(&first.model) else { continue };
-        let names = || model.checkpoint.tensors().iter().map(Tensor::name);
-        let there = crate::model::stacks(names()).get(stack).copied().unwrap_or(0);
-        let (start, end) = first.layers.unwrap_or((0, there));
-        for layer in start..end {
-            let inner = names().filter_map(|n| match place(n) {
-                Place::Layer { stack: s, layer: l, rest } if s == stack && l == layer => Some(rest),
-                _ => None,
-            });
-            for rest in inner {
-                let of = |from: usize| format!("{stack}.{}.{rest}", from + layer - start);
-                let sources = ranges.iter().enumerate().map(|(i, from)| (i, of(*from))).collect();
+        origins.extend(start..end);
+        for (layer, names) in inner.range(start..end) {
+            let at = layer - start;
+            for rest in names {
+                let of = |from: usize| format!("{stack}.{}.{rest}", from + at);
                 laid.push(Laid {
-                    name: format!("{stack}.{next}.{rest}"),
+                    name: of(next),
                     module,
                     slice,
-                    t: fraction(layer - start, end - start),
-                    sources,
+                    t: fraction(at, end - start),
+                    sources: ranges.iter().enumerate().map(|(i, from)| (i, of(*from))).collect(),
                     base: base_of(config, slice).map(|_| of(start)),
                 });
             }
-            origins.push(layer);
-            next += 1;
+        }
+        if laid.len() > MAX_TENSORS {
+            findings.push(
+                Finding::error("the result would have too many tensors", slice.span)
+                    .expected(format!("at most {MAX_TENSORS}, as many as can be read again")),
+            );
+            break;
         }
     }
     (laid, origins)

@@ -6,7 +6,7 @@ mod layout;
 mod parameters;
 mod shapes;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use consilience_core::document::{Finding, List, Span};
@@ -22,6 +22,9 @@ use layout::{Laid, Models, base_of, lay};
 use parameters::{Known, Levels, build};
 
 pub use estimate::{Estimate, estimate, free_space};
+
+/// The most files of a result: as many as a checkpoint may have.
+const MAX_SHARDS: usize = 500;
 
 /// What to do where members do not hold a tensor in one shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -134,7 +137,7 @@ pub fn make(
     options: &Options,
 ) -> Result<(Plan, Vec<Finding>), Vec<Finding>> {
     let mut findings = List::default();
-    let list = Models { all: models };
+    let list = Models::new(models);
     let Some(known) = Known::of(&config.method) else { return Err(Vec::new()) };
     known.check(config, &mut findings);
     let Some(donor) = donor(config, &list) else { return Err(findings.into_vec()) };
@@ -150,7 +153,8 @@ pub fn make(
         nothing: &Settings::new(),
         findings,
         notes: Vec::new(),
-        seen: BTreeMap::new(),
+        seen: BTreeSet::new(),
+        heads: models.iter().filter_map(Model::head).collect(),
     };
     let tied = maker.tie();
     let mut jobs = Vec::new();
@@ -166,8 +170,8 @@ pub fn make(
             jobs.extend(maker.head_of(laid));
         }
     }
-    if config.modules.len() <= 1 {
-        maker.check_left_over(&laid, tied);
+    if config.modules.len() <= 1 && !laid.is_empty() {
+        maker.check_left_over(&laid);
     }
     maker.check_filters(&laid);
     maker.check_density(&jobs);
@@ -175,11 +179,27 @@ pub fn make(
     if jobs.is_empty() && !findings.has_errors() {
         findings.push(Finding::error("there is no tensor to merge", config.method_span));
     }
+    let shards = shard(&jobs, options.shard_bytes.unwrap_or(5_000_000_000));
+    if shards.len() > MAX_SHARDS {
+        findings.push(
+            Finding::error("the result would have too many files", config.method_span)
+                .expected(format!("at most {MAX_SHARDS}, as many as can be read again"))
+                .got(shards.len().to_string())
+                .remedy("choose a larger --shard-size"),
+        );
+    }
     if findings.has_errors() {
         return Err(findings.into_vec());
     }
-    let shards = shard(&jobs, options.shard_bytes.unwrap_or(5_000_000_000));
-    let json = config_json::of(donor_model, &jobs, &origins, tied == Tie::Apart, config);
+    let mut rest = jobs.as_mut_slice();
+    for count in &shards {
+        let (own, others) = rest.split_at_mut(*count.min(&rest.len()));
+        // The widest numbers first: then all begin where a number of their width may begin.
+        own.sort_by_key(|j| std::cmp::Reverse(j.dtype.bytes()));
+        rest = others;
+    }
+    let untied = tied == Tie::Apart && apart(&jobs, models);
+    let json = config_json::of(donor_model, &jobs, &origins, untied, config);
     let plan = Plan {
         jobs,
         shards,
@@ -192,11 +212,27 @@ pub fn make(
     Ok((plan, findings.into_vec()))
 }
 
+/// Finds parameters that the method does not know; the models need not be there.
+pub fn check_parameters(config: &Config, findings: &mut List) {
+    if let Some(known) = Known::of(&config.method) {
+        known.check(config, findings);
+    }
+}
+
 /// The model whose names, configuration and tokenizer the result takes: the base, else the first that is named.
 fn donor(config: &Config, list: &Models<'_>) -> Option<usize> {
     let first = config.modules.first()?.slices.first()?;
     let base = base_of(config, first).map(|(name, _)| name);
     list.index(base.or(first.sources.first().map(|s| &s.model))?)
+}
+
+/// Whether a result has both embeddings.
+fn apart(jobs: &[Job], models: &[Model]) -> bool {
+    let has = |of: fn(&Model) -> Option<&str>| {
+        let names: BTreeSet<&str> = models.iter().filter_map(of).collect();
+        jobs.iter().any(|j| names.contains(j.name.as_str()))
+    };
+    has(Model::embedding) && has(Model::head)
 }
 
 /// How many jobs go into each file.
@@ -233,16 +269,20 @@ struct Maker<'a> {
     findings: List,
     notes: Vec<String>,
     /// Mistakes that were told already: of a thousand tensors one is named.
-    seen: BTreeMap<String, usize>,
+    seen: BTreeSet<String>,
+    /// What the models call their output embedding.
+    heads: BTreeSet<&'a str>,
 }
 
 impl<'a> Maker<'a> {
     /// Tells a mistake once for each place, with the first tensor that has it.
     fn tell(&mut self, finding: Finding) {
         let key = format!("{}:{}:{}", finding.span.start, finding.message, finding.got);
-        let count = self.seen.entry(key).or_insert(0);
-        *count += 1;
-        if *count == 1 {
+        self.tell_once(key, finding);
+    }
+
+    fn tell_once(&mut self, key: String, finding: Finding) {
+        if self.seen.insert(key) {
             self.findings.push(finding);
         }
     }
@@ -268,8 +308,7 @@ impl<'a> Maker<'a> {
 
     /// The name of a tensor in a model: of the head where it is tied, the embedding.
     fn name_in<'n>(&self, model: &'n Model, name: &'n str) -> &'n str {
-        let is_head = self.donor.head() == Some(name) || model.head() == Some(name);
-        if is_head
+        if self.heads.contains(name)
             && model.is_tied()
             && let Some(embedding) = model.embedding()
         {
@@ -281,10 +320,12 @@ impl<'a> Maker<'a> {
     /// The output embedding of a result whose donor has none of its own.
     fn head_of(&mut self, embedding: &Laid<'a>) -> Option<Job> {
         let name = self.list.all.iter().find_map(Model::head)?.to_owned();
+        let slice = embedding.module.slices.last()?;
         let head = Laid {
             name: name.clone(),
-            sources: embedding.sources.iter().map(|(i, _)| (*i, name.clone())).collect(),
-            base: embedding.base.as_ref().map(|_| name.clone()),
+            slice,
+            sources: (0..slice.sources.len()).map(|i| (i, name.clone())).collect(),
+            base: base_of(self.config, slice).map(|_| name.clone()),
             ..embedding.clone()
         };
         self.job(&head)
@@ -309,11 +350,12 @@ impl<'a> Maker<'a> {
         {
             let input = self.input(name, tensor)?;
             let listed = laid.slice.sources.iter().any(|s| s.model == *name);
+            let whole = laid.slice.sources.iter().all(|s| s.layers.is_none());
             match (separate, listed) {
                 (true, _) => base = Some((input, *span)),
-                // A base is a member like the others to a method that knows none.
-                (false, false) => members.push((input, *span, self.nothing)),
-                (false, true) => {}
+                // A base is a member like the others to a method that knows none; of layers there are those that are named.
+                (false, false) if whole => members.push((input, *span, self.nothing)),
+                (false, _) => {}
             }
         }
         let (shape, dtype) = self.agree(laid, &mut members, &mut base)?;
@@ -328,8 +370,11 @@ impl<'a> Maker<'a> {
         let made = build(&self.known, &levels, &laid.name, laid.t, self.config.method_span);
         let (method, parameters) = match made {
             Ok(made) => made,
-            Err(finding) => {
-                self.tell(*finding);
+            Err(all) => {
+                for finding in all {
+                    let key = format!("{}:{}", finding.span.start, finding.message);
+                    self.tell_once(key, finding);
+                }
                 return None;
             }
         };

@@ -1,6 +1,6 @@
 //! The parameters of one tensor: from the member, the slice, the module or the whole merge, whichever says something first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use consilience_core::document::{Finding, List, Span, quote, suggest};
 use consilience_core::registry::Entry;
@@ -14,6 +14,8 @@ use crate::methods::METHODS;
 pub struct Known {
     entry: Entry<dyn MergeMethod>,
     names: BTreeMap<String, bool>,
+    /// Those without a default.
+    required: Vec<String>,
     base: Base,
 }
 
@@ -24,14 +26,21 @@ impl Known {
         // What a method needs does not depend on its parameters, but some have parameters without a default.
         let schema = (entry.schema)();
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-        let any = required.filter_map(Value::as_str).map(|name| (name.to_owned(), json!(0.5))).collect();
-        let base = (entry.build)(&Value::Object(any)).map_or(Base::Unknown, |m| m.needs().base);
-        Some(Self { entry, names: names(&entry), base })
+        let required: Vec<String> = required.filter_map(Value::as_str).map(str::to_owned).collect();
+        let mut known = Self { entry, names: names(&entry), required, base: Base::Unknown };
+        let any = (entry.build)(&Value::Object(known.default()));
+        known.base = any.map_or(Base::Unknown, |m| m.needs().base);
+        Some(known)
     }
 
-    /// Whether it is a method that drops a part of the changes.
+    /// Parameters that are enough: something for each that has no default.
+    fn default(&self) -> Map<String, Value> {
+        self.required.iter().map(|name| (name.clone(), json!(0.5))).collect()
+    }
+
+    /// Whether it is a method that drops a part of the changes, as large as its density says.
     pub fn drops(&self) -> bool {
-        self.names.contains_key("density")
+        self.names.contains_key("density") && !self.names.contains_key("gamma")
     }
 
     /// What the method does with a base.
@@ -51,12 +60,15 @@ impl Known {
             .chain(config.modules.iter().map(|m| &m.parameters))
             .chain(slices().map(|s| &s.parameters))
             .chain(slices().flat_map(|s| s.sources.iter().map(|s| &s.parameters)));
+        let mut others: Option<BTreeSet<String>> = None;
         for (name, setting) in all.flatten() {
             if self.names.contains_key(name) {
                 continue;
             }
             let method = self.entry.name;
-            let elsewhere = METHODS.entries.iter().any(|e| names(e).contains_key(name));
+            let others = others
+                .get_or_insert_with(|| METHODS.entries.iter().flat_map(|e| names(e).into_keys()).collect());
+            let elsewhere = others.contains(name);
             let known: Vec<&str> = self.names.keys().map(String::as_str).collect();
             let expected = match known.is_empty() {
                 true => "no parameters".to_owned(),
@@ -95,15 +107,16 @@ pub struct Levels<'a> {
 /// The method for one tensor.
 ///
 /// # Errors
-/// What is wrong with its parameters, at their place, or at `method_span`.
+/// Everything that is wrong with its parameters, each at its place, or at `method_span`.
 pub fn build(
     known: &Known,
     levels: &Levels<'_>,
     tensor: &str,
     t: f64,
     method_span: Span,
-) -> Result<(Box<dyn MergeMethod>, Value), Box<Finding>> {
+) -> Result<(Box<dyn MergeMethod>, Value), Vec<Finding>> {
     let mut values = Map::new();
+    let mut wrong = Vec::new();
     let shared = |name: &str| levels.shared.iter().find_map(|s| s.get(name)?.of(tensor, t));
     let place = |name: &str| {
         let mut all = levels.members.iter().copied().chain(levels.shared);
@@ -120,7 +133,8 @@ pub fn build(
                         Finding::error(format!("members say different things about {name}"), place(name))
                             .expected("one value for the whole merge")
                             .remedy("put it under the parameters of the merge");
-                    return Err(Box::new(finding));
+                    wrong.push(finding);
+                    continue;
                 }
                 None => shared(name),
             };
@@ -135,26 +149,46 @@ pub fn build(
         if each.iter().all(Option::is_none) {
             continue;
         }
+        if let Some(odd) = each.iter().flatten().find(|v| !v.is_number()) {
+            let finding = Finding::error(format!("{name} is no number"), place(name));
+            wrong.push(finding.expected("a number for each member").got(odd.to_string()));
+            continue;
+        }
         if each.iter().any(Option::is_none) {
             let finding =
                 Finding::error(format!("some members have a {name} and some have none"), place(name))
                     .expected(format!("a {name} for each member, or one for all"))
                     .got(format!("none for the tensor {}", quote(tensor)))
                     .remedy("add a value without a filter, or put one under the parameters of the merge");
-            return Err(Box::new(finding));
+            wrong.push(finding);
+            continue;
         }
         values.insert(name.clone(), each.into_iter().flatten().collect());
     }
-    let values = Value::Object(values);
-    match (known.entry.build)(&values) {
-        Ok(method) => Ok((method, values)),
-        Err(error) => {
-            let about = error.trouble().map(|t| format!("{} {}", t.place, t.what)).unwrap_or_default();
-            let named = known.names.keys().find(|n| {
-                about.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == n.as_str())
-            });
-            let span = named.map_or(method_span, |n| place(n));
-            Err(Box::new(Finding::of(&error, span)))
+    for name in known.required.iter().filter(|n| !values.contains_key(*n)) {
+        if wrong.is_empty() {
+            let finding =
+                Finding::error(format!("{} cannot do without {name}", known.entry.name), method_span);
+            wrong.push(finding.expected(format!("{name} under parameters")));
         }
     }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let error = match (known.entry.build)(&Value::Object(values.clone())) {
+        Ok(method) => return Ok((method, Value::Object(values))),
+        Err(error) => error,
+    };
+    // Which of them it is about: those that cannot be even if all others are as they are by default.
+    for (name, value) in &values {
+        let mut alone = known.default();
+        alone.insert(name.clone(), value.clone());
+        if let Err(error) = (known.entry.build)(&Value::Object(alone)) {
+            wrong.push(Finding::of(&error, place(name)).at(name.clone()));
+        }
+    }
+    if wrong.is_empty() {
+        wrong.push(Finding::of(&error, method_span));
+    }
+    Err(wrong)
 }

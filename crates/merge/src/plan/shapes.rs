@@ -4,8 +4,9 @@ use consilience_core::document::{Finding, Span, quote};
 use consilience_core::weights::Dtype;
 
 use super::layout::Laid;
-use super::{Act, Input, Job, Maker, OnMismatch, Tie};
+use super::{Act, Input, Job, Maker, OnMismatch};
 use crate::config::{ModelName, Settings};
+use crate::kernels::decodes;
 use crate::model::Model;
 
 /// A member of a tensor: where its numbers are, where it is named, its parameters.
@@ -38,6 +39,15 @@ impl<'a> Maker<'a> {
         Some((shape, tensor.dtype()))
     }
 
+    /// Whether a tensor has as many rows as the model's embedding.
+    fn has_row_for_each_token(&self, input: &Input) -> bool {
+        let rows = |m: &Model, name: &str| m.tensor(name).and_then(|t| t.shape().first().copied());
+        self.model(input).is_some_and(|m| {
+            let tokens = m.embedding().or(m.head()).and_then(|e| rows(m, e));
+            tokens.is_some() && rows(m, &input.tensor) == tokens
+        })
+    }
+
     /// The shape and type of a tensor of the result. Members that do not fit are told, left out or cut.
     pub fn agree(
         &mut self,
@@ -49,11 +59,29 @@ impl<'a> Maker<'a> {
             base.iter().cloned().chain(members.iter().map(|(i, s, _)| (i.clone(), *s))).collect();
         let known: Vec<Option<(Vec<usize>, Dtype)>> = all.iter().map(|(i, _)| self.shape_of(i)).collect();
         let name = |input: &Input| self.model(input).map_or_else(String::new, |m| m.name.to_string());
-        let Some((first, (shape, dtype))) =
-            all.iter().zip(&known).find_map(|((input, _), k)| Some((name(input), k.clone()?)))
-        else {
+        let (first, (shape, dtype)) =
+            all.iter().zip(&known).find_map(|((input, _), k)| Some((name(input), k.clone()?)))?;
+        let mut unlike = Vec::new();
+        for ((input, span), known) in all.iter().zip(&known) {
+            let Some((_, other)) = known else { continue };
+            let finding = if !other.is_real() {
+                Finding::error("a tensor has a type that cannot be merged", *span)
+                    .expected("floats of 16, 32 or 64 bits, or integers that are the same in all members")
+                    .got(format!("{other} of {} in {}", quote(&input.tensor), name(input)))
+                    .remedy("use the model as it was before it was quantized")
+            } else if *other != dtype && !(decodes(*other) && decodes(dtype)) {
+                Finding::error("members hold a tensor in types that cannot be merged", *span)
+                    .expected(format!("{dtype} of {} as in {first}", quote(&laid.name)))
+                    .got(format!("{other} in {}", name(input)))
+            } else {
+                continue;
+            };
+            unlike.push(finding);
+        }
+        if !unlike.is_empty() {
+            unlike.into_iter().for_each(|finding| self.tell(finding));
             return None;
-        };
+        }
         if known.iter().flatten().all(|(s, _)| *s == shape) && known.iter().all(Option::is_some) {
             return Some((shape, dtype));
         }
@@ -96,7 +124,10 @@ impl<'a> Maker<'a> {
             }
             OnMismatch::Crop => {
                 let shapes: Vec<&Vec<usize>> = known.iter().flatten().map(|(s, _)| s).collect();
-                let alike = shapes.iter().all(|s| s.len() == shape.len() && s.get(1..) == shape.get(1..));
+                // A matrix of another kind would not fit the rest of the model any more.
+                let is_vocabulary = |(i, _): &(Input, Span)| self.has_row_for_each_token(i);
+                let alike = all.iter().all(is_vocabulary)
+                    && shapes.iter().all(|s| s.len() == shape.len() && s.get(1..) == shape.get(1..));
                 let fewest = shapes.iter().filter_map(|s| s.first().copied()).min();
                 if alike
                     && shapes.len() == all.len()
@@ -121,7 +152,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Tensors of members that no tensor of the result is made of.
-    pub fn check_left_over(&mut self, laid: &[Laid<'a>], tied: Tie) {
+    pub fn check_left_over(&mut self, laid: &[Laid<'a>]) {
         if self
             .config
             .modules
@@ -140,7 +171,6 @@ impl<'a> Maker<'a> {
                 .map(|t| t.name())
                 .filter(|n| !used.contains(n) && opened.head() != Some(*n))
                 .collect();
-            let _ = tied;
             let Some(one) = left.first() else { continue };
             match self.options.on_mismatch {
                 OnMismatch::Error => self.findings.push(
@@ -165,9 +195,10 @@ impl<'a> Maker<'a> {
                 Some(all) => all.iter().any(|d| d.as_f64() != Some(1.0)),
                 None => false,
             },
-            Act::Same(_) => true,
+            Act::Same(_) => false,
         };
-        if self.known.drops() && !jobs.is_empty() && jobs.iter().all(|j| !drops(j)) {
+        let merged = jobs.iter().any(|j| matches!(j.act, Act::Merge { .. }));
+        if self.known.drops() && merged && jobs.iter().all(|j| !drops(j)) {
             let finding = Finding::warning("nothing is dropped: every density is 1", self.config.method_span);
             self.findings.push(
                 finding

@@ -1,19 +1,19 @@
 //! SHA-256 of input files, kept from merge to merge for files that have not changed since.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use consilience_core::files::{sha256_file, write_atomic};
+use consilience_core::files::{sha256_file, sweep_strays, write_atomic};
+use consilience_core::model::Stop;
 use consilience_core::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// So many files are remembered.
 const MOST: usize = 10_000;
-/// A file that changed so shortly before it was hashed could change again without a new time.
-const YOUNG: Duration = Duration::from_secs(2);
+/// A file that changed so few seconds before it was hashed could change again without a new time.
+const YOUNG: u64 = 2;
 
 /// What the system says of a file. Contents that change give another one: the time of the last change of its entry cannot be set back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,10 @@ pub struct Digests {
 impl Digests {
     /// The hashes that are kept in a folder; none where it is `None`, or what it holds cannot be read.
     pub fn open(dir: Option<&Path>) -> Self {
+        if let Some(dir) = dir {
+            // What a killed process left is of no use to anyone.
+            let _ = sweep_strays(dir);
+        }
         let file = dir.map(|d| d.join("digests.json"));
         let text = file.as_ref().and_then(|f| std::fs::read(f).ok());
         let kept = text.and_then(|t| serde_json::from_slice(&t).ok()).unwrap_or_default();
@@ -57,10 +61,11 @@ impl Digests {
     ///
     /// # Errors
     /// [`Error::Read`] naming the file; [`Error::Model`] for one that changes while it is read.
-    pub fn of(&mut self, paths: &[PathBuf]) -> Result<Vec<(String, bool)>> {
+    pub fn of(&mut self, paths: &[PathBuf], stop: &Stop) -> Result<Vec<(String, bool)>> {
         let all: Vec<Result<(String, bool, Option<Kept>)>> = paths
             .par_iter()
             .map(|path| {
+                stop.check()?;
                 let before = stamp(path)?;
                 let real = path.canonicalize().unwrap_or_else(|_| path.clone());
                 if let (Some(stamp), Some(kept)) = (&before, self.kept.get(&real))
@@ -73,10 +78,13 @@ impl Digests {
                 if stamp(path)? != before {
                     return Err(Error::model("the file has changed while it was read").at(path.display()));
                 }
-                let old =
-                    |m: Metadata| m.modified().is_ok_and(|t| now.duration_since(t).is_ok_and(|d| d > YOUNG));
-                let settled = std::fs::metadata(path).is_ok_and(old);
-                let keep = before.filter(|_| settled).map(|stamp| Kept { stamp, sha256: sha256.clone() });
+                // The time of the last change of contents can be set back, that of the entry cannot.
+                let settled = |stamp: &Stamp| {
+                    let since = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+                    let last = stamp.modified.0.max(stamp.changed.0);
+                    u64::try_from(last).is_ok_and(|last| last + YOUNG < since)
+                };
+                let keep = before.filter(settled).map(|stamp| Kept { stamp, sha256: sha256.clone() });
                 Ok((sha256, false, keep))
             })
             .collect();
@@ -103,6 +111,16 @@ impl Digests {
     }
 }
 
+/// What the system says of a file, for hashes of what a merge depends on.
+///
+/// # Errors
+/// [`Error::Read`].
+pub fn stamp_text(path: &Path) -> Result<String> {
+    let meta = std::fs::metadata(path).map_err(|e| Error::read(path, e))?;
+    let modified = meta.modified().map_or_else(|_| String::new(), |t| format!("{t:?}"));
+    Ok(format!("{} {modified} {:?}", meta.len(), stamp(path)?))
+}
+
 #[cfg(unix)]
 fn stamp(path: &Path) -> Result<Option<Stamp>> {
     use std::os::unix::fs::MetadataExt;
@@ -127,6 +145,7 @@ mod tests {
 
     #[test]
     fn a_file_that_changes_is_hashed_again() {
+        use std::time::Duration;
         let dir = tempfile::tempdir().unwrap();
         let (file, cache) = (dir.path().join("a"), dir.path().join("cache"));
         let write = |text: &str, age: u64| {
@@ -134,17 +153,21 @@ mod tests {
             let then = SystemTime::now() - Duration::from_secs(age);
             std::fs::File::options().write(true).open(&file).unwrap().set_modified(then).unwrap();
         };
-        let hash = || Digests::open(Some(&cache)).of(std::slice::from_ref(&file)).unwrap().remove(0);
+        let stop = Stop::default();
+        let hash = || Digests::open(Some(&cache)).of(std::slice::from_ref(&file), &stop).unwrap().remove(0);
         write("one", 100);
         let first = hash();
-        assert!(!first.1);
+        assert!(
+            !first.1 && !hash().1,
+            "a file that may still change is not remembered, however old it says it is"
+        );
+        std::thread::sleep(Duration::from_secs(YOUNG + 2));
+        assert!(!hash().1);
         assert_eq!(hash(), (first.0.clone(), cfg!(unix)));
         // As large and as old, but not the same.
         write("two", 100);
         let second = hash();
         assert!(!second.1 && second.0 != first.0);
-        write("new", 0);
-        assert!(!hash().1 && !hash().1, "a file that may still change is not remembered");
         std::fs::write(cache.join("digests.json"), "{").unwrap();
         assert!(!hash().1);
     }

@@ -1,8 +1,9 @@
 //! What of a merge is done: one line for each finished file, so that a merge that was killed goes on.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ pub struct Finished {
     pub bytes: u64,
     /// Its contents.
     pub sha256: String,
+    /// What the user should know of its tensors.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -26,7 +30,7 @@ struct Head {
     key: String,
 }
 
-/// The folder of a merge at work: hidden beside its goal, held by one process at a time.
+/// The folder of a merge at work, hidden beside its goal. Whoever opens it holds the goal's [`Lock`](super::lock::Lock).
 pub struct Journal {
     dir: PathBuf,
     file: File,
@@ -35,56 +39,64 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the folder of a merge into `goal`. With `resume` what was finished by a merge with the same key is kept; without, all of it
-    /// is removed.
+    /// Opens the folder of a merge into `goal`. With `resume` what was finished by a merge with the same key is kept; without, or where
+    /// nothing was begun, all of it is removed.
     ///
     /// # Errors
-    /// [`Error::Argument`] if another process is at it, or there is nothing to go on with; [`Error::Write`].
+    /// [`Error::Argument`] if what was begun is another merge; [`Error::Write`], and then nothing is left.
     pub fn open(goal: &Path, key: &str, resume: bool) -> Result<Self> {
         let dir = beside(goal);
         let path = dir.join(NAME);
-        let write = |e| Error::write(&path, e);
-        let nothing = || {
-            Error::argument("there is nothing to go on with")
-                .at("--resume")
-                .expected("a merge into the same folder that was stopped after its first file")
-                .remedy("leave --resume out to begin it")
-        };
-        if resume && !path.exists() {
-            return Err(nothing());
-        }
-        fs::create_dir_all(&dir).map_err(|e| Error::write(&dir, e))?;
-        let mut file = OpenOptions::new().create(true).append(true).read(true).open(&path).map_err(write)?;
-        if file.try_lock().is_err() {
-            return Err(Error::argument("another process is merging into this folder").at(goal.display()));
-        }
-        let text = fs::read_to_string(&path).map_err(|e| Error::read(&path, e))?;
-        let mut lines = text.lines();
-        let head: Option<Head> = lines.next().and_then(|l| serde_json::from_str(l).ok());
-        if resume {
-            match head {
-                None => return Err(nothing()),
-                Some(head) if head.key != key => {
-                    return Err(Error::argument("what was begun is another merge")
-                        .at("--resume")
-                        .expected("the same merge file, options, program and models as before")
-                        .remedy("leave --resume out to begin anew"));
+        if resume && let Some(text) = fs::read(&path).ok().map(|b| String::from_utf8_lossy(&b).into_owned()) {
+            // The last line may have been cut by the end of the process; what is whole ends with a line's end.
+            let lines = || text.split_inclusive('\n').filter(|l| l.ends_with('\n'));
+            let head = lines().next().and_then(|l| Some((l.len(), serde_json::from_str::<Head>(l).ok()?)));
+            if let Some((begin, head)) = head {
+                if head.key != key {
+                    return Err(another());
                 }
-                Some(_) => {}
+                return Self::go_on(dir, lines().skip(1), begin as u64);
             }
-            // The last line may have been cut by the end of the process.
-            let finished: Vec<Finished> = lines.map_while(|l| serde_json::from_str(l).ok()).collect();
-            let finished = finished
-                .into_iter()
-                .filter(|f| dir.join(&f.file).metadata().is_ok_and(|m| m.len() == f.bytes));
-            let finished: Vec<Finished> = finished.collect();
-            return Ok(Self { dir, file, finished });
         }
-        clear(&dir)?;
-        file.set_len(0).map_err(write)?;
-        let line = serde_json::to_string(&Head { key: key.to_owned() }).unwrap_or_default() + "\n";
-        file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(write)?;
-        Ok(Self { dir, file, finished: Vec::new() })
+        let new = || -> Result<Self> {
+            let write = |e| Error::write(&path, e);
+            fs::create_dir_all(&dir).map_err(|e| Error::write(&dir, e))?;
+            clear(&dir)?;
+            let mut file =
+                OpenOptions::new().create(true).truncate(true).write(true).open(&path).map_err(write)?;
+            let line = serde_json::to_string(&Head { key: key.to_owned() }).unwrap_or_default() + "\n";
+            file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(write)?;
+            Ok(Self { dir: dir.clone(), file, finished: Vec::new() })
+        };
+        new().inspect_err(|_| {
+            let _ = fs::remove_dir_all(&dir);
+        })
+    }
+
+    /// Keeps what was finished, and removes what was not.
+    fn go_on<'l>(dir: PathBuf, lines: impl Iterator<Item = &'l str>, begin: u64) -> Result<Self> {
+        let path = dir.join(NAME);
+        let write = |e| Error::write(&path, e);
+        let (mut finished, mut end) = (Vec::<Finished>::new(), begin);
+        for line in lines {
+            let Ok(one) = serde_json::from_str::<Finished>(line) else { break };
+            let whole =
+                dir.join(&one.file).symlink_metadata().is_ok_and(|m| m.is_file() && m.len() == one.bytes);
+            if !is_plain(&one.file) || !whole {
+                break;
+            }
+            end += line.len() as u64;
+            finished.push(one);
+        }
+        let file = OpenOptions::new().append(true).open(&path).map_err(write)?;
+        file.set_len(end).map_err(write)?;
+        for entry in fs::read_dir(&dir).map_err(|e| Error::read(&dir, e))?.flatten() {
+            let name = entry.file_name();
+            if name != NAME && finished.iter().all(|f| name != f.file.as_str()) {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(Self { dir, file, finished })
     }
 
     /// Where the result's files are written.
@@ -123,22 +135,42 @@ impl Journal {
     }
 }
 
-/// The folder of an unfinished merge into `goal`.
-pub fn beside(goal: &Path) -> PathBuf {
-    let name = goal.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let parent = goal.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    parent.join(format!(".csl-merge-{name}"))
+/// The error about a merge that was begun and is not the one that is to go on.
+pub fn another() -> Error {
+    Error::argument("what was begun is another merge")
+        .at("--resume")
+        .expected("the same merge file, options, program and models as before")
+        .remedy("leave --resume out to begin anew")
 }
 
-/// Removes everything in a folder but the journal.
+/// The folder in which a goal lies.
+pub fn parent(goal: &Path) -> &Path {
+    goal.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The folder of an unfinished merge into `goal`.
+pub fn beside(goal: &Path) -> PathBuf {
+    let mut name = OsString::from(".csl-merge-");
+    name.push(goal.file_name().unwrap_or_default());
+    parent(goal).join(name)
+}
+
+/// A name in a folder and no path.
+fn is_plain(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let folder = path.symlink_metadata().is_ok_and(|m| m.is_dir());
+    let removed = if folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.map_err(|e| Error::write(path, e))
+}
+
+/// Removes everything in a folder.
 fn clear(dir: &Path) -> Result<()> {
     for entry in fs::read_dir(dir).map_err(|e| Error::read(dir, e))?.flatten() {
-        let path = entry.path();
-        if path.file_name().is_some_and(|n| n == NAME) {
-            continue;
-        }
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.map_err(|e| Error::write(&path, e))?;
+        remove(&entry.path())?;
     }
     Ok(())
 }

@@ -1,14 +1,16 @@
 //! A merge at work: files of the result one after the other, each whole or not there, and all of it in place at once.
 
 mod digests;
+mod goal;
 mod journal;
+mod lock;
 mod output;
 mod record;
 mod tensor;
 mod verify;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use consilience_core::files::{Hasher, put_in_place, sync_tree};
 use consilience_core::model::{Progress, Stop};
@@ -19,12 +21,15 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Config;
 use crate::model::Model;
-use crate::plan::{Estimate, Job, Options, Plan, free_space};
+use crate::plan::{Act, Estimate, Job, Options, Plan, free_space};
 use journal::{Finished, Journal};
 use output::Output;
 
 pub use digests::Digests;
-pub use journal::beside;
+pub(crate) use goal::resolve as goal;
+pub(crate) use journal::{another, beside};
+pub(crate) use lock::Lock;
+pub(crate) use record::copy_tokenizer;
 pub use record::{PROVENANCE, is_merge};
 pub use tensor::Bench;
 pub use verify::{Verdict, verify};
@@ -74,21 +79,26 @@ pub struct Merged {
     pub notes: Vec<String>,
 }
 
+/// Writes files of a tokenizer into a folder and gives their names.
+pub type WriteTokenizer<'a> = dyn Fn(&Path) -> Result<Vec<String>> + 'a;
+
 /// Files that go along with the weights: written by a tokenizer policy, or copied from the donor.
 pub struct Along<'a> {
     /// The text of the merge file.
     pub text: &'a str,
     /// Writes tokenizer files into a folder, and says which of the donor's files it has replaced.
-    pub tokenizer: Option<&'a (dyn Fn(&Path) -> Result<Vec<String>> + 'a)>,
+    pub tokenizer: Option<&'a WriteTokenizer<'a>>,
 }
 
 /// Runs a plan and puts its result in place of `out`.
 ///
 /// # Errors
-/// [`Error::Argument`] if `out` holds something else; [`Error::Write`] if the disk is full or fails; [`Error::Model`] for numbers that are
-/// not finite; [`Error::Interrupted`]. Whatever happens, `out` is as it was before, or the whole result.
+/// [`Error::Argument`] if `out` holds something else, or another process merges into it; [`Error::Write`] if the disk is full or fails;
+/// [`Error::Model`] for numbers that are not finite, and inputs that change meanwhile; [`Error::Interrupted`]. Whatever happens, `out` is
+/// as it was before, or the whole result. What is finished is kept for `resume` where it can be of use: after an interruption, or if an
+/// input could not be read.
 pub fn run(
-    (config, options): (&Config, &Options),
+    what: (&Config, &Options),
     models: &[Model],
     plan: &Plan,
     estimate: &Estimate,
@@ -96,56 +106,44 @@ pub fn run(
     out: &Path,
     running: &Running<'_>,
 ) -> Result<Merged> {
-    check_goal(out, running.replace)?;
-    let key = key((config, options), models, plan)?;
-    let mut journal = Journal::open(out, &key, running.resume)?;
+    let goal = goal::resolve(out)?;
+    goal::check(&goal, running.replace, models)?;
+    let _lock = Lock::take(&goal)?;
+    let key = key(what, models, plan, running.on_nonfinite)?;
+    let mut journal = Journal::open(&goal, &key, running.resume)?;
     let kept = journal.finished.len();
     let done: u64 = journal.finished.iter().map(|f| f.bytes).sum();
     if let Some(free) = free_space(journal.dir())
         && free < estimate.disk.saturating_sub(done)
     {
-        journal.discard();
+        if kept == 0 {
+            journal.discard();
+        }
         let full = std::io::Error::new(
             std::io::ErrorKind::StorageFull,
-            format!("the result needs {} MB and {} MB are free", estimate.disk.div_ceil(1 << 20), free >> 20),
+            format!(
+                "the result needs {} MB and {} MB are free",
+                estimate.disk.saturating_sub(done).div_ceil(1 << 20),
+                free >> 20
+            ),
         );
         return Err(Error::write(out, full));
     }
     let notes = Mutex::new(plan.notes.clone());
-    let bench = Bench {
-        models,
-        cast: plan.cast,
-        seed: Seed::new(options.seed).child("merge"),
-        compat: options.compat,
-        on_nonfinite: running.on_nonfinite,
-        stop: running.stop,
-        notes: &notes,
-    };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(estimate.threads)
-        .build()
-        .map_err(|e| Error::internal(format!("threads could not be started: {e}")))?;
-    match pool.install(|| write_all(&bench, plan, &mut journal, running)) {
-        Ok(()) => {}
-        // What is finished is kept for --resume.
-        Err(e) => {
-            if journal.finished.is_empty() || matches!(e, Error::Write { .. }) {
-                journal.discard();
-            }
-            return Err(e);
+    let made = make(what, models, plan, estimate, along, &key, &notes, &mut journal, running);
+    if let Err(e) = made {
+        if journal.finished.is_empty() || !matches!(e, Error::Interrupted | Error::Read { .. }) {
+            journal.discard();
         }
+        return Err(e);
     }
-    let mut digests = Digests::open(running.cache.as_deref());
-    let files: Vec<PathBuf> = models.iter().flat_map(Model::files).collect();
-    running.progress.step(plan.jobs.len() as u64, plan.jobs.len() as u64, "hashes of the inputs");
-    let hashes = pool.install(|| digests.of(&files))?;
-    let notes = notes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let record = record::Record { config, options, models, plan, notes: &notes, inputs: &hashes };
-    record.write(journal.dir(), &journal.finished, along)?;
     let finished = journal.finished.clone();
     let dir = journal.close()?;
-    sync_tree(&dir)?;
-    put_in_place(&dir, out)?;
+    let placed = goal::check(&goal, running.replace, models).and_then(|()| put_in_place(&dir, &goal));
+    if let Err(e) = placed {
+        let _ = std::fs::remove_dir_all(&dir);
+        return Err(e);
+    }
     Ok(Merged {
         out: out.to_path_buf(),
         files: finished.iter().map(|f| f.file.clone()).collect(),
@@ -153,26 +151,54 @@ pub fn run(
         numbers: plan.jobs.iter().map(|j| j.len() as u64).sum(),
         bytes: finished.iter().map(|f| f.bytes).sum(),
         kept,
-        notes,
+        notes: notes.into_inner().unwrap_or_else(PoisonError::into_inner),
     })
 }
 
-/// A folder that is there must be empty, a merge, or meant to be replaced.
-fn check_goal(out: &Path, replace: bool) -> Result<()> {
-    if !out.exists() {
-        return match out.file_name() {
-            Some(_) => Ok(()),
-            None => Err(Error::argument("the folder for the result has no name").got(out.display())),
-        };
+/// Makes everything of a result in the folder of the journal, and waits until it is on the disk.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one step of a merge, cut out so that what it leaves is removed in one place"
+)]
+fn make(
+    (config, options): (&Config, &Options),
+    models: &[Model],
+    plan: &Plan,
+    estimate: &Estimate,
+    along: &Along<'_>,
+    key: &str,
+    notes: &Mutex<Vec<String>>,
+    journal: &mut Journal,
+    running: &Running<'_>,
+) -> Result<()> {
+    let bench = Bench {
+        models,
+        cast: plan.cast,
+        seed: Seed::new(options.seed).child("merge"),
+        compat: options.compat,
+        on_nonfinite: running.on_nonfinite,
+        stop: running.stop,
+        notes,
+    };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(estimate.threads)
+        .build()
+        .map_err(|e| Error::internal(format!("threads could not be started: {e}")))?;
+    pool.install(|| write_all(&bench, plan, journal, running))?;
+    let mut digests = Digests::open(running.cache.as_deref());
+    let files: Vec<PathBuf> = models.iter().flat_map(|m| m.files().to_vec()).collect();
+    running.progress.step(plan.jobs.len() as u64, plan.jobs.len() as u64, "hashes of the inputs");
+    let hashes = pool.install(|| digests.of(&files, running.stop))?;
+    let notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+    let record = record::Record { config, options, models, plan, notes: &notes, inputs: &hashes };
+    record.write(journal.dir(), &journal.finished, along)?;
+    // The hashes must be those of the files that were read.
+    if self::key((config, options), models, plan, running.on_nonfinite)? != key {
+        return Err(Error::model("a model has changed while it was merged")
+            .expected("files that stay as they are until the merge is done")
+            .remedy("merge again"));
     }
-    let empty = out.read_dir().is_ok_and(|mut entries| entries.next().is_none());
-    if out.is_dir() && (replace || empty || is_merge(out)) {
-        return Ok(());
-    }
-    Err(Error::argument("there is something else in the way of the result")
-        .at(out.display())
-        .expected("no folder, an empty one, or an earlier merge")
-        .remedy("choose another folder, or --replace to lose what is there"))
+    sync_tree(journal.dir())
 }
 
 /// The names of the files of the result.
@@ -193,10 +219,12 @@ fn write_all(bench: &Bench<'_>, plan: &Plan, journal: &mut Journal, running: &Ru
         let file = file_name(i, plan.shards.len());
         let header = header(shard)?;
         let bytes = header.len() as u64 + shard.iter().map(Job::bytes).sum::<u64>();
-        if journal.finished.iter().any(|f| f.file == file && f.bytes == bytes) {
+        if let Some(before) = journal.finished.iter().find(|f| f.file == file && f.bytes == bytes) {
+            bench.notes.lock().unwrap_or_else(PoisonError::into_inner).extend(before.notes.iter().cloned());
             done += bytes;
             continue;
         }
+        let told = bench.notes.lock().unwrap_or_else(PoisonError::into_inner).len();
         let path = journal.dir().join(&file);
         let sha256 = std::thread::scope(|scope| -> Result<String> {
             let (output, ends) = Output::begin(scope, &path, bytes)?;
@@ -209,7 +237,8 @@ fn write_all(bench: &Bench<'_>, plan: &Plan, journal: &mut Journal, running: &Ru
             }
             output.end(ends)
         })?;
-        journal.finish(Finished { file, bytes, sha256 })?;
+        let notes = bench.notes.lock().unwrap_or_else(PoisonError::into_inner).get(told..).map(<[_]>::to_vec);
+        journal.finish(Finished { file, bytes, sha256, notes: notes.unwrap_or_default() })?;
         done += bytes;
     }
     Ok(())
@@ -237,22 +266,39 @@ pub fn header(jobs: &[Job]) -> Result<Vec<u8>> {
 }
 
 /// What makes two merges the same.
-fn key((config, options): (&Config, &Options), models: &[Model], plan: &Plan) -> Result<String> {
+///
+/// # Errors
+/// [`Error::Read`] if an input is gone.
+pub(crate) fn key(
+    (config, options): (&Config, &Options),
+    models: &[Model],
+    plan: &Plan,
+    on_nonfinite: OnNonfinite,
+) -> Result<String> {
     let mut hash = Hasher::new()
         .part(env!("CARGO_PKG_VERSION"))
         .part(config.tree.to_json().to_string())
-        .part(format!("{options:?}"))
+        .part(format!("{options:?} {on_nonfinite:?}"))
         .part(plan.method.0.as_str())
-        .part(plan.method.1.to_le_bytes());
+        .part(plan.method.1.to_le_bytes())
+        .part(plan.config.as_ref().map_or_else(String::new, Value::to_string));
     for file in models.iter().flat_map(Model::files) {
-        let meta = std::fs::metadata(&file).map_err(|e| Error::read(&file, e))?;
-        let modified = meta.modified().map_or_else(|_| String::new(), |t| format!("{t:?}"));
-        hash = hash.part(file.to_string_lossy().as_bytes()).part(meta.len().to_le_bytes()).part(modified);
+        hash = hash.part(file.as_os_str().as_encoded_bytes()).part(digests::stamp_text(file)?);
     }
+    let mut rows: Option<&std::sync::Arc<crate::tokenizer::Rows>> = None;
     for job in &plan.jobs {
         hash = hash.part(&job.name).part(format!("{:?} {}", job.shape, job.dtype));
+        let (inputs, base) = match &job.act {
+            Act::Merge { members, base, .. } => (members, base.as_ref()),
+            Act::Same(inputs) => (inputs, None),
+        };
+        for input in inputs.iter().chain(base) {
+            hash = hash.part(format!("{} {}", input.model, input.tensor));
+            rows = rows.or(input.rows.as_ref());
+        }
     }
-    Ok(hash.finish())
+    // All embeddings of a merge have their rows from one tokenizer.
+    Ok(hash.part(rows.map_or_else(String::new, |r| format!("{r:?}"))).finish())
 }
 
 /// Whether a type can be read and merged, for tables.

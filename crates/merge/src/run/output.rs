@@ -5,7 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use consilience_core::files::Sha256;
 use consilience_core::{Error, Result};
@@ -16,6 +17,11 @@ const CHUNK: usize = 4 << 20;
 const ALIGN: usize = 4096;
 /// So many chunks wait to be written or hashed, each.
 const WAITING: usize = 3;
+
+/// So many bytes may come before those in front of them until threads wait.
+const EARLY: usize = 8 << 20;
+/// As long a thread waits for bytes in front of its own.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Bytes that are written at once. When nobody needs them any more their memory is used again.
 struct Chunk {
@@ -69,6 +75,8 @@ struct Stage {
     chunk: Chunk,
     /// Blocks that came before those in front of them.
     early: BTreeMap<u64, Vec<u8>>,
+    /// Their bytes.
+    waiting: usize,
     senders: Option<[SyncSender<Arc<Chunk>>; 2]>,
 }
 
@@ -76,6 +84,8 @@ struct Stage {
 pub struct Output {
     path: PathBuf,
     stage: Mutex<Stage>,
+    /// Told when bytes have gone on.
+    moved: Condvar,
     pool: Arc<Mutex<Vec<Vec<u8>>>>,
     failed: Arc<Mutex<Option<std::io::Error>>>,
     has_failed: Arc<AtomicBool>,
@@ -110,8 +120,10 @@ impl Output {
                 next: 0,
                 chunk: Chunk::new(&pool, 0),
                 early: BTreeMap::new(),
+                waiting: 0,
                 senders: Some([hash_to, write_to]),
             }),
+            moved: Condvar::new(),
             pool,
             failed: Arc::default(),
             has_failed: Arc::default(),
@@ -143,7 +155,15 @@ impl Output {
             return Err(self.failure());
         }
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
+        // A thread that is held up must not fill the memory with what the others make meanwhile. They wait for it, but not for ever: it
+        // may have failed.
+        while offset != stage.next && stage.waiting > EARLY && begun.elapsed() < PATIENCE {
+            let woken = self.moved.wait_timeout(stage, PATIENCE);
+            stage = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
         if offset != stage.next {
+            stage.waiting += bytes.len();
             stage.early.insert(offset, bytes.to_vec());
             return Ok(());
         }
@@ -152,8 +172,11 @@ impl Output {
             let next = stage.next;
             stage.early.remove(&next)
         } {
+            stage.waiting = stage.waiting.saturating_sub(early.len());
             self.in_order(&mut stage, &early)?;
         }
+        drop(stage);
+        self.moved.notify_all();
         Ok(())
     }
 
@@ -181,8 +204,10 @@ impl Output {
     }
 
     fn failure(&self) -> Error {
-        let source = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Error::write(&self.path, source.unwrap_or_else(|| std::io::Error::other("the disk failed before")))
+        // Whichever thread asks gets the same answer.
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = failed.as_ref().map(|e| std::io::Error::new(e.kind(), e.to_string()));
+        Error::write(&self.path, source.unwrap_or_else(|| std::io::Error::other("the disk failed")))
     }
 
     /// Ends the file: everything is on the disk when this returns. Gives its SHA-256.
@@ -278,8 +303,11 @@ fn past_the_cache(_: &Path) -> Option<File> {
 #[cfg(target_os = "linux")]
 fn reserve(file: &File, bytes: u64) -> std::io::Result<()> {
     use rustix::io::Errno;
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes.max(1)) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+    if bytes == 0 {
+        return Ok(());
+    }
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::NODEV) => Ok(()),
         other => Ok(other?),
     }
 }
@@ -287,4 +315,52 @@ fn reserve(file: &File, bytes: u64) -> std::io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn reserve(_: &File, _: u64) -> std::io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consilience_core::files::sha256_file;
+
+    fn written(path: &Path, blocks: &[(u64, Vec<u8>)], reserved: u64) -> Result<String> {
+        std::thread::scope(|scope| {
+            let (output, ends) = Output::begin(scope, path, reserved)?;
+            let put = blocks.iter().try_for_each(|(at, bytes)| output.put(*at, bytes));
+            put.and_then(|()| output.end(ends))
+        })
+    }
+
+    #[test]
+    fn blocks_in_any_order_make_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        for total in [0usize, 1, ALIGN, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5] {
+            let all: Vec<u8> = (0..total).map(|i| (i * 31 / 7) as u8).collect();
+            let cuts = all.chunks(100_003).enumerate();
+            let mut blocks: Vec<(u64, Vec<u8>)> =
+                cuts.map(|(i, b)| (i as u64 * 100_003, b.to_vec())).collect();
+            for pair in blocks.chunks_mut(3) {
+                pair.reverse();
+            }
+            let hash = written(&path, &blocks, total as u64).unwrap();
+            assert!(std::fs::read(&path).unwrap() == all, "{total}");
+            assert_eq!(hash, sha256_file(&path).unwrap());
+        }
+        let gap = written(&path, &[(0, vec![1]), (5, vec![2])], 6).unwrap_err();
+        assert_eq!(gap.exit_code(), 70);
+    }
+
+    #[test]
+    fn space_that_goes_while_a_file_is_written_is_told() {
+        // Takes what is written, and never has room.
+        let full = Path::new("/dev/full");
+        if !full.exists() {
+            println!("skipped: this system has no /dev/full");
+            return;
+        }
+        let blocks: Vec<(u64, Vec<u8>)> = (0..40).map(|i| (i << 20, vec![1; 1 << 20])).collect();
+        let error = written(full, &blocks, 40 << 20).unwrap_err();
+        let is_full = |e: &Error| matches!(e, Error::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        assert!(is_full(&error) && error.exit_code() == 74, "{error:?}");
+    }
 }

@@ -1,24 +1,27 @@
 //! What lies beside the weights of a result: configuration, tokenizer, the merge file, a card, and where everything comes from.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use consilience_core::files::{sha256_bytes, sha256_file};
 use consilience_core::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Along;
 use super::journal::Finished;
 use crate::config::Config;
-use crate::model::Model;
+use crate::model::{Model, read_json};
 use crate::plan::{Act, Options, Plan};
 
 /// The name of the file that says where a merge comes from.
 pub const PROVENANCE: &str = "provenance.json";
 
 /// Files of the donor that go along with its weights, where they are there.
-const COPIED: [&str; 15] = [
-    "generation_config.json",
+const COPIED: [&str; 3] = ["generation_config.json", "preprocessor_config.json", "processor_config.json"];
+
+/// Files of the donor's tokenizer, which go along where no policy makes another one.
+const TOKENIZER: [&str; 12] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -31,9 +34,10 @@ const COPIED: [&str; 15] = [
     "sentencepiece.bpe.model",
     "chat_template.jinja",
     "chat_template.json",
-    "preprocessor_config.json",
-    "processor_config.json",
 ];
+
+/// The longest provenance, in bytes.
+pub const MAX_PROVENANCE: u64 = 256 << 20;
 
 /// The largest of them, in bytes.
 const MAX_COPIED: u64 = 1 << 30;
@@ -51,9 +55,29 @@ pub struct Record<'a> {
 
 /// Whether a folder is the result of a merge.
 pub fn is_merge(dir: &Path) -> bool {
-    let text = fs::read(dir.join(PROVENANCE)).ok();
-    let json: Option<Value> = text.and_then(|t| serde_json::from_slice(&t).ok());
+    let json = read_json(&dir.join(PROVENANCE), MAX_PROVENANCE).ok();
     json.is_some_and(|j| j.get("kind") == Some(&json!("merge")))
+}
+
+/// Copies a file from folder to folder where it is there, and says whether it was.
+fn copy(from: &Path, name: &str, to: &Path) -> Result<bool> {
+    let (from, to) = (from.join(name), to.join(name));
+    if !from.metadata().is_ok_and(|m| m.is_file() && m.len() <= MAX_COPIED) {
+        return Ok(false);
+    }
+    let mut source = File::open(&from).map_err(|e| Error::read(&from, e))?;
+    // Not the file's permissions: what cannot be written would be in the way of the next merge.
+    let mut goal = File::create(&to).map_err(|e| Error::write(&to, e))?;
+    io::copy(&mut source, &mut goal).map_err(|e| Error::write(&to, e))?;
+    Ok(true)
+}
+
+/// Copies the files of a tokenizer.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Write`].
+pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
+    TOKENIZER.iter().try_for_each(|name| copy(from, name, to).map(drop))
 }
 
 impl Record<'_> {
@@ -83,14 +107,11 @@ impl Record<'_> {
             Some(write) => write(dir)?,
             None => Vec::new(),
         };
-        for name in COPIED.iter().filter(|n| !made.iter().any(|m| m == *n)) {
-            let from = donor.dir.join(name);
-            if !from.metadata().is_ok_and(|m| m.is_file() && m.len() <= MAX_COPIED) {
-                continue;
+        let tokenizer: &[&str] = if along.tokenizer.is_some() { &[] } else { &TOKENIZER };
+        for name in COPIED.iter().chain(tokenizer).filter(|n| !made.iter().any(|m| m == *n)) {
+            if copy(&donor.dir, name, dir)? {
+                names.push((*name).to_owned());
             }
-            let to = dir.join(name);
-            fs::copy(&from, &to).map_err(|e| Error::write(&to, e))?;
-            names.push((*name).to_owned());
         }
         names.extend(made);
         names.sort();
@@ -126,7 +147,17 @@ impl Record<'_> {
                 let bytes = fs::metadata(path).map_err(|e| Error::read(path, e))?.len();
                 files.push(json!({"file": file_name(path), "bytes": bytes, "sha256": sha256}));
             }
-            models.push(json!({"model": model.name.to_string(), "files": files}));
+            let mut about = Map::new();
+            about.insert("model".to_owned(), json!(model.name.to_string()));
+            about.insert("files".to_owned(), Value::Array(files));
+            // What a member was merged from may be gone soon, as earlier documents of a merge file are.
+            if is_merge(&model.dir) {
+                let earlier = read_json(&model.dir.join(PROVENANCE), MAX_PROVENANCE)?;
+                let keys = ["method", "method_version", "seed", "models"];
+                let kept = keys.iter().filter_map(|k| Some(((*k).to_owned(), earlier.get(k)?.clone())));
+                about.insert("merged".to_owned(), Value::Object(kept.collect()));
+            }
+            models.push(Value::Object(about));
         }
         Ok(json!({
             "kind": "merge",

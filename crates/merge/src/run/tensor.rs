@@ -172,7 +172,8 @@ impl Bench<'_> {
             .iter()
             .filter_map(|i| {
                 let model = self.models.get(i.model)?;
-                Some((model, model.checkpoint.tensor(&i.tensor)?))
+                let (checkpoint, tensor) = model.stored(&i.tensor)?;
+                Some((model, checkpoint, tensor))
             })
             .collect();
         let total = job.len() * job.dtype.bytes();
@@ -180,10 +181,10 @@ impl Bench<'_> {
         for from in (0..total).step_by(PIECE) {
             self.stop.check()?;
             let len = PIECE.min(total - from);
-            for (i, (model, tensor)) in opened.iter().enumerate() {
+            for (i, (model, checkpoint, tensor)) in opened.iter().enumerate() {
                 let into = if i == 0 { &mut first } else { &mut other };
                 let piece = into.get_mut(..len).unwrap_or_default();
-                model.checkpoint.read_bytes(tensor, from, piece)?;
+                checkpoint.read_bytes(tensor, from, piece)?;
                 if i > 0 && first.get(..len) != other.get(..len) {
                     return Err(Error::model(
                         "members differ in numbers that are no floats, which cannot be merged",
@@ -191,7 +192,7 @@ impl Bench<'_> {
                     .expected(format!(
                         "the same {} as in {}",
                         job.dtype,
-                        opened.first().map_or_else(String::new, |(m, _)| m.name.to_string())
+                        opened.first().map_or_else(String::new, |(m, ..)| m.name.to_string())
                     ))
                     .got(format!("others in {}", model.name)));
                 }
