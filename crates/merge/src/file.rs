@@ -185,7 +185,7 @@ impl MergeFile {
     ) -> Result<(Merged, Findings), Refused> {
         let several = self.configs.len() > 1;
         if several {
-            // What is wrong with the last document should not be found after hours of work on the first.
+            // What is wrong with the result should not be found after hours of work on the first.
             self.check(limits, options)?;
         }
         let parts = several.then(|| Parts::open(out, running.resume)).transpose()?;

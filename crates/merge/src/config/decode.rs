@@ -27,11 +27,14 @@ const TOP: [&str; 13] = [
 /// The most layers that a slice may name.
 const MAX_LAYERS: usize = 1 << 20;
 
+/// The most documents of one file.
+const MAX_DOCUMENTS: usize = 100;
+
 /// Parameters that mergekit knows and that change nothing in a result.
 const WITHOUT_EFFECT: [&str; 1] = ["int8_mask"];
 
 /// Reads one document. `None` where there is not enough to go on with; there are findings then.
-pub fn decode(root: &Node, several: bool, findings: &mut List) -> Option<Config> {
+pub fn decode(root: &Node, findings: &mut List) -> Option<Config> {
     let Content::Map(_) = &root.content else {
         findings.push(
             Finding::error("a merge file is a map", root.span).expected("merge_method: linear, models: ..."),
@@ -39,13 +42,6 @@ pub fn decode(root: &Node, several: bool, findings: &mut List) -> Option<Config>
         return None;
     };
     known(root, &TOP, "", findings);
-    if several && root.get("name").is_none() {
-        findings.push(
-            Finding::error("a document of several needs a name", root.span)
-                .expected("name: ...")
-                .remedy("later documents use the result by this name; the last document is what is written"),
-        );
-    }
     let method = root.get("merge_method");
     let (method_name, method_span) = match method.map(|n| (n.text(), n.span)) {
         Some((Some(name), span)) => (name.to_owned(), span),
@@ -129,31 +125,79 @@ pub fn decode(root: &Node, several: bool, findings: &mut List) -> Option<Config>
     })
 }
 
-/// Names of documents: each once, and not used before it is there.
-pub fn check_names(configs: &[Config], findings: &mut List) {
+/// Documents in the order in which they are merged: each after those that it uses. The result comes last: the document without a name,
+/// else the last of the file. Finds names that stand twice, and documents that use each other.
+pub fn ordered(configs: Vec<Config>, findings: &mut List) -> Vec<Config> {
+    if let Some(config) = configs.get(MAX_DOCUMENTS) {
+        let finding = Finding::error("there are too many documents", config.span);
+        findings.push(finding.expected(format!("at most {MAX_DOCUMENTS}")).got(configs.len().to_string()));
+        return configs;
+    }
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut result = None;
     for (i, config) in configs.iter().enumerate() {
-        if let Some(name) = &config.name
-            && names.insert(name, i).is_some()
-        {
-            findings.push(
-                Finding::error(format!("two documents have the name {}", quote(name)), config.span)
-                    .at("name"),
-            );
-        }
-    }
-    for (i, config) in configs.iter().enumerate() {
-        for (model, span) in config.models() {
-            if let Some(at) = names.get(model.path.as_str())
-                && *at >= i
-            {
-                findings.push(
-                    Finding::error(format!("{} is merged only here or below", quote(&model.path)), span)
-                        .remedy("put the document that makes it above those that use it"),
-                );
+        match &config.name {
+            Some(name) => {
+                if names.insert(name, i).is_some() {
+                    let finding =
+                        Finding::error(format!("two documents have the name {}", quote(name)), config.span);
+                    findings.push(finding.at("name"));
+                }
             }
+            None if result.is_none() => result = Some(i),
+            None => findings.push(
+                Finding::error("a second document has no name", config.span).expected("name: ...").remedy(
+                    "the one document without a name is the result; others use the rest by their names",
+                ),
+            ),
         }
     }
+    let result = result.unwrap_or(configs.len().saturating_sub(1));
+    let mut order: Vec<usize> = Vec::new();
+    let mut open = Vec::new();
+    for i in (0..configs.len()).filter(|i| *i != result).chain(std::iter::once(result)) {
+        place(i, &configs, &names, &mut open, &mut order, findings);
+    }
+    if order.last() != Some(&result)
+        && let Some(config) = configs.get(result).filter(|_| !findings.has_errors())
+    {
+        findings.push(
+            Finding::error("the last document is the result, and another one uses it", config.span)
+                .remedy("put the result last, or leave out its name"),
+        );
+    }
+    drop(names);
+    let mut left: Vec<Option<Config>> = configs.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|i| left.get_mut(i)?.take()).collect()
+}
+
+/// Puts a document after those that it uses.
+fn place(
+    i: usize,
+    configs: &[Config],
+    names: &BTreeMap<&str, usize>,
+    open: &mut Vec<usize>,
+    order: &mut Vec<usize>,
+    findings: &mut List,
+) {
+    if order.contains(&i) {
+        return;
+    }
+    let Some(config) = configs.get(i) else { return };
+    open.push(i);
+    for (model, span) in config.models() {
+        let Some(&used) = names.get(model.path.as_str()) else { continue };
+        if open.contains(&used) {
+            findings.push(
+                Finding::error(format!("{} is made of itself", quote(&model.path)), span)
+                    .expected("documents that use others, and not each other"),
+            );
+        } else {
+            place(used, configs, names, open, order, findings);
+        }
+    }
+    open.pop();
+    order.push(i);
 }
 
 fn methods() -> String {

@@ -109,7 +109,7 @@ impl Config {
     }
 }
 
-/// Reads a merge file: its documents, and warnings. `file_name` is shown in findings.
+/// Reads a merge file: its documents in the order in which they are merged, the result last, and warnings. `file_name` is shown in findings.
 ///
 /// # Errors
 /// Every finding, if at least one is an error.
@@ -119,9 +119,9 @@ pub fn read(text: &str, file_name: &str) -> Result<(Vec<Config>, Findings), Find
     findings.extend(refused);
     let mut configs = Vec::new();
     for root in &roots {
-        configs.extend(decode::decode(root, roots.len() > 1, &mut findings));
+        configs.extend(decode::decode(root, &mut findings));
     }
-    decode::check_names(&configs, &mut findings);
+    let configs = decode::ordered(configs, &mut findings);
     let (failed, all) = (findings.has_errors(), Findings::new(file_name, text, findings.into_vec()));
     if failed || configs.is_empty() { Err(all) } else { Ok((configs, all)) }
 }

@@ -233,14 +233,34 @@ merge_method: linear
 parameters: {weight: 1}
 models: [second, c, first]
 ";
+    // The one without a name is the result wherever it stands, and uses what stands below it.
+    let turned = "\
+merge_method: linear
+parameters: {weight: 1}
+models: [second, c, first]
+---
+name: second
+merge_method: passthrough
+models: [first]
+---
+name: first
+merge_method: linear
+parameters: {weight: 1}
+models: [a, b]
+";
+    let (other, _) = merge(turned, dir.path(), &dir.path().join("turned"))
+        .unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    assert_eq!(other.tensors, LLAMA.tensors().len());
     let (merged, _) = merge(text, dir.path(), &dir.path().join("out"))
         .unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
     assert_eq!(merged.tensors, LLAMA.tensors().len());
+    let weights = |out: &str| std::fs::read(dir.path().join(out).join("model.safetensors")).unwrap();
+    assert!(weights("out") == weights("turned"));
     // Where the numbers come from in the end.
     let models = &crate::tiny::json_of(&dir.path().join("out/provenance.json"))["models"];
     assert_eq!(models[0]["merged"]["models"][0]["merged"]["models"][1]["model"], "b", "{models}");
     assert!(models[1].get("merged").is_none());
-    assert_eq!(names(dir.path()), ["a", "b", "c", "out"]);
+    assert_eq!(names(dir.path()), ["a", "b", "c", "out", "turned"]);
 }
 
 #[test]
