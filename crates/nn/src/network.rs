@@ -103,6 +103,22 @@ impl Network {
         &self.params
     }
 
+    /// What prepares its rows.
+    pub fn prepare(&self) -> &dyn Prepare {
+        self.prepare.as_ref()
+    }
+
+    /// Whether it has running moments of batch norms.
+    pub fn has_moments(&self) -> bool {
+        self.architecture.declare(&self.task).iter().any(|d| !d.learned)
+    }
+
+    /// The same network with other numbers for its parameters.
+    #[must_use]
+    pub fn with_params(self, params: Params) -> Self {
+        Self { params, bound: OnceLock::new(), ..self }
+    }
+
     /// Runs the network over the rows in chunks; `each` gets the row of the chunk's start, what came out, the presence
     /// flags and which rows have any modality.
     fn run(

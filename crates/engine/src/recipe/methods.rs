@@ -3,6 +3,7 @@
 use consilience_core::Result;
 use consilience_core::data::TaskKind;
 use consilience_core::registry::{Entry, Method, Registry, resolve, schema_of};
+use consilience_merge::MergeMethod;
 use serde_json::Value;
 
 /// A method by name.
@@ -18,9 +19,16 @@ pub struct MethodInfo {
     pub schema: Value,
     /// The parameters with every default written out.
     pub resolve: fn(&Value) -> Result<Value>,
+    /// Of a way to merge: what says which members it works on.
+    pub merger: Option<fn(&Value) -> Result<Box<dyn MergeMethod>>>,
 }
 
 impl MethodInfo {
+    /// A way to merge.
+    pub fn of_merger(entry: &Entry<dyn MergeMethod>) -> Self {
+        Self { merger: Some(entry.build), ..Self::of(entry) }
+    }
+
     /// The method of a registry's entry.
     pub fn of<T: ?Sized>(entry: &Entry<T>) -> Self {
         Self {
@@ -29,6 +37,7 @@ impl MethodInfo {
             about: entry.about.to_owned(),
             schema: (entry.schema)(),
             resolve: entry.resolve,
+            merger: None,
         }
     }
 
@@ -40,6 +49,7 @@ impl MethodInfo {
             about: M::ABOUT.to_owned(),
             schema: schema_of::<M>(),
             resolve: resolve::<M>,
+            merger: None,
         }
     }
 
