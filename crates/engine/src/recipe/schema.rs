@@ -297,7 +297,7 @@ fn synthesis(methods: &Methods) -> Value {
     };
     let mut branches = group("fuse", &methods.fusers, &fuse, &["of"]);
     branches.extend(group("fusion", &methods.fusions, &fusion, &["on"]));
-    branches.extend(methods.merges.iter().map(|m| branch("merge", m, &merge_keys(m), &["of"])));
+    branches.extend(methods.merges.iter().map(merge));
     branches.extend(group("adapt", &methods.adapters, &adapt, &["member", "source", "target"]));
     let any = if branches.is_empty() { json!([{"type": "object"}]) } else { Value::from(branches) };
     json!({
@@ -310,8 +310,9 @@ fn synthesis(methods: &Methods) -> Value {
     })
 }
 
-/// The recipe's own keys beside a way to merge.
-fn merge_keys(method: &MethodInfo) -> Value {
+/// An entry of a way to merge. Its parameters stand beside the key, or their values to try under `search`; that one is there which must
+/// be is seen when it is decoded.
+fn merge(method: &MethodInfo) -> Value {
     let mut own = json!({
         "of": names_of("The members whose weights are merged."),
         "base": {
@@ -342,7 +343,11 @@ fn merge_keys(method: &MethodInfo) -> Value {
         });
         map.insert("search".into(), search);
     }
-    own
+    let mut method = method.clone();
+    if let Some(map) = method.schema.as_object_mut() {
+        map.remove("required");
+    }
+    branch("merge", &method, &own, &["of"])
 }
 
 /// An entry of one method: its key, the recipe's own keys, its parameters.

@@ -7,7 +7,7 @@ use consilience_engine::catalog;
 use consilience_engine::recipe::{Finding, Recipe, Synthesis, load, resolved_yaml};
 use serde_json::{Value, json};
 
-use crate::place::{Place, Seen, candidate, files, fitted_on, has_note, json as read, predicted, recipe};
+use crate::place::{Place, Seen, candidate, files, has_note, json as read, predicted, recipe};
 
 /// A recipe for checks: `a` and `b` start from `start`, `c` from `other`.
 fn text(merge: &str) -> String {
@@ -15,7 +15,7 @@ fn text(merge: &str) -> String {
     format!(
         "version: 1\ntask: classify\ndata: {{table: a.csv, columns: {{y: {{role: target}}}}}}\nsplit: {{holdout: .2}}\nmembers: \
          {{start: {{{net}}}, other: {{{net}}}, a: {{{net}, from: start}}, b: {{{net}, from: start}}, c: {{{net}, from: other}}, \
-         p: {{predictions: p.csv}}}}\nsynthesis:\n  v: {{fuse: soft_vote, of: [a, b]}}\n  s: {merge}\n"
+         p: {{predictions: p.csv, seen: none}}}}\nsynthesis:\n  v: {{fuse: soft_vote, of: [a, b]}}\n  s: {merge}\n"
     )
 }
 
@@ -48,12 +48,12 @@ fn each_mistake_in_a_merge_gives_one_finding_at_its_place() {
         ("{merge: slerp, of: [a, b], t: 0.5}", "synthesis.s.of", "not take so many members"),
         ("{merge: nuslerp, of: [a]}", "synthesis.s.of", "not take so many members"),
         ("{merge: model_stock, of: [a]}", "synthesis.s.of", "2 or more beside the base"),
-        ("{merge: slerp, of: [a]}", "synthesis.s", "the key \"t\" is missing"),
+        ("{merge: slerp, of: [a]}", "synthesis.s", "needs the key \"t\""),
         ("{merge: linear, of: [a, b], weight: [1, 2, 3]}", "synthesis.s.weight", "one number for each member"),
         ("{merge: ties, of: [a, b], density: 1.5}", "synthesis.s.density", "from 0 to 1"),
         ("{merge: ties, of: [a, b], search: {densty: [0.5]}}", "synthesis.s.search.densty", "did you mean density"),
         ("{merge: ties, of: [a, b], search: {density: 0.5}}", "synthesis.s.search.density", "a list"),
-        ("{merge: ties, of: [a, b], search: {density: []}}", "synthesis.s.search.density", "empty"),
+        ("{merge: ties, of: [a, b], search: {density: []}}", "synthesis.s.search.density", "at least 1 entry"),
         ("{merge: ties, of: [a, b], search: {}}", "synthesis.s.search", "empty"),
         ("{merge: ties, of: [a, b], search: {density: [0.5, x]}}", "synthesis.s.search.density[1]", "this is text"),
         ("{merge: ties, of: [a, b], search: {density: [0.5, 2]}}", "synthesis.s.search.density[1]", "from 0 to 1"),
@@ -113,11 +113,11 @@ fn a_common_start_is_the_base_and_what_is_resolved_is_the_same_recipe() {
     assert!(resolved_yaml(&recipe).unwrap().contains("search: {density: [0.2, 0.9], weight: [2, [1, 3]]}"));
 }
 
-/// One start and three that go on from it, the third with labels that say nothing.
-const THREE: &str = "start: {fit: mlp, on: [a, b], hidden: [8], epochs: 4, inner: 0, batch: 16, rate: 0.01}, \
-     one: {fit: mlp, from: start, rows: \"third == 0\", on: [a, b], hidden: [8], epochs: 4, inner: 0, batch: 16, rate: 0.01}, \
-     two: {fit: mlp, from: start, rows: \"third == 1\", on: [a, b], hidden: [8], epochs: 4, inner: 0, batch: 16, rate: 0.01}, \
-     lost: {fit: mlp, from: start, rows: \"third == 2 and label == yes\", on: [a, b], hidden: [8], epochs: 8, inner: 0, batch: 16, \
+/// One start and three that go on from it by heart, the third with rows of one class alone.
+const THREE: &str = "start: {fit: mlp, on: [a, b, c], hidden: [32], epochs: 4, inner: 0, batch: 16, rate: 0.01}, \
+     one: {fit: mlp, from: start, rows: \"third == 0\", on: [a, b, c], hidden: [32], epochs: 30, inner: 0, batch: 16, rate: 0.01}, \
+     two: {fit: mlp, from: start, rows: \"third == 1\", on: [a, b, c], hidden: [32], epochs: 30, inner: 0, batch: 16, rate: 0.01}, \
+     lost: {fit: mlp, from: start, rows: \"third == 2 and label == yes\", on: [a, b, c], hidden: [32], epochs: 8, inner: 0, batch: 16, \
      rate: 0.03}";
 
 fn honest_scores(done: &consilience_engine::run::Finished, names: &[&str]) -> Vec<f64> {
@@ -125,7 +125,7 @@ fn honest_scores(done: &consilience_engine::run::Finished, names: &[&str]) -> Ve
 }
 
 #[test]
-fn a_greedy_soup_leaves_out_who_makes_it_worse_and_learns_from_the_rows_it_chose_by() {
+fn a_greedy_soup_leaves_out_who_makes_it_worse() {
     let soups = "average: {merge: linear, of: [one, two, lost]}, pair: {merge: linear, of: [one, two]}, \
                  greedy: {merge: greedy_soup, of: [lost, one, two]}";
     for honest in ["validation", "{folds: 3}"] {
@@ -135,8 +135,10 @@ fn a_greedy_soup_leaves_out_who_makes_it_worse_and_learns_from_the_rows_it_chose
         let weights: BTreeMap<&str, f64> =
             greedy.weights.as_ref().unwrap().iter().map(|(n, w)| (n.as_str(), *w)).collect();
         assert_eq!(weights, BTreeMap::from([("lost", 0.0), ("one", 0.5), ("two", 0.5)]), "{honest}");
-        let [average, chosen] = honest_scores(&done, &["average", "greedy"])[..] else { panic!() };
-        assert!(chosen < average, "{honest}: {chosen} {average}");
+        if honest == "validation" {
+            let scores = honest_scores(&done, &["greedy", "one", "two", "average"]);
+            assert!(scores[0] < 0.8 * scores[1] && scores[0] < 0.8 * scores[3], "{scores:?}");
+        }
         // It is the average of those that were chosen.
         for column in ["yes", "no"] {
             assert_eq!(
@@ -147,13 +149,6 @@ fn a_greedy_soup_leaves_out_who_makes_it_worse_and_learns_from_the_rows_it_chose
         assert!(has_note(&done, "\"greedy\": the average of \"one\", \"two\" was chosen of "));
         let log = read(&place.step(&done, "greedy, search").join("search.json"));
         assert_eq!(log["parts"].as_array().unwrap().len(), if honest == "validation" { 5 } else { 3 });
-    }
-    // What is exported has learned from the rows by which members were chosen.
-    let place = Place::new();
-    let only = recipe("validation", THREE, "greedy: {merge: greedy_soup, of: [one, two, lost]}");
-    let done = place.run(&only.replace("start: {fit: mlp, on: [a, b]", "start: {fit: mlp, on: [a]"));
-    if done.outcome.verdict.exported == "greedy" {
-        assert_eq!(fitted_on(&done.dir.join("model")).0.len(), 280);
     }
 }
 
@@ -229,7 +224,7 @@ fn every_fold_has_its_own_base_and_random_merges_are_the_same_for_any_threads() 
 #[test]
 fn a_table_of_predictions_or_another_shape_is_no_base() {
     let place = Place::new();
-    let members = THREE.to_owned() + ", wide: {fit: mlp, on: [a, b], hidden: [9], epochs: 1, inner: 0}";
+    let members = THREE.to_owned() + ", wide: {fit: mlp, on: [a, b, c], hidden: [9], epochs: 1, inner: 0}";
     let (code, said) = place.refused(&recipe("validation", &members, "t: {merge: ties, of: [one, two], base: wide}"));
     assert!(code == 3 && said.contains("\"wide\"") && said.contains("hidden"), "{code}: {said}");
     let twice = THREE.replace("start: {", "start: {bag: true, ");

@@ -19,6 +19,7 @@ impl<'a> Decoder<'a> {
         let beside = node.entries().iter().filter(|e| !own.contains(&e.key.as_str()));
         let fixed = given(beside, path);
         let searched = node.get("search").map(Node::entries).unwrap_or_default();
+        self.all_there(info, node, path)?;
         self.searchable(searched, &fixed, &below(path, "search"))?;
         let of = texts(node.get("of")?);
         let mut origin = node.get("base").and_then(Node::text).map(str::to_owned);
@@ -53,6 +54,18 @@ impl<'a> Decoder<'a> {
         let values = |e: &Entry| (e.key.clone(), e.value.items().iter().map(Node::to_json).collect::<Vec<Value>>());
         let search = searched.iter().map(values).collect();
         Some(Synthesis::Merge { method: first?, of, base: origin, search })
+    }
+
+    /// Whether every parameter that has no default is given, or searched.
+    fn all_there(&mut self, info: &MethodInfo, node: &Node, path: &str) -> Option<()> {
+        let required = info.schema.get("required").and_then(Value::as_array);
+        let given = |key: &&str| node.get(key).or_else(|| node.get("search")?.get(key)).is_some();
+        let missing = required.into_iter().flatten().filter_map(Value::as_str).find(|key| !given(key));
+        let Some(key) = missing else { return Some(()) };
+        let entry = node.entry("merge")?;
+        let finding = Finding::error(format!("{} needs the key {}", info.name, quote(key)), entry.value.span);
+        self.findings.push(finding.at(path).expected(format!("{key}: its value, or values to try under search")));
+        None
     }
 
     /// Whether the values to search are no more than can be tried, and nothing is said twice.
