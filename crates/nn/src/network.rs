@@ -119,6 +119,19 @@ impl Network {
         Self { params, bound: OnceLock::new(), ..self }
     }
 
+    /// The same network with the weights of another one of its architecture; its running moments are its own.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the tensor that is missing or damaged.
+    pub fn with_weights(self, parts: &Parts) -> Result<Self> {
+        let learned: Vec<_> =
+            self.architecture.declare(&self.task).into_iter().filter(|d| d.learned).collect();
+        let weights = Params::from_parts(&learned, parts)?;
+        let mut params = self.params.clone();
+        params.replace(weights.iter().map(|(n, p)| (n.to_owned(), p.numbers().to_vec())).collect());
+        Ok(self.with_params(params))
+    }
+
     /// Runs the network over the rows in chunks; `each` gets the row of the chunk's start, what came out, the presence
     /// flags and which rows have any modality.
     fn run(

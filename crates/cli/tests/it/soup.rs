@@ -45,12 +45,26 @@ fn networks_from_one_start_are_better_as_one() {
     for (whole, here) in [("1000", "120"), ("4000", "480"), ("7000", "840")] {
         text = text.replace(&format!(" {whole}"), &format!(" {here}"));
     }
+    // So few rows make few steps.
+    let text = text.replace("inner: 0", "inner: 0, rate: 0.01");
     sandbox.write("r.yaml", text);
     sandbox.csl(&["check", "r.yaml", "--data", "digits"]).fine();
     let outcome = sandbox.csl(&["run", "r.yaml", "--data", "digits", "--json"]).fine().json();
     for name in ["vote", "average", "greedy", "sphere", "ties"] {
-        let scores = &candidate(&outcome, name)["scores"][0];
-        eprintln!("{name}: {scores}");
+        let score = &candidate(&outcome, name)["scores"][0];
+        let against = &score["against_best_single"];
+        // 397 judged rows: better than the best of the three beyond the interval of the difference.
+        assert!(against["high"].as_f64().unwrap() < 0.0, "{name}: {score}");
     }
-    panic!("{}", outcome["verdict"]);
+    let best = outcome["verdict"]["best_single"].as_str().unwrap();
+    assert!(["one", "two", "three"].contains(&best), "{best}");
+    let notes = outcome["verdict"]["notes"].to_string();
+    for (name, tried) in [("greedy", "the average of"), ("ties", "of 9 that were tried")] {
+        assert!(notes.contains(&format!("\\\"{name}\\\": ")) && notes.contains(tried), "{notes}");
+    }
+    // Nothing is tried again, and the report tells what was chosen.
+    let again = sandbox.csl(&["run", "r.yaml", "--data", "digits", "--json"]).fine().json();
+    assert_eq!(candidate(&again, "ties")["scores"], candidate(&outcome, "ties")["scores"]);
+    let report = std::fs::read_to_string(sandbox.run("runs").join("report.html")).unwrap();
+    assert!(report.contains("of 9 that were tried"));
 }

@@ -7,8 +7,8 @@ use consilience_core::files::Hasher;
 use consilience_core::fuse;
 use consilience_core::members::{Composition, Preprocess, transfer};
 use consilience_core::model::{
-    Batch, Fused, Inputs, Labelled, Parts, Predictions, Record, Schema, Source, Unlabelled,
-    load_parts, save_parts,
+    Batch, Fused, Inputs, Labelled, Parts, Predictions, Record, Schema, Source, Unlabelled, load_parts,
+    save_parts,
 };
 use consilience_core::{Error, Result};
 use serde_json::{Value, json};

@@ -109,14 +109,20 @@ impl Session<'_> {
             places: (0..self.honest.rows.len()).collect(),
         };
         let worlds = match self.honest.origin {
-            Origin::OutOfFold => (0..self.honest.count).map(|f| self.fold(merging, f)).collect::<Result<_>>()?,
+            Origin::OutOfFold => {
+                (0..self.honest.count).map(|f| self.fold(merging, f)).collect::<Result<_>>()?
+            }
             _ => Vec::new(),
         };
-        let searched = if merging.is_searched() {
-            Some(self.searched(merging, if worlds.is_empty() { std::slice::from_ref(&last) } else { &worlds })?)
-        } else {
-            None
-        };
+        let searched =
+            if merging.is_searched() {
+                Some(self.searched(
+                    merging,
+                    if worlds.is_empty() { std::slice::from_ref(&last) } else { &worlds },
+                )?)
+            } else {
+                None
+            };
         let setting = searched.as_ref().map_or_else(|| merging.plain(), |s| s.chosen.clone());
         let (made, told, seconds, bytes) = self.merged(name, merging, &last, &setting)?;
         let mut notes = notes_of(&all);
@@ -246,23 +252,37 @@ impl Session<'_> {
             return Ok((parts, Told { notes, moments: false }));
         }
         let mut moments = false;
-        let parts = self.refreshed(label, parts, &world.fit, &mut moments)?;
+        let parts = match members.first() {
+            Some((_, like)) => self.refreshed(label, parts, like, &world.fit, &mut moments)?,
+            None => parts,
+        };
         Ok((parts, Told { notes, moments }))
     }
 
-    /// The same model; in every network of it the moments of batch norms are those of `rows`.
-    fn refreshed(&self, label: &str, mut parts: Parts, rows: &[usize], any: &mut bool) -> Result<Parts> {
-        for inner in parts.members.values_mut() {
-            *inner = self.refreshed(label, std::mem::take(inner), rows, any)?;
+    /// The same model; in every network of it the moments of batch norms are those of `rows`. What the merge made of the members' moments
+    /// may be none at all (a variance below zero), so that networks are opened like the first member's.
+    fn refreshed(
+        &self,
+        label: &str,
+        mut parts: Parts,
+        like: &Parts,
+        rows: &[usize],
+        any: &mut bool,
+    ) -> Result<Parts> {
+        for (name, inner) in &mut parts.members {
+            if let Some(like) = like.members.get(name) {
+                *inner = self.refreshed(label, std::mem::take(inner), like, rows, any)?;
+            }
         }
         if parts.kind != consilience_nn::network::KIND {
             return Ok(parts);
         }
-        let network = catalog::open_network(&parts, self.loaders)?;
+        let network = catalog::open_network(like, self.loaders)?;
         if !network.has_moments() {
             return Ok(parts);
         }
         *any = true;
+        let network = network.with_weights(&parts)?;
         self.with_rows(label, self.seed.child("moments"), rows, |data, context| {
             refresh_moments(network, data, context)?.save()
         })

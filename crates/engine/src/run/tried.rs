@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use consilience_core::Result;
 use consilience_core::fuse;
 use consilience_core::metrics::{self, Metric};
 use consilience_core::model::Predictions;
 use consilience_core::registry::Method;
-use consilience_core::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -77,7 +77,8 @@ impl Merging<'_> {
             let names = setting.of.iter().filter_map(|i| self.of.get(*i)).map(|d| format!("\"{}\"", d.name));
             return format!("the average of {}", names.collect::<Vec<_>>().join(", "));
         }
-        let value = |name: &String| format!("{name} {}", setting.parameters.get(name).unwrap_or(&Value::Null));
+        let value =
+            |name: &String| format!("{name} {}", setting.parameters.get(name).unwrap_or(&Value::Null));
         self.search.keys().map(value).collect::<Vec<_>>().join(", ")
     }
 }
@@ -103,13 +104,16 @@ impl Session<'_> {
                 settings: merging.settings()?,
                 done: BTreeMap::new(),
             };
-            let members = merging.of.iter().filter_map(|d| Some((d.name.clone(), d.honest.clone()?))).collect();
-            let parts = fuse::parts(&self.honest_of(members)?, self.seed.child("merge").child(name).child("parts"))?;
+            let members =
+                merging.of.iter().filter_map(|d| Some((d.name.clone(), d.honest.clone()?))).collect();
+            let parts =
+                fuse::parts(&self.honest_of(members)?, self.seed.child("merge").child(name).child("parts"))?;
             let all: Vec<usize> = (0..parts.len()).collect();
             let chosen = tries.choose(&all)?;
             let (mut choices, mut pieces) = (Vec::new(), Vec::new());
             for part in parts.iter().collect::<BTreeSet<_>>() {
-                let (out, used): (Vec<usize>, Vec<usize>) = all.iter().partition(|r| parts.get(**r) == Some(part));
+                let (out, used): (Vec<usize>, Vec<usize>) =
+                    all.iter().partition(|r| parts.get(**r) == Some(part));
                 let choice = tries.choose(&used).map_err(|e| e.at(format!("without part {part}")))?;
                 pieces.push((out.clone(), tries.said(&choice)?.take(&out)));
                 choices.push(choice);
@@ -180,7 +184,8 @@ impl Tries<'_> {
     }
 
     fn score(&self, said: &Predictions, places: &[usize]) -> Result<f64> {
-        let rows: Vec<usize> = places.iter().filter_map(|p| self.session.honest.rows.get(*p)).copied().collect();
+        let rows: Vec<usize> =
+            places.iter().filter_map(|p| self.session.honest.rows.get(*p)).copied().collect();
         let (truth, weight) = (self.session.truth(&rows), self.session.weights(&rows));
         let output = self.session.filled(&said.take(places))?.0.matrix();
         self.choose.score(&metrics::Sample::new(&truth, output.view(), weight.as_deref()))

@@ -49,15 +49,39 @@ fn each_mistake_in_a_merge_gives_one_finding_at_its_place() {
         ("{merge: nuslerp, of: [a]}", "synthesis.s.of", "not take so many members"),
         ("{merge: model_stock, of: [a]}", "synthesis.s.of", "2 or more beside the base"),
         ("{merge: slerp, of: [a]}", "synthesis.s", "needs the key \"t\""),
-        ("{merge: linear, of: [a, b], weight: [1, 2, 3]}", "synthesis.s.weight", "one number for each member"),
+        (
+            "{merge: linear, of: [a, b], weight: [1, 2, 3]}",
+            "synthesis.s.weight",
+            "one number for each member",
+        ),
         ("{merge: ties, of: [a, b], density: 1.5}", "synthesis.s.density", "from 0 to 1"),
-        ("{merge: ties, of: [a, b], search: {densty: [0.5]}}", "synthesis.s.search.densty", "did you mean density"),
+        (
+            "{merge: ties, of: [a, b], search: {densty: [0.5]}}",
+            "synthesis.s.search.densty",
+            "did you mean density",
+        ),
         ("{merge: ties, of: [a, b], search: {density: 0.5}}", "synthesis.s.search.density", "a list"),
-        ("{merge: ties, of: [a, b], search: {density: []}}", "synthesis.s.search.density", "at least 1 entry"),
+        (
+            "{merge: ties, of: [a, b], search: {density: []}}",
+            "synthesis.s.search.density",
+            "at least 1 entry",
+        ),
         ("{merge: ties, of: [a, b], search: {}}", "synthesis.s.search", "empty"),
-        ("{merge: ties, of: [a, b], search: {density: [0.5, x]}}", "synthesis.s.search.density[1]", "this is text"),
-        ("{merge: ties, of: [a, b], search: {density: [0.5, 2]}}", "synthesis.s.search.density[1]", "from 0 to 1"),
-        ("{merge: ties, of: [a, b], search: {weight: [1, [1, 2, 3]]}}", "synthesis.s.search.weight[1]", "each member"),
+        (
+            "{merge: ties, of: [a, b], search: {density: [0.5, x]}}",
+            "synthesis.s.search.density[1]",
+            "this is text",
+        ),
+        (
+            "{merge: ties, of: [a, b], search: {density: [0.5, 2]}}",
+            "synthesis.s.search.density[1]",
+            "from 0 to 1",
+        ),
+        (
+            "{merge: ties, of: [a, b], search: {weight: [1, [1, 2, 3]]}}",
+            "synthesis.s.search.weight[1]",
+            "each member",
+        ),
         (
             "{merge: ties, of: [a, b], density: 0.5, search: {density: [0.5, 0.6]}}",
             "synthesis.s.search.density",
@@ -76,7 +100,9 @@ fn each_mistake_in_a_merge_gives_one_finding_at_its_place() {
         );
     }
     let numbers = |n: usize| (1..=n).map(|i| format!("0.{i:02}")).collect::<Vec<_>>().join(", ");
-    let many = |n| format!("{{merge: ties, of: [a, b], search: {{density: [{}], lambda: [1, 2, 3, 4]}}}}", numbers(n));
+    let many = |n| {
+        format!("{{merge: ties, of: [a, b], search: {{density: [{}], lambda: [1, 2, 3, 4]}}}}", numbers(n))
+    };
     assert_eq!(found(&many(50)), []);
     let all = found(&many(51));
     assert!(all.len() == 1 && all[0].path == "synthesis.s.search" && all[0].got == "204", "{all:#?}");
@@ -94,7 +120,8 @@ fn a_common_start_is_the_base_and_what_is_resolved_is_the_same_recipe() {
         ("{merge: slerp, of: [a], search: {t: [0.25, 0.5]}}", Some("start")),
         ("{merge: greedy_soup, of: [a, b]}", None),
     ] {
-        let load = |text: &str| load(text, "r.yaml", &catalog::methods()).unwrap_or_else(|f| panic!("{f}")).recipe;
+        let load =
+            |text: &str| load(text, "r.yaml", &catalog::methods()).unwrap_or_else(|f| panic!("{f}")).recipe;
         let recipe = load(&text(merge));
         assert_eq!(merge_of(&recipe).1, base, "{merge}");
         let resolved = resolved_yaml(&recipe).unwrap();
@@ -169,12 +196,15 @@ fn a_search_is_made_again_without_the_rows_that_it_predicts() {
     assert!(own >= best[1].as_f64().unwrap() - 1e-9, "{own} is better than the best that was tried");
     assert_eq!(log["parts"].as_array().unwrap().len(), 5);
     // A try scores like the merge with these settings.
-    let fixed = tried.iter().find(|t| {
-        t[0]["parameters"]["density"] == json!(0.6) && t[0]["parameters"]["lambda"] == json!(0.5)
-    });
+    let fixed = tried
+        .iter()
+        .find(|t| t[0]["parameters"]["density"] == json!(0.6) && t[0]["parameters"]["lambda"] == json!(0.5));
     assert!((fixed.unwrap()[1].as_f64().unwrap() - candidate(&done, "fixed").honest.unwrap()).abs() < 1e-9);
     let parameters = &log["chosen"]["parameters"];
-    let words = format!("\"ties\": density {}, lambda {} was chosen of 6", parameters["density"], parameters["lambda"]);
+    let words = format!(
+        "\"ties\": density {}, lambda {} was chosen of 6",
+        parameters["density"], parameters["lambda"]
+    );
     assert!(has_note(&done, &words), "{words}: {:?}", done.outcome.verdict.notes);
     // Rows for judging change nothing of it.
     let before = log;
@@ -192,7 +222,14 @@ fn a_search_is_made_again_without_the_rows_that_it_predicts() {
     assert_eq!(read(&place.step(&done, "ties, search").join("search.json")), before);
     // Other values are tried anew; nothing that was fitted is.
     let seen = Seen::default();
-    place.request(&recipe("validation", THREE, &synthesis.replace("[0.5, 1]", "[1, 0.5]")), "runs", false, &seen).unwrap();
+    place
+        .request(
+            &recipe("validation", THREE, &synthesis.replace("[0.5, 1]", "[1, 0.5]")),
+            "runs",
+            false,
+            &seen,
+        )
+        .unwrap();
     let again = seen.done();
     assert!(again.contains(&"ties, search".to_owned()) && !again.contains(&"one".to_owned()), "{again:?}");
 }
@@ -225,7 +262,8 @@ fn every_fold_has_its_own_base_and_random_merges_are_the_same_for_any_threads() 
 fn a_table_of_predictions_or_another_shape_is_no_base() {
     let place = Place::new();
     let members = THREE.to_owned() + ", wide: {fit: mlp, on: [a, b, c], hidden: [9], epochs: 1, inner: 0}";
-    let (code, said) = place.refused(&recipe("validation", &members, "t: {merge: ties, of: [one, two], base: wide}"));
+    let (code, said) =
+        place.refused(&recipe("validation", &members, "t: {merge: ties, of: [one, two], base: wide}"));
     assert!(code == 3 && said.contains("\"wide\"") && said.contains("hidden"), "{code}: {said}");
     let twice = THREE.replace("start: {", "start: {bag: true, ");
     assert!(place.refused(&recipe("validation", &twice, "")).1.contains("bag"));

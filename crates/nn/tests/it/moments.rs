@@ -86,8 +86,7 @@ fn they_are_those_of_the_rows() {
 #[test]
 fn networks_that_are_one_in_different_scales_are_merged_by_them() {
     let (train, test) = (images(300, 12, 1), images(200, 12, 2));
-    let parameters =
-        json!({"channels": [8, 8], "norm": "batch", "features": 16, "epochs": 15, "rate": 0.01, "inner": 0.0});
+    let parameters = json!({"channels": [8, 8], "norm": "batch", "features": 16, "epochs": 15, "rate": 0.01, "inner": 0.0});
     let one = loaded(train.fit(method("cnn", parameters).as_ref(), 3).unwrap().model.as_ref());
     // Behind a norm the scale of a convolution does not matter: its moments go with it.
     let scaled = |by: f32| {
@@ -102,7 +101,7 @@ fn networks_that_are_one_in_different_scales_are_merged_by_them() {
         }
         params
     };
-    let members: Vec<_> = std::iter::once(100.0).chain([1.0; 7]).map(scaled).collect();
+    let members: Vec<_> = std::iter::once(100.0).chain([1.0; 15]).map(scaled).collect();
     let right = |network: &Network| accuracy(&network.predict(&test.batch).unwrap(), &test.target);
     for params in &members[..2] {
         let alone = right(&loaded(&one).with_params(params.clone()));
@@ -111,13 +110,13 @@ fn networks_that_are_one_in_different_scales_are_merged_by_them() {
     let mut mean = members[0].clone();
     for (name, param) in mean.iter_mut() {
         for (i, v) in param.numbers_mut().iter_mut().enumerate() {
-            *v = members.iter().map(|m| m.get(name).unwrap().numbers()[i] / 8.0).sum();
+            *v = members.iter().map(|m| m.get(name).unwrap().numbers()[i] / 16.0).sum();
         }
     }
     let stale = loaded(&one).with_params(mean);
     let rows: Vec<usize> = (0..300).collect();
     let fresh = refreshed(loaded(&stale), &train, &rows, 1).unwrap();
-    assert!(right(&stale) < 0.8 && right(&fresh) > 0.95, "{} {}", right(&stale), right(&fresh));
+    assert!(right(&stale) < 0.75 && right(&fresh) > 0.95, "{} {}", right(&stale), right(&fresh));
 }
 
 #[test]

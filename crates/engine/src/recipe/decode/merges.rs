@@ -51,7 +51,8 @@ impl<'a> Decoder<'a> {
             }
             first = first.or(Some(call));
         }
-        let values = |e: &Entry| (e.key.clone(), e.value.items().iter().map(Node::to_json).collect::<Vec<Value>>());
+        let values =
+            |e: &Entry| (e.key.clone(), e.value.items().iter().map(Node::to_json).collect::<Vec<Value>>());
         let search = searched.iter().map(values).collect();
         Some(Synthesis::Merge { method: first?, of, base: origin, search })
     }
@@ -64,14 +65,16 @@ impl<'a> Decoder<'a> {
         let Some(key) = missing else { return Some(()) };
         let entry = node.entry("merge")?;
         let finding = Finding::error(format!("{} needs the key {}", info.name, quote(key)), entry.value.span);
-        self.findings.push(finding.at(path).expected(format!("{key}: its value, or values to try under search")));
+        self.findings
+            .push(finding.at(path).expected(format!("{key}: its value, or values to try under search")));
         None
     }
 
     /// Whether the values to search are no more than can be tried, and nothing is said twice.
     fn searchable(&mut self, searched: &[Entry], fixed: &[Given<'_>], path: &str) -> Option<()> {
         if let Some(twice) = searched.iter().find(|e| fixed.iter().any(|g| g.key == e.key)) {
-            let finding = Finding::error(format!("{} is given and searched", quote(&twice.key)), twice.key_span);
+            let finding =
+                Finding::error(format!("{} is given and searched", quote(&twice.key)), twice.key_span);
             self.findings.push(
                 finding.at(below(path, &twice.key)).expected(format!("one of both, {} or search", twice.key)),
             );
@@ -80,7 +83,8 @@ impl<'a> Decoder<'a> {
         let tries = searched.iter().map(|e| e.value.items().len()).fold(1usize, usize::saturating_mul);
         if let (Some(first), true) = (searched.first(), tries > MOST_TRIES) {
             let finding = Finding::error("there are too many combinations to try", first.key_span);
-            self.findings.push(finding.at(path).expected(format!("at most {MOST_TRIES}")).got(tries.to_string()));
+            self.findings
+                .push(finding.at(path).expected(format!("at most {MOST_TRIES}")).got(tries.to_string()));
             return None;
         }
         Some(())
@@ -102,7 +106,8 @@ impl<'a> Decoder<'a> {
         let at = below(path, "base");
         match (node.get("base"), needs.base) {
             (Some(wrong), Base::Unknown) => {
-                let remedy = "leave out base, or take a method that works on what members added to it".to_owned();
+                let remedy =
+                    "leave out base, or take a method that works on what members added to it".to_owned();
                 say(format!("{name} works on the members alone"), wrong.span, &at, "no base", remedy);
                 None
             }
@@ -116,7 +121,9 @@ impl<'a> Decoder<'a> {
             (None, Base::Needed) => {
                 let starts: Vec<Option<&str>> = of.iter().map(|o| start_of(self.root, o)).collect();
                 match starts.first() {
-                    Some(Some(first)) if starts.iter().all(|s| *s == Some(*first)) && !of.iter().any(|o| o == first) => {
+                    Some(Some(first))
+                        if starts.iter().all(|s| *s == Some(*first)) && !of.iter().any(|o| o == first) =>
+                    {
                         return Some(Some((*first).to_owned()));
                     }
                     _ => {}
@@ -127,7 +134,13 @@ impl<'a> Decoder<'a> {
                 };
                 let entry = node.entry("merge")?;
                 let expected = "the member that all of them started from";
-                say(format!("{name} needs a base"), entry.value.span, &below(path, "merge"), expected, remedy);
+                say(
+                    format!("{name} needs a base"),
+                    entry.value.span,
+                    &below(path, "merge"),
+                    expected,
+                    remedy,
+                );
                 None
             }
         }
