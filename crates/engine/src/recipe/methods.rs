@@ -6,6 +6,9 @@ use consilience_core::registry::{Entry, Method, Registry, resolve, schema_of};
 use consilience_merge::MergeMethod;
 use serde_json::Value;
 
+/// Builds a way to merge from its parameters.
+pub type BuildMerger = fn(&Value) -> Result<Box<dyn MergeMethod>>;
+
 /// A method by name.
 #[derive(Debug, Clone)]
 pub struct MethodInfo {
@@ -20,7 +23,7 @@ pub struct MethodInfo {
     /// The parameters with every default written out.
     pub resolve: fn(&Value) -> Result<Value>,
     /// Of a way to merge: what says which members it works on.
-    pub merger: Option<fn(&Value) -> Result<Box<dyn MergeMethod>>>,
+    pub merger: Option<BuildMerger>,
 }
 
 impl MethodInfo {
