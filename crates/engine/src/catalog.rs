@@ -15,7 +15,7 @@ use consilience_core::registry::{Entry, Method, Registry};
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
 use consilience_core::{adapt, augment, entry, features, fuse, learners, members, metrics};
-use consilience_merge::MergeMethod;
+use consilience_merge::{METHODS, MergeMethod};
 use consilience_nn::{AugmentHook, Augmentation, FUSIONS, NETWORKS, Network, NetworkMethod};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::foreign::{self, Onnx};
 use crate::recipe::{Call, MethodInfo, Methods, MetricInfo, augment_value, recipe_schema};
 use crate::run::{Build, Ground, Keyed};
+use crate::soup::GreedySoup;
 
 /// The feature steps: core's, and the one that needs a runtime for foreign models.
 pub static FEATURES: Registry<dyn Feature> = Registry { what: "feature step", entries: &STEPS };
@@ -37,10 +38,18 @@ const STEPS: [Entry<dyn Feature>; features::ENTRIES.len() + 1] = {
     all
 };
 
-/// The ways to merge weights.
-pub fn mergers() -> &'static Registry<dyn MergeMethod> {
-    &consilience_merge::METHODS
-}
+/// The ways to merge weights: those of checkpoints, and the one that needs rows to choose by.
+pub static MERGERS: Registry<dyn MergeMethod> = Registry { what: "way to merge", entries: &WAYS };
+
+const WAYS: [Entry<dyn MergeMethod>; METHODS.entries.len() + 1] = {
+    let mut all = [entry!(dyn MergeMethod, GreedySoup); METHODS.entries.len() + 1];
+    let mut i = 0;
+    while i < METHODS.entries.len() {
+        all[i] = METHODS.entries[i];
+        i += 1;
+    }
+    all
+};
 
 /// How everything that was saved is loaded.
 pub fn loaders() -> Loaders {
@@ -58,8 +67,13 @@ pub fn loaders() -> Loaders {
 }
 
 fn load_network(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Model>> {
+    Ok(Box::new(open_network(parts, loaders)?))
+}
+
+/// A network of ours.
+pub(crate) fn open_network(parts: &Parts, loaders: &Loaders) -> Result<Network> {
     let prepared = Prepared::load(&parts.nested("inputs")?, loaders)?;
-    Ok(Box::new(Network::load(parts, Box::new(prepared))?))
+    Network::load(parts, Box::new(prepared))
 }
 
 fn infos<T: ?Sized>(registry: &Registry<T>) -> Vec<MethodInfo> {
@@ -74,7 +88,7 @@ pub fn methods() -> Methods {
         learners: fitted,
         fusers: infos(&fuse::REGISTRY),
         fusions: infos(&FUSIONS),
-        merges: infos(mergers()),
+        merges: MERGERS.entries.iter().map(MethodInfo::of_merger).collect(),
         adapters: infos(&adapt::REGISTRY),
         features: infos(&FEATURES),
         transforms: infos(&augment::REGISTRY),
@@ -135,7 +149,7 @@ pub fn list() -> Vec<Listed> {
         of("networks", "members: {name: {fit: ...}}", &NETWORKS),
         of("fusers", "synthesis: {name: {fuse: ...}}", &fuse::REGISTRY),
         of("fusions", "synthesis: {name: {fusion: ...}}", &FUSIONS),
-        of("mergers", "synthesis: {name: {merge: ...}}", mergers()),
+        of("mergers", "synthesis: {name: {merge: ...}}", &MERGERS),
         of("adapters", "synthesis: {name: {adapt: ...}}", &adapt::REGISTRY),
         of("features", "features: {column: [...]}", &FEATURES),
         of("transforms", "augment: {column: [...]}", &augment::REGISTRY),

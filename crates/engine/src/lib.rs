@@ -16,4 +16,5 @@ pub mod recipe;
 mod refusals;
 pub mod report;
 pub mod run;
+mod soup;
 pub mod store;

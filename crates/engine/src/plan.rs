@@ -178,7 +178,7 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
             Synthesis::Fuse { method, of } => {
                 describe(name, "fuse", &method.name, of, &Outline::default(), 1)
             }
-            Synthesis::Merge { method, of } => {
+            Synthesis::Merge { method, of, .. } => {
                 describe(name, "merge", &method.name, of, &Outline::default(), fits)
             }
             Synthesis::Adapt { method, member, .. } => {

@@ -67,8 +67,9 @@ pub(crate) fn refusals(
                     said.note(&[path[0], path[1], key], some_row(wanted, opened))?;
                 }
             }
-            Synthesis::Merge { of, .. } => {
-                let known: Vec<_> = of.iter().filter_map(|o| Some((o, shapes.get(o.as_str())?))).collect();
+            Synthesis::Merge { of, base, .. } => {
+                let shaped = |o| Some((o, shapes.get(String::as_str(o))?));
+                let known: Vec<_> = of.iter().filter_map(shaped).collect();
                 let alike = known.windows(2).try_for_each(|pair| match pair {
                     [(_, a), (_, b)] if a == b => Ok(()),
                     [(one, a), (other, b)] => {
@@ -79,6 +80,14 @@ pub(crate) fn refusals(
                     _ => Ok(()),
                 });
                 said.note(&[path[0], path[1], "of"], alike)?;
+                if let (Some((one, a)), Some((origin, b))) = (known.first(), base.as_ref().and_then(shaped))
+                    && *a != b
+                {
+                    let error = Error::argument("the base has another shape than the members")
+                        .expected(format!("a network as \"{one}\": {a}"))
+                        .got(format!("\"{origin}\": {b}"));
+                    said.note(&[path[0], path[1], "base"], Err(error))?;
+                }
             }
         }
     }

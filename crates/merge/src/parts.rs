@@ -31,11 +31,10 @@ pub struct Recipe<'a> {
 /// # Errors
 /// [`Error::Argument`] if the method cannot merge so many members; [`Error::Model`] naming the member and the tensor
 /// that differs, or the tensor whose merge is not finite.
-pub fn merge_parts(recipe: &Recipe<'_>, members: &[(String, Parts)]) -> Result<(Parts, Vec<String>)> {
+pub fn merge_parts(recipe: &Recipe<'_>, members: &[(&str, &Parts)]) -> Result<(Parts, Vec<String>)> {
     recipe.method.check(members.len(), recipe.base.is_some())?;
-    let members: Vec<(&str, &Parts)> = members.iter().map(|(n, p)| (n.as_str(), p)).collect();
     let notes = Mutex::new(Vec::new());
-    let parts = merge_level(recipe, &members, &notes)?;
+    let parts = merge_level(recipe, members, &notes)?;
     Ok((parts, notes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)))
 }
 
@@ -213,8 +212,7 @@ mod tests {
     }
 
     fn merged(method: &Linear, members: &[(&str, Parts)]) -> Result<Parts> {
-        let members: Vec<(String, Parts)> =
-            members.iter().map(|(n, p)| ((*n).to_owned(), p.clone())).collect();
+        let members: Vec<(&str, &Parts)> = members.iter().map(|(n, p)| (*n, p)).collect();
         let recipe = Recipe { method, base: None, seed: Seed::new(0) };
         Ok(merge_parts(&recipe, &members)?.0)
     }

@@ -31,4 +31,4 @@ pub mod train;
 pub use estimators::{FUSIONS, NETWORKS, NetworkMethod};
 pub use inputs::{AsIs, Prepare};
 pub use network::Network;
-pub use train::{AugmentHook, Augmentation};
+pub use train::{AugmentHook, Augmentation, MOMENT_ROWS, MOMENTS_VERSION, refresh_moments};

@@ -103,6 +103,35 @@ impl Network {
         &self.params
     }
 
+    /// What prepares its rows.
+    pub fn prepare(&self) -> &dyn Prepare {
+        self.prepare.as_ref()
+    }
+
+    /// Whether it has running moments of batch norms.
+    pub fn has_moments(&self) -> bool {
+        self.architecture.declare(&self.task).iter().any(|d| !d.learned)
+    }
+
+    /// The same network with other numbers for its parameters.
+    #[must_use]
+    pub fn with_params(self, params: Params) -> Self {
+        Self { params, bound: OnceLock::new(), ..self }
+    }
+
+    /// The same network with the weights of another one of its architecture; its running moments are its own.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the tensor that is missing or damaged.
+    pub fn with_weights(self, parts: &Parts) -> Result<Self> {
+        let learned: Vec<_> =
+            self.architecture.declare(&self.task).into_iter().filter(|d| d.learned).collect();
+        let weights = Params::from_parts(&learned, parts)?;
+        let mut params = self.params.clone();
+        params.replace(weights.iter().map(|(n, p)| (n.to_owned(), p.numbers().to_vec())).collect());
+        Ok(self.with_params(params))
+    }
+
     /// Runs the network over the rows in chunks; `each` gets the row of the chunk's start, what came out, the presence
     /// flags and which rows have any modality.
     fn run(

@@ -13,5 +13,6 @@ mod kill;
 mod program;
 mod sandbox;
 mod sequences;
+mod soup;
 mod text;
 mod whole_way;

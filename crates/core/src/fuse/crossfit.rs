@@ -72,8 +72,12 @@ fn one_part(
     fused.fuse(&members, batch.as_ref())
 }
 
-/// The part of each row: its fold, or one of [`PARTS`] where there is a single fold.
-fn parts(honest: &Honest, seed: Seed) -> Result<Vec<u32>> {
+/// The part of each row: its fold, or one of [`PARTS`] where there is a single fold. What is chosen by some parts is scored on the
+/// others.
+///
+/// # Errors
+/// [`Error::Data`] if there are fewer rows (or groups) than two.
+pub fn parts(honest: &Honest, seed: Seed) -> Result<Vec<u32>> {
     if honest.fold().iter().any(|f| Some(f) != honest.fold().first()) {
         return Ok(honest.fold().to_vec());
     }

@@ -27,7 +27,7 @@ mod soft_vote;
 mod stacking;
 mod weighted;
 
-pub use crossfit::{PARTS, cross_fitted};
+pub use crossfit::{PARTS, cross_fitted, parts};
 pub use gate::Gate;
 pub use greedy::{Greedy, Objective};
 pub use hard_vote::HardVote;

@@ -1,8 +1,11 @@
 //! From a tree to a typed recipe, every default written out. A method's own check of its parameters happens here, for
 //! every entry in which nothing else is wrong, so that its findings stand beside all others.
 
+mod merges;
+
 use std::collections::BTreeMap;
 
+use consilience_core::Error;
 use consilience_core::data::{HonestSpec, SplitSpec, TaskKind, Validation};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -19,7 +22,7 @@ use consilience_core::document::{Finding, List, quote};
 
 /// The recipe, if nothing is wrong with it. What the methods say about their parameters is added to `findings`.
 pub(super) fn decode(root: &Node, methods: &Methods, file_name: &str, findings: &mut List) -> Option<Recipe> {
-    let mut decoder = Decoder { methods, findings };
+    let mut decoder = Decoder { root, methods, findings };
     let d = &mut decoder;
     let task: Option<TaskKind> = d.part(root, "task");
     let data = d.part(root, "data");
@@ -67,6 +70,7 @@ pub(super) fn usual_honesty(split: &SplitSpec) -> HonestSpec {
 }
 
 struct Decoder<'a> {
+    root: &'a Node,
     methods: &'a Methods,
     findings: &'a mut List,
 }
@@ -199,8 +203,7 @@ impl Decoder<'_> {
             return Some(Synthesis::Fuse { method, of: names("of") });
         }
         if node.entry("merge").is_some() {
-            let method = self.call(node, "merge", &methods.merges, path)?;
-            return Some(Synthesis::Merge { method, of: names("of") });
+            return self.merge(node, path);
         }
         if node.entry("fusion").is_some() {
             let method = self.call(node, "fusion", &methods.fusions, path);
@@ -228,31 +231,35 @@ impl Decoder<'_> {
         let entry = node.entry(key)?;
         let info = find(list, entry.value.text()?)?;
         let own = own_keys(key);
-        let beside: Vec<&Entry> = node.entries().iter().filter(|e| !own.contains(&e.key.as_str())).collect();
-        self.resolve(info, &beside, entry.value.span, path)
+        let beside = node.entries().iter().filter(|e| !own.contains(&e.key.as_str()));
+        self.resolve(info, &given(beside, path), entry.value.span, path)
     }
 
-    fn resolve(&mut self, info: &MethodInfo, given: &[&Entry], span: Span, path: &str) -> Option<Call> {
+    fn resolve(&mut self, info: &MethodInfo, given: &[Given<'_>], span: Span, path: &str) -> Option<Call> {
         let parameters: Map<String, Value> =
-            given.iter().map(|e| (e.key.clone(), e.value.to_json())).collect();
+            given.iter().map(|g| (g.key.to_owned(), g.value.to_json())).collect();
         match (info.resolve)(&Value::Object(parameters)) {
             Ok(parameters) => Some(Call { name: info.name.clone(), parameters, p: None }),
             Err(error) => {
-                let said = error.to_string();
-                // If it speaks of one given parameter, that is the place.
-                let mut named = given.iter().filter(|e| speaks_of(&said, &e.key));
-                let (span, path) = match (named.next(), named.next()) {
-                    (Some(only), None) => (only.value.span, below(path, &only.key)),
-                    _ => (span, path.to_owned()),
-                };
-                let mut finding = Finding::of(&error, span).at(path);
-                if !said.starts_with(&info.name) {
-                    finding.message = format!("{}: {}", info.name, finding.message);
-                }
-                self.findings.push(finding);
+                self.blame(info, &error, given, span, path);
                 None
             }
         }
+    }
+
+    /// What a method says. If it speaks of one given parameter, that is the place.
+    fn blame(&mut self, info: &MethodInfo, error: &Error, given: &[Given<'_>], span: Span, path: &str) {
+        let said = error.to_string();
+        let mut named = given.iter().filter(|g| speaks_of(&said, g.key));
+        let (span, path) = match (named.next(), named.next()) {
+            (Some(only), None) => (only.value.span, only.path.as_str()),
+            _ => (span, path),
+        };
+        let mut finding = Finding::of(error, span).at(path);
+        if !said.starts_with(&info.name) {
+            finding.message = format!("{}: {}", info.name, finding.message);
+        }
+        self.findings.push(finding);
     }
 
     fn steps_by_column(
@@ -282,9 +289,9 @@ impl Decoder<'_> {
         }
         // `p` is a key of the recipe, unless a method has that name.
         let entry = step.entries().iter().find(|e| find(list, &e.key).is_some())?;
-        let given: Vec<&Entry> = entry.value.entries().iter().collect();
         let info = find(list, &entry.key)?;
-        let call = self.resolve(info, &given, entry.key_span, &below(path, &entry.key))?;
+        let path = below(path, &entry.key);
+        let call = self.resolve(info, &given(entry.value.entries(), &path), entry.key_span, &path)?;
         let p = step.get("p").filter(|_| entry.key != "p").and_then(|p| p.to_json().as_f64());
         Some(Call { p, ..call })
     }
@@ -296,8 +303,7 @@ impl Decoder<'_> {
         if let (Some(mixup), Some(info)) = (mixup, &self.methods.mixup) {
             let path = below(path, MIXUP);
             if self.is_sound(&path) {
-                let given: Vec<&Entry> = mixup.value.entries().iter().collect();
-                let call = self.resolve(info, &given, mixup.key_span, &path);
+                let call = self.resolve(info, &given(mixup.value.entries(), &path), mixup.key_span, &path);
                 out.insert(MIXUP.to_owned(), call.into_iter().collect());
             }
         }
@@ -325,6 +331,20 @@ impl Decoder<'_> {
             level: get("level").and_then(|n| n.to_json().as_f64()).unwrap_or(LEVEL),
         })
     }
+}
+
+/// A parameter as it is given.
+#[derive(Clone)]
+struct Given<'a> {
+    key: &'a str,
+    path: String,
+    value: &'a Node,
+}
+
+/// Parameters that stand in one map.
+fn given<'a>(entries: impl IntoIterator<Item = &'a Entry>, path: &str) -> Vec<Given<'a>> {
+    let one = |e: &'a Entry| Given { key: &e.key, path: below(path, &e.key), value: &e.value };
+    entries.into_iter().map(one).collect()
 }
 
 fn texts(node: &Node) -> Vec<String> {

@@ -3,7 +3,11 @@
 use consilience_core::Result;
 use consilience_core::data::TaskKind;
 use consilience_core::registry::{Entry, Method, Registry, resolve, schema_of};
+use consilience_merge::MergeMethod;
 use serde_json::Value;
+
+/// Builds a way to merge from its parameters.
+pub type BuildMerger = fn(&Value) -> Result<Box<dyn MergeMethod>>;
 
 /// A method by name.
 #[derive(Debug, Clone)]
@@ -18,9 +22,16 @@ pub struct MethodInfo {
     pub schema: Value,
     /// The parameters with every default written out.
     pub resolve: fn(&Value) -> Result<Value>,
+    /// Of a way to merge: what says which members it works on.
+    pub merger: Option<BuildMerger>,
 }
 
 impl MethodInfo {
+    /// A way to merge.
+    pub fn of_merger(entry: &Entry<dyn MergeMethod>) -> Self {
+        Self { merger: Some(entry.build), ..Self::of(entry) }
+    }
+
     /// The method of a registry's entry.
     pub fn of<T: ?Sized>(entry: &Entry<T>) -> Self {
         Self {
@@ -29,6 +40,7 @@ impl MethodInfo {
             about: entry.about.to_owned(),
             schema: (entry.schema)(),
             resolve: entry.resolve,
+            merger: None,
         }
     }
 
@@ -40,6 +52,7 @@ impl MethodInfo {
             about: M::ABOUT.to_owned(),
             schema: schema_of::<M>(),
             resolve: resolve::<M>,
+            merger: None,
         }
     }
 

@@ -24,7 +24,7 @@ pub use consilience_core::document::{Content, Entry, Finding, Findings, Node, Se
 
 pub use columns::{check_against, check_names};
 pub use init::{Facts, Sounds, init};
-pub use methods::{MethodInfo, Methods, MetricInfo};
+pub use methods::{BuildMerger, MethodInfo, Methods, MetricInfo};
 pub use resolved::resolved_yaml;
 pub use schema::{complaints, recipe_schema};
 pub use types::{Call, Judge, Member, Recipe, Seen, Synthesis, augment_value};

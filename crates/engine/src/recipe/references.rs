@@ -35,6 +35,9 @@ pub(super) fn check(root: &Node, findings: &mut List) {
                 names.refer(item, &format!("{path}.of[{i}]"), wanted, findings);
             }
         }
+        if let Some(origin) = synthesis.value.get("base").filter(|_| merges) {
+            names.refer(origin, &below(&path, "base"), Wanted::WithWeights, findings);
+        }
         if let Some(member) = synthesis.value.get("member") {
             names.refer(member, &below(&path, "member"), Wanted::WithSettings, findings);
         }

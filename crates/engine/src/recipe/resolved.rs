@@ -174,10 +174,18 @@ fn synthesis(synthesis: &Synthesis) -> Node {
             }
             method
         }
-        Synthesis::Merge { method, of } => {
+        Synthesis::Merge { method, of, base, search } => {
             out.push(Entry::new("merge", text(&method.name)));
             out.push(Entry::new("of", names(of)));
-            method
+            out.extend(base.iter().map(|b| Entry::new("base", text(b))));
+            if !search.is_empty() {
+                let values = |v: &Vec<Value>| Node::from_json(&Value::Array(v.clone()));
+                let tries = search.iter().map(|(key, v)| Entry::new(key, values(v)));
+                out.push(Entry::new("search", map(tries.collect())));
+            }
+            let fixed = parameters(&method.parameters, "merge");
+            out.extend(fixed.into_iter().filter(|e| !search.contains_key(&e.key)));
+            return map(out);
         }
         Synthesis::Adapt { method, member, source, target } => {
             out.push(Entry::new("adapt", text(&method.name)));

@@ -21,7 +21,7 @@ pub(super) fn own_keys(method_key: &str) -> &'static [&'static str] {
         "predictions" => &["predictions", "id", "fold", "columns", "seen"],
         "fuse" => &["fuse", "of"],
         "fusion" => &["fusion", "on", "features", "augment"],
-        "merge" => &["merge", "of"],
+        "merge" => &["merge", "of", "base", "search"],
         "adapt" => &["adapt", "member", "source", "target"],
         _ => &[],
     }
@@ -284,7 +284,6 @@ fn synthesis(methods: &Methods) -> Value {
         "features": described("As for members.", steps_by_column("feature_step")),
         "augment": described("As for members.", augment(methods)),
     });
-    let merge = json!({"of": names_of("The members whose weights are merged.")});
     let adapt = json!({
         "member": {
             "type": "string",
@@ -293,16 +292,13 @@ fn synthesis(methods: &Methods) -> Value {
         "source": values_of("Which rows are source: column name to value."),
         "target": values_of("Which rows are target: column name to value."),
     });
-    let groups: [(&str, &[MethodInfo], &Value, &[&str]); 4] = [
-        ("fuse", &methods.fusers, &fuse, &["of"]),
-        ("fusion", &methods.fusions, &fusion, &["on"]),
-        ("merge", &methods.merges, &merge, &["of"]),
-        ("adapt", &methods.adapters, &adapt, &["member", "source", "target"]),
-    ];
-    let branches: Vec<Value> = groups
-        .iter()
-        .flat_map(|(key, list, own, required)| list.iter().map(move |m| branch(key, m, own, required)))
-        .collect();
+    let group = |key: &'static str, list: &[MethodInfo], own: &Value, required: &[&str]| -> Vec<Value> {
+        list.iter().map(|m| branch(key, m, own, required)).collect()
+    };
+    let mut branches = group("fuse", &methods.fusers, &fuse, &["of"]);
+    branches.extend(group("fusion", &methods.fusions, &fusion, &["on"]));
+    branches.extend(methods.merges.iter().map(merge));
+    branches.extend(group("adapt", &methods.adapters, &adapt, &["member", "source", "target"]));
     let any = if branches.is_empty() { json!([{"type": "object"}]) } else { Value::from(branches) };
     json!({
         "description": "A way of composing: of predictions, features, weights or domains.",
@@ -312,6 +308,46 @@ fn synthesis(methods: &Methods) -> Value {
         },
         "oneOf": any,
     })
+}
+
+/// An entry of a way to merge. Its parameters stand beside the key, or their values to try under `search`; that one is there which must
+/// be is seen when it is decoded.
+fn merge(method: &MethodInfo) -> Value {
+    let mut own = json!({
+        "of": names_of("The members whose weights are merged."),
+        "base": {
+            "type": "string",
+            "description": "The member that all of them started from, for methods that work with one; by default the one that all \
+                            name in from, where the method needs one."
+        },
+    });
+    let schema = strip(method.schema.clone());
+    let parameters = schema.get("properties").and_then(Value::as_object);
+    let values = |(name, schema): (&String, &Value)| {
+        let mut one = schema.clone();
+        if let Some(map) = one.as_object_mut() {
+            map.remove("description");
+            map.remove("default");
+        }
+        let all = json!({
+            "type": "array", "items": one, "minItems": 1,
+            "description": format!("The values of {name} to try.")
+        });
+        (name.clone(), all)
+    };
+    let tries: Map<String, Value> = parameters.into_iter().flatten().map(values).collect();
+    if let (Some(map), false) = (own.as_object_mut(), tries.is_empty()) {
+        let search = json!({
+            "type": "object", "properties": tries, "minProperties": 1,
+            "description": "Values to try, by parameter: all combinations, of which judge.choose takes the best on honest rows."
+        });
+        map.insert("search".into(), search);
+    }
+    let mut method = method.clone();
+    if let Some(map) = method.schema.as_object_mut() {
+        map.remove("required");
+    }
+    branch("merge", &method, &own, &["of"])
 }
 
 /// An entry of one method: its key, the recipe's own keys, its parameters.

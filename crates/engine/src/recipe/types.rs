@@ -111,10 +111,16 @@ pub enum Synthesis {
     },
     /// Weights.
     Merge {
-        /// The way to merge.
+        /// The way to merge; parameters that are searched have the first of their values.
         method: Call,
         /// The members.
         of: Vec<String>,
+        /// The member that they started from, where the method works with one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<String>,
+        /// Values to try, by parameter.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        search: BTreeMap<String, Vec<Value>>,
     },
     /// Domains.
     Adapt {

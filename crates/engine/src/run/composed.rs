@@ -1,4 +1,4 @@
-//! Compositions: of predictions, of weights, of domains.
+//! Compositions of predictions and of domains.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,19 +7,18 @@ use consilience_core::files::Hasher;
 use consilience_core::fuse;
 use consilience_core::members::{Composition, Preprocess, transfer};
 use consilience_core::model::{
-    Batch, Fused, Inputs, Labelled, Origin, Parts, Predictions, Record, Schema, Source, Unlabelled,
-    load_parts, save_parts,
+    Batch, Fused, Inputs, Labelled, Parts, Predictions, Record, Schema, Source, Unlabelled, load_parts,
+    save_parts,
 };
 use consilience_core::{Error, Result};
 use serde_json::{Value, json};
 
 use super::candidate::{Draft, Made, fits_of, notes_of};
-use super::fitted::{keep_model, need_model};
+use super::fitted::keep_model;
 use super::given::digest;
 use super::provenance::Learned;
-use super::session::{Session, in_order};
+use super::session::Session;
 use super::voices::voices;
-use crate::catalog;
 use crate::codec::{read_predictions, write_predictions};
 use crate::outcome::{Cost, Role};
 use crate::recipe::Call;
@@ -169,76 +168,6 @@ impl Session<'_> {
         }
     }
 
-    /// Merges the weights of members of one architecture.
-    pub fn merge_draft(&self, name: &str, call: &Call, of: &[&Draft]) -> Result<Draft> {
-        let entry = catalog::mergers().get(&call.name)?;
-        let method = (entry.build)(&call.parameters)?;
-        let merged = |label: &str, makers: Vec<&Made>| -> Result<(Made, f64, u64)> {
-            let hashes: Vec<&str> = makers.iter().map(|m| m.hash.as_str()).collect();
-            let key = json!({"method": call.name, "version": entry.version, "parameters": call.parameters, "of": hashes});
-            let step = self.step(label, "merge", &key, |dir| {
-                let parts: Result<Vec<(String, Parts)>> =
-                    of.iter().zip(&makers).map(|(d, m)| Ok((d.name.clone(), m.model.save()?))).collect();
-                let how = consilience_merge::Recipe {
-                    method: method.as_ref(),
-                    base: None,
-                    seed: self.seed.child("merge").child(name),
-                };
-                keep_model(dir, &consilience_merge::merge_parts(&how, &parts?)?.0)
-            })?;
-            Ok((self.made(&step)?, step.seconds, size_of_tree(&step.path.join("model"))))
-        };
-        let finals: Result<Vec<&Made>> = of.iter().map(|d| need_model(d, name)).collect();
-        let (made, seconds, bytes) = merged(name, finals?)?;
-        let fits = fits_of(of, (name, seconds));
-        let mut cost = Cost {
-            fit_seconds: fits.values().sum(),
-            bytes: Some(bytes),
-            parameters: made.model.parameters(),
-            ..Cost::default()
-        };
-        let mut folds = Vec::new();
-        let honest = if self.honest.origin == Origin::OutOfFold {
-            let mut parts = Vec::new();
-            for fold in 0..self.honest.count {
-                let label = format!("{name}, fold {}/{}", fold + 1, self.honest.count);
-                let makers: Option<Vec<&Made>> = of.iter().map(|d| d.folds.get(fold as usize)).collect();
-                let makers = makers.ok_or_else(|| {
-                    Error::model("a merge needs the fold models of its members, and one has none").at(name)
-                })?;
-                let (one, _, _) = merged(&label, makers)?;
-                let places: Vec<usize> =
-                    (0..self.honest.rows.len()).filter(|i| self.honest.folds[*i] == fold).collect();
-                let rows: Vec<usize> = places.iter().map(|i| self.honest.rows[*i]).collect();
-                let p = self.predict_step(&label, &one.hash, one.model.as_ref(), &rows)?;
-                parts.push((places, p.predictions));
-                folds.push(one);
-            }
-            in_order(&parts, self.honest.rows.len())?
-        } else {
-            let label = format!("{name}, choosing");
-            self.predict_step(&label, &made.hash, made.model.as_ref(), &self.honest.rows)?.predictions
-        };
-        let judged = self.judge_with(name, &made, &mut cost)?;
-        Ok(Draft {
-            name: name.to_owned(),
-            role: Role::Merge,
-            method: call.name.clone(),
-            of: of.iter().map(|d| d.name.clone()).collect(),
-            honest: Some(honest),
-            judged,
-            model: Some(made),
-            folds,
-            cost,
-            fits,
-            learned: learned_of(of),
-            made_by: String::new(),
-            curve: Vec::new(),
-            weights: None,
-            notes: notes_of(of),
-        })
-    }
-
     /// Carries a member's settings to another domain: the adapter sees the target rows without their labels.
     pub fn adapt_draft(
         &self,
@@ -333,7 +262,7 @@ impl Session<'_> {
 }
 
 /// What several drafts have learned from, together.
-fn learned_of(of: &[&Draft]) -> Learned {
+pub(super) fn learned_of(of: &[&Draft]) -> Learned {
     let nothing = Learned { digests: std::collections::BTreeSet::new(), complete: true };
     of.iter().fold(nothing, |all, d| all.and(&d.learned))
 }

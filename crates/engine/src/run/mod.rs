@@ -8,9 +8,11 @@ mod fitted;
 mod given;
 mod judged;
 mod looked;
+mod merged;
 mod provenance;
 mod session;
 mod table;
+mod tried;
 mod verdict;
 mod voices;
 
@@ -32,6 +34,7 @@ use crate::recipe::{Member, Recipe, Synthesis};
 use crate::store::Store;
 use candidate::Draft;
 use fitted::Plan;
+use merged::Merging;
 use session::{Session, honest_rows};
 
 pub(crate) use fitted::Build;
@@ -222,13 +225,20 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
         Synthesis::Fuse { of, .. } | Synthesis::Merge { of, .. } => of,
         Synthesis::Fusion { .. } | Synthesis::Adapt { .. } => &[],
     };
-    for inner in needed {
+    let origin = match synthesis {
+        Synthesis::Merge { base, .. } => base.as_ref(),
+        _ => None,
+    };
+    for inner in needed.iter().chain(origin) {
         make(session, inner, done, depth + 1)?;
     }
     let of: Vec<&Draft> = needed.iter().filter_map(|n| done.get(n)).collect();
     let draft = match synthesis {
         Synthesis::Fuse { method, .. } => session.fuse_draft(name, method, &of)?,
-        Synthesis::Merge { method, .. } => session.merge_draft(name, method, &of)?,
+        Synthesis::Merge { method, search, .. } => {
+            let origin = origin.and_then(|o| done.get(o));
+            session.merge_draft(&Merging { name, call: method, search, of: &of, origin })?
+        }
         Synthesis::Fusion { method, on, features, augment } => {
             let build = catalog::fusion(&session.ground(), method, Reads { on, features, augment })?;
             let plan = Plan { name, role: Role::Fusion, method: &method.name, on, rows: None, bag: false };

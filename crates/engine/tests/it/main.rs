@@ -4,6 +4,7 @@
 mod evaluate;
 mod exported;
 mod init;
+mod merges;
 mod methods;
 mod onnx;
 mod onnx_golden;

@@ -104,7 +104,7 @@ method!(Late, "late", "Heads that vote." { /// As for networks.
     epochs: u32 = 8 });
 method!(Linear, "linear", "The weighted mean of the weights." {
     /// The weight of each member; equal without.
-    weights: Option<Vec<f64>> = None,
+    weight: Option<Vec<f64>> = None,
 });
 method!(Coral, "coral", "Matches covariances." {
     /// Added to the diagonal.

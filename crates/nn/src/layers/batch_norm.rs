@@ -66,7 +66,7 @@ impl Normed<'_> {
     /// # Errors
     /// As [`Pass::param`] and [`Pass::see`].
     pub fn forward(&self, pass: &Pass<'_>, x: Tensor<4>, residual: Option<Tensor<4>>) -> Result<Tensor<4>> {
-        if pass.learns(self.norm, "weight") {
+        if pass.by_batch(self.norm) {
             let weight = pass.param(self.convolution, "weight")?;
             let y = conv2d(x.clone(), weight, None, None, self.moves, false);
             let [rows, _, h, w] = y.dims();
@@ -95,8 +95,8 @@ impl Normed<'_> {
     /// Running variances are those of all rows there could be: sums of squares over one less than the count.
     fn note(&self, pass: &Pass<'_>, moments: Moments, count: usize) {
         let unbiased = count as f32 / (count - 1) as f32;
-        pass.note(self.norm, MOMENTS[0], moments.mean);
-        pass.note(self.norm, MOMENTS[1], moments.variance.into_iter().map(|v| v * unbiased).collect());
+        pass.note(self.norm, MOMENTS[0], moments.mean, count);
+        pass.note(self.norm, MOMENTS[1], moments.variance.into_iter().map(|v| v * unbiased).collect(), count);
     }
 
     /// The convolution with the running moments in it. Where nothing of it is trained, it is made once.

@@ -29,7 +29,18 @@ pub struct Pass<'a> {
 struct Training {
     share: f64,
     seed: Seed,
-    moments: Mutex<BTreeMap<String, Vec<f32>>>,
+    /// Norms see the batch although nothing learns.
+    measures: bool,
+    moments: Mutex<BTreeMap<String, Noted>>,
+}
+
+/// A moment of a batch, and of how many numbers a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Noted {
+    /// One number a channel.
+    pub moment: Vec<f32>,
+    /// How many numbers a channel had.
+    pub count: usize,
 }
 
 impl<'a> Pass<'a> {
@@ -41,7 +52,14 @@ impl<'a> Pass<'a> {
     /// A pass that trains: `share` of the features that [`Pass::drop`] is given are dropped, and layers that normalize by
     /// batch note what they saw.
     pub fn training(bound: &'a Bound, share: f64, seed: Seed) -> Self {
-        let training = Training { share, seed, moments: Mutex::default() };
+        let training = Training { share, seed, measures: false, moments: Mutex::default() };
+        Self { bound, training: Some(training), watch: false }
+    }
+
+    /// A pass that measures: layers that normalize by batch do so and note what they saw, as in training, and nothing else is as in
+    /// training.
+    pub fn measuring(bound: &'a Bound) -> Self {
+        let training = Training { share: 0.0, seed: Seed::new(0), measures: true, moments: Mutex::default() };
         Self { bound, training: Some(training), watch: false }
     }
 
@@ -53,20 +71,30 @@ impl<'a> Pass<'a> {
 
     /// The moments of the batch that layers noted, by the names of the running ones.
     pub fn moments(self) -> BTreeMap<String, Vec<f32>> {
+        self.noted().into_iter().map(|(name, noted)| (name, noted.moment)).collect()
+    }
+
+    /// The same, each with the count of numbers that it is of.
+    pub fn noted(self) -> BTreeMap<String, Noted> {
         let all = self.training.map(|t| t.moments.into_inner().unwrap_or_else(PoisonError::into_inner));
         all.unwrap_or_default()
     }
 
-    fn note(&self, layer: &str, name: &str, moments: Vec<f32>) {
+    fn note(&self, layer: &str, name: &str, moment: Vec<f32>, count: usize) {
         if let Some(training) = &self.training {
             let mut all = training.moments.lock().unwrap_or_else(PoisonError::into_inner);
-            all.insert(format!("{layer}.{name}"), moments);
+            all.insert(format!("{layer}.{name}"), Noted { moment, count });
         }
     }
 
     /// Whether a parameter of a layer is being trained.
     fn learns(&self, layer: &str, name: &str) -> bool {
         self.training.is_some() && self.bound.learns(&format!("{layer}.{name}"))
+    }
+
+    /// Whether a norm by batch takes the moments of the batch.
+    fn by_batch(&self, norm: &str) -> bool {
+        self.training.as_ref().is_some_and(|t| t.measures) || self.learns(norm, "weight")
     }
 
     /// The parameter `layer.name`.

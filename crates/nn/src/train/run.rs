@@ -246,7 +246,7 @@ impl<'a> Run<'a> {
 
 /// Rows in batches of a size, of which the last may be smaller. Where batches need a variance, a last row that would be
 /// alone joins the batch before.
-fn parted(order: &[usize], size: usize, by_batch: bool) -> Vec<&[usize]> {
+pub(super) fn parted(order: &[usize], size: usize, by_batch: bool) -> Vec<&[usize]> {
     let alone = by_batch && order.len() > size && order.len() % size == 1;
     let (most, rest) = order.split_at(if alone { order.len() - size - 1 } else { order.len() });
     most.chunks(size).chain((!rest.is_empty()).then_some(rest)).collect()

@@ -11,6 +11,7 @@ mod kernels;
 mod learning;
 mod members;
 mod mixup;
+mod moments;
 mod refusals;
 mod text;
 mod threads;
