@@ -206,6 +206,7 @@ mod tests {
                 .collect(),
             cost: Cost { fit_seconds: 12.3, predict_micros: Some(561.0), ..Cost::default() },
             weights: None,
+            pull: None,
             subsets: Vec::new(),
             curve: Vec::new(),
             silent: 0,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use consilience_core::model::LogRow;
+use consilience_merge::analyze::Analysis;
 use serde::{Deserialize, Serialize};
 
 /// A value with its interval.
@@ -105,6 +106,9 @@ pub struct Candidate {
     pub cost: Cost,
     /// The weight of each member, where there is one.
     pub weights: Option<Vec<(String, f64)>>,
+    /// How the members of a merge pull, layer by layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<Analysis>,
     /// Scores for every non-empty subset of modalities, where it has several.
     pub subsets: Vec<Subset>,
     /// Its learning curve.

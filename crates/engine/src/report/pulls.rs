@@ -5,6 +5,7 @@ use consilience_merge::analyze::{Analysis, Pull};
 use super::bars::strip;
 use super::number::{NONE, count, fixed};
 use super::text;
+use crate::outcome::Outcome;
 
 /// The most layers of one table.
 const ROWS: usize = 200;
@@ -40,6 +41,22 @@ pub(super) struct Table {
     pub(super) sentence: String,
     pub(super) rows: Vec<Row>,
     pub(super) more: usize,
+}
+
+/// The most merges that are shown.
+const TABLES: usize = 8;
+
+/// The tables of the merges of a run. Merges of the same members from the same base pull alike, and are shown once.
+pub(super) fn tables(outcome: &Outcome) -> Vec<Table> {
+    let mut seen: Vec<&Analysis> = Vec::new();
+    let mut tables = Vec::new();
+    for candidate in &outcome.candidates {
+        let Some(analysis) = candidate.pull.as_ref().filter(|a| !seen.contains(a)) else { continue };
+        seen.push(analysis);
+        tables.push(table(&candidate.name, &candidate.method, analysis));
+    }
+    tables.truncate(TABLES);
+    tables
 }
 
 /// The table of an analysis.

@@ -196,6 +196,7 @@ fn candidate(plan: &Plan) -> Candidate {
             predict_micros: Some(plan.micros),
             bytes: Some(plan.parameters * 4 + 9_200),
         },
+        pull: None,
         weights: match plan.name {
             "stack" => Some(vec![("looks".to_owned(), 0.6134), ("sounds".to_owned(), 0.4417)]),
             "vote" => Some(plan.of.iter().map(|m| ((*m).to_owned(), 1.0 / 3.0)).collect()),
@@ -335,6 +336,7 @@ pub(super) fn prices() -> Outcome {
                 },
             ],
             cost: Cost { fit_seconds: 0.42, predict_micros: Some(rmse / 9000.0), ..Cost::default() },
+            pull: None,
             weights: (role == Role::Fuse)
                 .then(|| vec![("boosted".to_owned(), 1.12), ("ridge".to_owned(), -0.12)]),
             subsets: Vec::new(),

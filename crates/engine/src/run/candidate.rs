@@ -7,6 +7,7 @@ use consilience_core::model::{LogRow, Predictions};
 use super::provenance::Learned;
 use super::session::Shared;
 use crate::outcome::{Cost, Role};
+use consilience_merge::analyze::Analysis;
 
 /// A model with the hash of the step that made it.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub(crate) struct Draft {
     pub made_by: String,
     pub curve: Vec<LogRow>,
     pub weights: Option<Vec<(String, f64)>>,
+    /// How the members of a merge pull.
+    pub pull: Option<Analysis>,
     /// What a reader must know.
     pub notes: Vec<String>,
 }

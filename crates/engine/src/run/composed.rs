@@ -128,6 +128,7 @@ impl Session<'_> {
             made_by: String::new(),
             curve: Vec::new(),
             weights,
+            pull: None,
             notes: notes_of(of),
         })
     }
@@ -256,6 +257,7 @@ impl Session<'_> {
             made_by: String::new(),
             curve: Vec::new(),
             weights: None,
+            pull: None,
             notes,
         })
     }

@@ -174,6 +174,7 @@ impl Session<'_> {
             honest,
             judged,
             weights: made.model.weights(),
+            pull: None,
             model: Some(made),
             folds,
             cost,

@@ -128,6 +128,7 @@ impl Session<'_> {
             honest: Some(honest),
             judged,
             weights: made.model.weights(),
+            pull: None,
             fits: BTreeMap::new(),
             learned,
             made_by: made.hash.clone(),
@@ -211,6 +212,7 @@ impl Session<'_> {
             made_by: digest(all),
             curve: Vec::new(),
             weights: None,
+            pull: None,
             notes: note.into_iter().collect(),
         })
     }

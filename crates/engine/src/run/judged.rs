@@ -114,6 +114,7 @@ pub(crate) fn judge(last: &Round<'_>, rounds: &[&Round<'_>]) -> Result<Judged> {
             scores: scores.get(i).cloned().unwrap_or_default(),
             cost: Cost { predict_micros: micros(rounds, i), ..draft.cost.clone() },
             weights: draft.weights.clone(),
+            pull: draft.pull.clone(),
             subsets: Vec::new(),
             curve: draft.curve.clone(),
             silent: silent.get(i).copied().unwrap_or(0),

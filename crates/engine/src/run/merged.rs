@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use consilience_core::model::{Model, Origin, Parts, Predictions};
 use consilience_core::{Error, Result};
+use consilience_merge::analyze::{Analysis, analyze_parts};
 use consilience_nn::{MOMENTS_VERSION, refresh_moments};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -59,6 +60,15 @@ pub(super) struct Told {
     notes: Vec<String>,
     /// Whether moments of batch norms were taken anew.
     moments: bool,
+}
+
+/// How the members pull, for the report; nothing where there are not two of them.
+fn pull(merging: &Merging<'_>, world: &World<'_>) -> Option<Analysis> {
+    let opened = world.open().ok()?;
+    let names = merging.of.iter().map(|d| d.name.clone());
+    let members: Vec<(String, Parts)> = names.zip(opened.members).collect();
+    let origin = merging.origin.map(|d| d.name.as_str()).zip(opened.origin.as_ref());
+    analyze_parts(&members, origin).ok()
 }
 
 impl World<'_> {
@@ -179,6 +189,7 @@ impl Session<'_> {
             made_by: String::new(),
             curve: Vec::new(),
             weights,
+            pull: pull(merging, &last),
             notes,
         })
     }
