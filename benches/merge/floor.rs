@@ -3,6 +3,8 @@
 //!
 //! `floor --bench OUT FILE...`: the two files of each model follow each other.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -2,7 +2,7 @@
 
 use consilience_core::Result;
 use consilience_core::registry::Method;
-use consilience_merge::{Base, Linear, MergeMethod, Needs, Work};
+use consilience_merge::{BaseNeed, Linear, MergeMethod, Needs, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ impl Method for GreedySoup {
 
 impl MergeMethod for GreedySoup {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Unknown, least: 1, most: None }
+        Needs { base: BaseNeed::Unknown, least: 1, most: None }
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

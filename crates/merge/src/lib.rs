@@ -18,7 +18,7 @@ mod work;
 
 pub use file::{Limits, MergeFile, Ready, Refused};
 pub use memory::{Held, merge_held};
-pub use method::{Base, MergeMethod, Needs, PerMember};
+pub use method::{BaseNeed, MergeMethod, Needs, PerMember};
 pub use methods::{
     ArceeFusion, Breadcrumbs, BreadcrumbsTies, DareLinear, DareTies, Della, DellaLinear, Karcher, Linear,
     METHODS, ModelStock, MultiSlerp, NearSwap, NuSlerp, Passthrough, Ram, RamPlus, Sce, Slerp,

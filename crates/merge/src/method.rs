@@ -10,7 +10,7 @@ use crate::work::Work;
 
 /// What a method does with the model that all members started from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Base {
+pub enum BaseNeed {
     /// It knows none: a base among the models is a member like the others.
     Unknown,
     /// It works on what members added to the base if there is one, else on their weights.
@@ -23,8 +23,8 @@ pub enum Base {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// What it does with the base.
-    pub base: Base,
-    /// The fewest members, the base not counted unless it is [`Base::Unknown`].
+    pub base: BaseNeed,
+    /// The fewest members, the base not counted unless it is [`BaseNeed::Unknown`].
     pub least: usize,
     /// The most members; `None` for any number.
     pub most: Option<usize>,
@@ -57,7 +57,7 @@ pub trait MergeMethod: Send + Sync {
     /// [`Error::Argument`] naming the parameter that does not fit.
     fn check(&self, members: usize, base: bool) -> Result<()> {
         let needs = self.needs();
-        if needs.base == Base::Needed && !base {
+        if needs.base == BaseNeed::Needed && !base {
             return Err(Error::argument("there is no base")
                 .expected("the model that all members started from")
                 .remedy("name it as the base"));
@@ -68,7 +68,7 @@ pub trait MergeMethod: Send + Sync {
                 (least, Some(most)) => format!("{least} to {most}"),
                 (least, None) => format!("{least} or more"),
             };
-            let beside = if needs.base == Base::Needed { " beside the base" } else { "" };
+            let beside = if needs.base == BaseNeed::Needed { " beside the base" } else { "" };
             return Err(Error::argument("this way to merge does not take so many members")
                 .expected(format!("{count}{beside}"))
                 .got(members));

@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::registry::nearest;
 use serde::Serialize;
 
+use super::node::Span;
 use super::render;
-use super::tree::Span;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -1,7 +1,7 @@
 //! Findings for people: file, line and column, the line itself, what is wrong underlined.
 
 use super::finding::{Finding, Findings, Severity};
-use super::tree::Span;
+use super::node::Span;
 
 /// The most findings that are written out; a note counts the rest.
 const MAX_SHOWN: usize = 50;

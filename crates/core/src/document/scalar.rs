@@ -1,6 +1,6 @@
 //! Scalars: what a plain word means (YAML 1.2, core schema), and which words may be written without quotes.
 
-use super::tree::Content;
+use super::node::Content;
 
 /// What an unquoted scalar means by the core schema of YAML 1.2. Numbers that are not finite give `None`.
 pub(super) fn resolve(text: &str) -> Option<Content> {

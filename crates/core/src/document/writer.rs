@@ -1,7 +1,7 @@
 //! Trees as YAML text: one line for what is short, blocks for the rest.
 
+use super::node::{Content, Entry, Node};
 use super::scalar::{write_key, write_text};
-use super::tree::{Content, Entry, Node};
 
 /// The longest line that is preferred.
 const WIDTH: usize = 110;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{exp, smallest, wide};
-use crate::method::{Base, MergeMethod, Needs};
+use crate::method::{BaseNeed, MergeMethod, Needs};
 use crate::work::{Block, Cut, Work};
 
 /// Takes a member's numbers where they matter most, and the base's elsewhere. What a number matters is `|x - b| D`, where
@@ -101,7 +101,7 @@ fn matters(block: &Block<'_>, row: usize, divergences: &[f32], out: &mut [f32]) 
 
 impl MergeMethod for ArceeFusion {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Needed, least: 1, most: Some(1) }
+        Needs { base: BaseNeed::Needed, least: 1, most: Some(1) }
     }
 
     fn whole_rows(&self) -> bool {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Band, Blend, Elect, densities};
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
 /// Adds deltas that are neither very large nor small to the base, where members agree in sign: `b + lambda sum_i w_i k_i` over the members
@@ -65,7 +65,7 @@ impl Method for BreadcrumbsTies {
 
 impl MergeMethod for BreadcrumbsTies {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Needed, least: 1, most: None }
+        Needs { base: BaseNeed::Needed, least: 1, most: None }
     }
 
     fn per_member(&self) -> Vec<(&'static str, &PerMember)> {

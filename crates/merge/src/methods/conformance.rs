@@ -8,7 +8,7 @@ use consilience_core::seed::Seed;
 use serde_json::{Value, json};
 
 use crate::memory::{Held, merge_held};
-use crate::method::{Base, MergeMethod};
+use crate::method::{BaseNeed, MergeMethod};
 use crate::methods::METHODS;
 use crate::work::BLOCK;
 
@@ -98,9 +98,9 @@ fn cases() -> Vec<Case> {
             let needs = (entry.build)(&parameters).unwrap().needs();
             let members = needs.most.unwrap_or(3).clamp(needs.least, 3);
             let bases: &[bool] = match needs.base {
-                Base::Unknown => &[false],
-                Base::Optional => &[false, true],
-                Base::Needed => &[true],
+                BaseNeed::Unknown => &[false],
+                BaseNeed::Optional => &[false, true],
+                BaseNeed::Needed => &[true],
             };
             all.extend(bases.iter().map(|base| Case {
                 entry,
@@ -272,7 +272,7 @@ fn members_that_do_not_fit_are_refused() {
         let refused = |members, base| method.check(members, base).is_err_and(|e| e.exit_code() == 2);
         assert!(refused(needs.least - 1, true), "{}", case.name());
         assert!(needs.most.is_none_or(|most| refused(most + 1, true)), "{}", case.name());
-        assert_eq!(refused(case.members, false), needs.base == Base::Needed, "{}", case.name());
+        assert_eq!(refused(case.members, false), needs.base == BaseNeed::Needed, "{}", case.name());
         for (name, _) in method.per_member() {
             let short = case.with(json!({name: vec![0.5; case.members + 1]}));
             let error = short.run(&[1], &[1.0], &vec![&[1.0][..]; case.members]).unwrap_err();

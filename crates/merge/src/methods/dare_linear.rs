@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Blend, Chance, Elect, densities};
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
 /// Adds deltas that are kept by chance to the base: `b + lambda sum_i w_i k_i`, divided by `sum_i w_i` with `normalize: true`.
@@ -56,7 +56,7 @@ impl Method for DareLinear {
 
 impl MergeMethod for DareLinear {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Needed, least: 1, most: None }
+        Needs { base: BaseNeed::Needed, least: 1, most: None }
     }
 
     fn per_member(&self) -> Vec<(&'static str, &PerMember)> {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Blend, Elect, Ranked, densities, odds, odds_fit};
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
 /// Adds deltas that are kept by chance, the larger the likelier, to the base: `b + lambda sum_i w_i k_i`, divided by `sum_i w_i` with
@@ -65,7 +65,7 @@ impl Method for DellaLinear {
 
 impl MergeMethod for DellaLinear {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Needed, least: 1, most: None }
+        Needs { base: BaseNeed::Needed, least: 1, most: None }
     }
 
     fn per_member(&self) -> Vec<(&'static str, &PerMember)> {

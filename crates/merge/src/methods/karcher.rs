@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Gram, combine, gram};
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
 /// Angles below this, and as near to half a turn, have no direction on the sphere.
@@ -124,7 +124,7 @@ fn to_length_one(gram: &Gram, combination: &mut [f64]) -> bool {
 
 impl MergeMethod for Karcher {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Unknown, least: 1, most: None }
+        Needs { base: BaseNeed::Unknown, least: 1, most: None }
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

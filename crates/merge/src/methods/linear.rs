@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::wide;
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
 /// Weighted average of the members' weights: `sum_i w_i x_i / sum_i w_i`, or `sum_i w_i x_i` with `normalize: false`.
@@ -42,7 +42,7 @@ impl Method for Linear {
 
 impl MergeMethod for Linear {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Unknown, least: 1, most: None }
+        Needs { base: BaseNeed::Unknown, least: 1, most: None }
     }
 
     fn per_member(&self) -> Vec<(&'static str, &PerMember)> {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Gram, combine, gram};
-use crate::method::{Base, MergeMethod, Needs};
+use crate::method::{BaseNeed, MergeMethod, Needs};
 use crate::work::{Block, Cut, Work};
 
 /// The point between base and mean that is nearest to the center of the fine-tunes: `t mean_i x_i + (1 - t) b` with
@@ -56,7 +56,7 @@ impl ModelStock {
 
 impl MergeMethod for ModelStock {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Needed, least: 2, most: None }
+        Needs { base: BaseNeed::Needed, least: 2, most: None }
     }
 
     fn whole_rows(&self) -> bool {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{combine, gram};
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
 /// The weighted mean of the directions, in the weighted mean of the lengths: with `u = sum_i w_i x_i / |x_i|` it is
@@ -47,7 +47,7 @@ impl Method for MultiSlerp {
 
 impl MergeMethod for MultiSlerp {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Optional, least: 1, most: None }
+        Needs { base: BaseNeed::Optional, least: 1, most: None }
     }
 
     fn per_member(&self) -> Vec<(&'static str, &PerMember)> {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::wide;
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
 /// Takes the member's numbers where they are within `t` of the base's, and goes by `t` toward them elsewhere:
@@ -33,7 +33,7 @@ impl Method for NearSwap {
 
 impl MergeMethod for NearSwap {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Needed, least: 1, most: Some(1) }
+        Needs { base: BaseNeed::Needed, least: 1, most: Some(1) }
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

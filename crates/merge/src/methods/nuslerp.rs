@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Gram, NEAR, arc, combine, gram, opposite, wide};
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Block, Cut, Work};
 
 /// Spherical interpolation between two members at `t = w_2 / (w_1 + w_2)`: of their weights, or with a base of what they added to it.
@@ -180,7 +180,7 @@ fn shares(products: Products, t: f64, compat: bool, opposed: &AtomicBool) -> (f6
 
 impl MergeMethod for NuSlerp {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Optional, least: 2, most: Some(2) }
+        Needs { base: BaseNeed::Optional, least: 2, most: Some(2) }
     }
 
     fn per_member(&self) -> Vec<(&'static str, &PerMember)> {

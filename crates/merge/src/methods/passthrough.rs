@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::combine;
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
 /// The member's tensors, times `scale`: with layers of several models one after the other it makes a deeper one.
@@ -37,7 +37,7 @@ impl Method for Passthrough {
 
 impl MergeMethod for Passthrough {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Unknown, least: 1, most: Some(1) }
+        Needs { base: BaseNeed::Unknown, least: 1, most: Some(1) }
     }
 
     fn per_member(&self) -> Vec<(&'static str, &PerMember)> {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::shares;
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::Work;
 
 /// Adds to the base, at each position, the mean of the deltas of the members that changed it: `b + sum_i d_i / c` over the `c` members
@@ -38,7 +38,7 @@ impl Method for Ram {
 
 impl MergeMethod for Ram {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Needed, least: 1, most: None }
+        Needs { base: BaseNeed::Needed, least: 1, most: None }
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::shares;
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::Work;
 
 /// As `ram`, with what a member alone changed amplified the more, the more of its changes it shares with others:
@@ -45,7 +45,7 @@ impl Method for RamPlus {
 
 impl MergeMethod for RamPlus {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Needed, least: 1, most: None }
+        Needs { base: BaseNeed::Needed, least: 1, most: None }
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

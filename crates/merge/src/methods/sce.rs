@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Blend, Elect, Varied};
-use crate::method::{Base, MergeMethod, Needs};
+use crate::method::{BaseNeed, MergeMethod, Needs};
 use crate::work::{Cut, Work};
 
 /// Adds to the base what members changed where they differ most (select), with weights that follow from the size of the changes
@@ -50,7 +50,7 @@ impl Method for Sce {
 
 impl MergeMethod for Sce {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Needed, least: 1, most: None }
+        Needs { base: BaseNeed::Needed, least: 1, most: None }
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

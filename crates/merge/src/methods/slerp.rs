@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{arc, combine, gram_with_base};
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
 /// Tensors whose cosine is beyond this are interpolated along the straight line.
@@ -38,7 +38,7 @@ impl Method for Slerp {
 
 impl MergeMethod for Slerp {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Needed, least: 1, most: Some(1) }
+        Needs { base: BaseNeed::Needed, least: 1, most: Some(1) }
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

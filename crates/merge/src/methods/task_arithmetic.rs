@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::combine;
-use crate::method::{Base, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
 /// Sum of the task vectors, what members added to the base: `b + lambda * sum_i w_i (x_i - b)`. A negative weight takes a task away.
@@ -42,7 +42,7 @@ impl Method for TaskArithmetic {
 
 impl MergeMethod for TaskArithmetic {
     fn needs(&self) -> Needs {
-        Needs { base: Base::Needed, least: 1, most: None }
+        Needs { base: BaseNeed::Needed, least: 1, most: None }
     }
 
     fn per_member(&self) -> Vec<(&'static str, &PerMember)> {

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::config::{Config, Settings};
 use crate::kernels::encodes;
-use crate::method::{Base, MergeMethod};
+use crate::method::{BaseNeed, MergeMethod};
 use crate::model::Model;
 use crate::tokenizer::Rows;
 use layout::{Laid, Models, base_of, lay};
@@ -335,7 +335,7 @@ impl<'a> Maker<'a> {
         let mut members: Vec<(Input, Span, &'a Settings)> = Vec::new();
         let mut base: Option<(Input, Span)> = None;
         let base_name = base_of(self.config, laid.slice);
-        let separate = self.known.base() != Base::Unknown;
+        let separate = self.known.base() != BaseNeed::Unknown;
         for (i, tensor) in &laid.sources {
             let source = laid.slice.sources.get(*i)?;
             let input = self.input(&source.model, tensor)?;

@@ -7,7 +7,7 @@ use consilience_core::registry::Entry;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Config, Settings};
-use crate::method::{Base, MergeMethod};
+use crate::method::{BaseNeed, MergeMethod};
 use crate::methods::METHODS;
 
 /// A method's parameters by name, and whether each member has its own.
@@ -16,7 +16,7 @@ pub struct Known {
     names: BTreeMap<String, bool>,
     /// Those without a default.
     required: Vec<String>,
-    base: Base,
+    base: BaseNeed,
 }
 
 impl Known {
@@ -27,9 +27,9 @@ impl Known {
         let schema = (entry.schema)();
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
         let required: Vec<String> = required.filter_map(Value::as_str).map(str::to_owned).collect();
-        let mut known = Self { entry, names: names(&entry), required, base: Base::Unknown };
+        let mut known = Self { entry, names: names(&entry), required, base: BaseNeed::Unknown };
         let any = (entry.build)(&Value::Object(known.default()));
-        known.base = any.map_or(Base::Unknown, |m| m.needs().base);
+        known.base = any.map_or(BaseNeed::Unknown, |m| m.needs().base);
         Some(known)
     }
 
@@ -44,7 +44,7 @@ impl Known {
     }
 
     /// What the method does with a base.
-    pub fn base(&self) -> Base {
+    pub fn base(&self) -> BaseNeed {
         self.base
     }
 

@@ -400,7 +400,7 @@ fn numbers_without_dimensions_and_tensors_without_numbers() {
             (method.build)(&json!({"t": 0.5})).or_else(|_| (method.build)(&json!({}))).map(|m| m.needs());
         let Ok(needs) = needs else { panic!("{}", method.name) };
         let many = needs.most.unwrap_or(2).clamp(needs.least, 3);
-        let base = needs.base != consilience_merge::Base::Unknown;
+        let base = needs.base != consilience_merge::BaseNeed::Unknown;
         let schema = (method.schema)();
         let t = if schema["properties"].get("t").is_some() { ", t: 0.5" } else { "" };
         let weight = if schema["properties"].get("weight").is_some() { "weight: 1" } else { "" };

@@ -1,7 +1,7 @@
 //! The entries with `merge:`: the base, the values to search, and what the method says of its members.
 
 use consilience_core::document::{Entry, Finding, Node, Span, quote};
-use consilience_merge::{Base, Needs};
+use consilience_merge::{BaseNeed, Needs};
 use serde_json::Value;
 
 use super::{Decoder, Given, find, given, own_keys, texts};
@@ -105,7 +105,7 @@ impl<'a> Decoder<'a> {
         let name = quote(&info.name);
         let at = below(path, "base");
         match (node.get("base"), needs.base) {
-            (Some(wrong), Base::Unknown) => {
+            (Some(wrong), BaseNeed::Unknown) => {
                 let remedy =
                     "leave out base, or take a method that works on what members added to it".to_owned();
                 say(format!("{name} works on the members alone"), wrong.span, &at, "no base", remedy);
@@ -117,8 +117,8 @@ impl<'a> Decoder<'a> {
                 None
             }
             (Some(one), _) => Some(one.text().map(str::to_owned)),
-            (None, Base::Unknown | Base::Optional) => Some(None),
-            (None, Base::Needed) => {
+            (None, BaseNeed::Unknown | BaseNeed::Optional) => Some(None),
+            (None, BaseNeed::Needed) => {
                 let starts: Vec<Option<&str>> = of.iter().map(|o| start_of(self.root, o)).collect();
                 match starts.first() {
                     Some(Some(first))
