@@ -264,7 +264,7 @@ impl Work<'_> {
         self.gather(rayon::current_num_threads(), cut, new, look, join)
     }
 
-    /// As [`Work::count`], for sums of floats: each of [`PARTS`] parts is gathered block after block, and the parts in their order,
+    /// As [`Work::count`], for sums of floats: each of `PARTS` parts is gathered block after block, and the parts in their order,
     /// whatever the number of threads.
     ///
     /// # Errors
