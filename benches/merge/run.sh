@@ -14,4 +14,4 @@ cargo build --release --workspace --bin csl
 floor=$(cargo bench --workspace --bench floor --no-run 2>&1 | sed -n 's/.*(\(.*floor-[0-9a-f]*\)).*/\1/p' | tail -1)
 [ -e "$dir/$size/ft3/config.json" ] || "${PYTHON:-python3}" benches/merge/models.py "$dir/$size" --size "$size"
 "${PYTHON:-python3}" benches/merge/compare.py "$dir/$size" "$target/release/csl" "$floor" --rounds "$rounds" --methods "$methods" \
-  ${MERGEKIT:+--mergekit "$MERGEKIT"} ${FLAGS:+--flags "$FLAGS"} ${FIRST:+--first}
+  ${MERGEKIT:+--mergekit "$MERGEKIT"} ${FLAGS:+"--flags=$FLAGS"} ${FIRST:+--first}
