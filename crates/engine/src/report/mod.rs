@@ -59,7 +59,7 @@ struct Page {
 #[derive(Template)]
 #[template(path = "report/merge.html")]
 struct MergePage {
-    title: String,
+    run: String,
     pulls: Vec<pulls::Table>,
     version: &'static str,
 }
@@ -74,7 +74,7 @@ pub fn merge_html(
     analysis: &consilience_merge::analyze::Analysis,
 ) -> Result<String> {
     let page = MergePage {
-        title: text::name(title),
+        run: text::name(title),
         pulls: vec![pulls::table(title, method, analysis)],
         version: env!("CARGO_PKG_VERSION"),
     };
