@@ -19,6 +19,9 @@ use crate::work::{Block, Cut, Numbers, Sink, Work};
 /// A member whose task vector is so many times as long as the middle one, or as short, is an outlier.
 const OUTLIER: f64 = 2.0;
 
+/// What task vectors start from where there is no base.
+const CENTER: &str = "the mean of the members";
+
 /// How the members of one tensor, or of some together, pull.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pull {
@@ -49,6 +52,14 @@ pub struct Analysis {
     pub tensors: Vec<Pull>,
     /// Everything.
     pub whole: Pull,
+}
+
+impl Analysis {
+    /// Whether members were compared with their mean, for want of a base. They lie around it, so that cosines are near `-1 / (n - 1)`
+    /// for `n` members that have nothing in common, and say little.
+    pub fn is_centered(&self) -> bool {
+        self.from == CENTER
+    }
 }
 
 /// Sums over numbers: what pulls are made of.
@@ -173,11 +184,7 @@ pub struct Gathered {
 impl Gathered {
     /// Of no tensors yet. `base` is the base's name, if there is one.
     pub fn new(members: Vec<String>, base: Option<String>) -> Self {
-        Self {
-            members,
-            from: base.unwrap_or_else(|| "the mean of the members".to_owned()),
-            tensors: Vec::new(),
-        }
+        Self { members, from: base.unwrap_or_else(|| CENTER.to_owned()), tensors: Vec::new() }
     }
 
     /// Adds a tensor.

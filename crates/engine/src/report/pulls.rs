@@ -50,8 +50,12 @@ const TABLES: usize = 8;
 pub(super) fn tables(outcome: &Outcome) -> Vec<Table> {
     let mut seen: Vec<&Analysis> = Vec::new();
     let mut tables = Vec::new();
+    let all = || outcome.candidates.iter().filter_map(|c| c.pull.as_ref());
+    // What a base says is more than what the mean says.
+    let better = |a: &Analysis| a.is_centered() && all().any(|b| !b.is_centered() && b.members == a.members);
     for candidate in &outcome.candidates {
-        let Some(analysis) = candidate.pull.as_ref().filter(|a| !seen.contains(a)) else { continue };
+        let shown = |a: &&Analysis| !seen.contains(a) && !better(a);
+        let Some(analysis) = candidate.pull.as_ref().filter(shown) else { continue };
         seen.push(analysis);
         tables.push(table(&candidate.name, &candidate.method, analysis));
     }
@@ -136,6 +140,9 @@ fn sentence(analysis: &Analysis) -> String {
     let known: Vec<f64> = whole.cosines.iter().flatten().copied().collect();
     let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
     let how = match mean {
+        _ if analysis.is_centered() => {
+            "there is no base, so that members lie around their mean, and cosines below zero mean nothing"
+        }
         _ if known.is_empty() => "no two members changed anything",
         m if m > 0.5 => "members pull mostly one way: averaging loses little",
         m if m > 0.1 => "members share some of their direction",
