@@ -13,7 +13,7 @@ use crate::kernels::{Gram, wide};
 use crate::model::{Place, place};
 use crate::parts::PREPARATION;
 use crate::plan::{Act, Job};
-use crate::run::{Bench, OnNonfinite};
+use crate::run::{OnNonfinite, Workbench};
 use crate::work::{Block, Cut, Numbers, Sink, Work};
 
 /// A member whose task vector is so many times as long as the middle one, or as short, is an outlier.
@@ -241,7 +241,7 @@ impl Sink for Nowhere {
 /// [`Error::Argument`] for a merge of fewer than two members; what reading gives; [`Error::Interrupted`].
 pub fn analyze(ready: &Ready, stop: &Stop, progress: &dyn Progress) -> Result<Analysis> {
     let notes = Mutex::new(Vec::new());
-    let bench = Bench {
+    let bench = Workbench {
         models: &ready.models,
         cast: None,
         seed: Seed::new(0),

@@ -123,21 +123,15 @@ impl MergeFile {
             return Err(Refused::Findings(Box::new(self.findings(missing))));
         }
         let mut findings = List::default();
-        let tokens = tokens(config, &models, &mut findings)?;
-        let rows = tokens.as_ref().and_then(|t| t.merged(&mut findings)).map(|m| Arc::new(m.rows));
+        // What is written at the end is planned here too, so that nothing can be wrong with it then.
+        let tokens = tokens(&with_tokenizer(config), &models, &mut findings)?;
+        let merged = tokens.as_ref().and_then(|t| t.merged(&mut findings)).map(|m| Arc::new(m.rows));
+        let rows = merged.filter(|_| config.tokenizer.is_some());
         drop(tokens);
-        if let Some((setting, span)) = &config.chat_template {
-            if let Err(error) = chat_template(setting, &[]) {
-                findings.push(Finding::of(&error, *span).at("chat_template"));
-            }
-            if config.tokenizer.is_none() {
-                // The donor's settings take the template: it must have some.
-                for model in &models {
-                    if let Err(error) = Vocabulary::read(&model.dir) {
-                        findings.push(Finding::of(&error, *span).at("chat_template"));
-                    }
-                }
-            }
+        if let Some((setting, span)) = &config.chat_template
+            && let Err(error) = chat_template(setting, &[])
+        {
+            findings.push(Finding::of(&error, *span).at("chat_template"));
         }
         if findings.has_errors() {
             return Err(Refused::Findings(Box::new(self.findings(findings.into_vec()))));
@@ -311,15 +305,19 @@ fn tokens(config: &Config, models: &[Model], findings: &mut List) -> Result<Opti
     }))
 }
 
+/// A document with a `tokenizer`: one that has a chat template alone takes that of the base, else of the first model.
+fn with_tokenizer(config: &Config) -> Config {
+    let mut config = config.clone();
+    if let (None, Some((_, span))) = (&config.tokenizer, &config.chat_template) {
+        config.tokenizer = Some(Node { content: Content::String("base".to_owned()), span: *span });
+    }
+    config
+}
+
 /// Writes the files of the merged tokenizer and the chat template.
 fn write_tokens(ready: &Ready, dir: &Path) -> Result<Vec<String>, Error> {
     let mut findings = List::default();
-    let mut config = ready.config.clone();
-    if config.tokenizer.is_none() {
-        // A chat template alone: the donor's tokenizer with the template.
-        let donor = ready.models.get(ready.plan.donor).map_or_else(String::new, |m| m.name.to_string());
-        config.tokenizer = Some(Node { content: Content::String(donor), span: config.span });
-    }
+    let config = with_tokenizer(&ready.config);
     let again = || Error::internal("a tokenizer that was planned cannot be planned again");
     let tokens = match tokens(&config, &ready.models, &mut findings) {
         Ok(tokens) => tokens.ok_or_else(again)?,

@@ -24,5 +24,5 @@ pub use methods::{
     METHODS, ModelStock, MultiSlerp, NearSwap, NuSlerp, Passthrough, Ram, RamPlus, Sce, Slerp,
     TaskArithmetic, Ties,
 };
-pub use parts::{PREPARATION, Recipe, merge_parts};
+pub use parts::{PREPARATION, PartsMerge, merge_parts};
 pub use work::{BLOCK, Block, Cut, Numbers, Sink, Work};

@@ -14,7 +14,7 @@ use crate::method::MergeMethod;
 pub const PREPARATION: &str = "inputs/";
 
 /// How models are merged.
-pub struct Recipe<'a> {
+pub struct PartsMerge<'a> {
     /// The method with its parameters.
     pub method: &'a dyn MergeMethod,
     /// The model that all members started from, with its name, where the method asks for it.
@@ -31,14 +31,18 @@ pub struct Recipe<'a> {
 /// # Errors
 /// [`Error::Argument`] if the method cannot merge so many members; [`Error::Model`] naming the member and the tensor
 /// that differs, or the tensor whose merge is not finite.
-pub fn merge_parts(recipe: &Recipe<'_>, members: &[(&str, &Parts)]) -> Result<(Parts, Vec<String>)> {
+pub fn merge_parts(recipe: &PartsMerge<'_>, members: &[(&str, &Parts)]) -> Result<(Parts, Vec<String>)> {
     recipe.method.check(members.len(), recipe.base.is_some())?;
     let notes = Mutex::new(Vec::new());
     let parts = merge_level(recipe, members, &notes)?;
     Ok((parts, notes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)))
 }
 
-fn merge_level(recipe: &Recipe<'_>, members: &[(&str, &Parts)], notes: &Mutex<Vec<String>>) -> Result<Parts> {
+fn merge_level(
+    recipe: &PartsMerge<'_>,
+    members: &[(&str, &Parts)],
+    notes: &Mutex<Vec<String>>,
+) -> Result<Parts> {
     let Some(((first_name, first), others)) = members.split_first() else {
         return Err(Error::model("a merge needs at least one member"));
     };
@@ -56,7 +60,7 @@ fn merge_level(recipe: &Recipe<'_>, members: &[(&str, &Parts)], notes: &Mutex<Ve
         let level: Vec<(&str, &Parts)> =
             members.iter().filter_map(|(m, p)| p.members.get(name).map(|p| (*m, p))).collect();
         let base = recipe.base.and_then(|(b, p)| p.members.get(name).map(|p| (b, p)));
-        let recipe = Recipe { method: recipe.method, base, seed: recipe.seed.child(name) };
+        let recipe = PartsMerge { method: recipe.method, base, seed: recipe.seed.child(name) };
         let merged =
             merge_level(&recipe, &level, notes).map_err(|e| e.at(format!("model \"{name}\" inside")))?;
         inner.insert(name.clone(), merged);
@@ -108,7 +112,7 @@ fn same_outside(first_name: &str, first: &Parts, other: &Parts) -> Result<()> {
 }
 
 fn merge_tensor(
-    recipe: &Recipe<'_>,
+    recipe: &PartsMerge<'_>,
     tensor: &str,
     first: &Array,
     members: &[(&str, &Parts)],
@@ -213,7 +217,7 @@ mod tests {
 
     fn merged(method: &Linear, members: &[(&str, Parts)]) -> Result<Parts> {
         let members: Vec<(&str, &Parts)> = members.iter().map(|(n, p)| (*n, p)).collect();
-        let recipe = Recipe { method, base: None, seed: Seed::new(0) };
+        let recipe = PartsMerge { method, base: None, seed: Seed::new(0) };
         Ok(merge_parts(&recipe, &members)?.0)
     }
 

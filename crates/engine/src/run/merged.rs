@@ -252,7 +252,7 @@ impl Session<'_> {
         let one = |i: &usize| Some((merging.of.get(*i)?.name.as_str(), opened.members.get(*i)?));
         let members: Vec<(&str, &Parts)> = setting.of.iter().filter_map(one).collect();
         let seed = self.seed.child("merge").child(merging.name);
-        let how = consilience_merge::Recipe {
+        let how = consilience_merge::PartsMerge {
             method: method.as_ref(),
             base: merging.origin.map(|d| d.name.as_str()).zip(opened.origin.as_ref()),
             seed,

@@ -29,13 +29,5 @@ pub use varied::Varied;
 /// Runs a loop with the widest vectors that this processor has. `work` must be `#[inline(always)]` to gain anything.
 #[inline]
 pub fn wide<R>(work: impl FnOnce() -> R) -> R {
-    struct Work<F>(F);
-    impl<R, F: FnOnce() -> R> pulp::NullaryFnOnce for Work<F> {
-        type Output = R;
-        #[inline(always)]
-        fn call(self) -> R {
-            (self.0)()
-        }
-    }
-    pulp::Arch::new().dispatch(Work(work))
+    pulp::Arch::new().dispatch(work)
 }

@@ -15,7 +15,6 @@ use std::sync::{Mutex, PoisonError};
 use consilience_core::files::{Hasher, put_in_place, sync_tree};
 use consilience_core::model::{Progress, Stop};
 use consilience_core::seed::Seed;
-use consilience_core::weights::Dtype;
 use consilience_core::{Error, Result};
 use serde_json::{Map, Value, json};
 
@@ -31,7 +30,7 @@ pub(crate) use journal::{another, beside};
 pub(crate) use lock::Lock;
 pub(crate) use record::copy_tokenizer;
 pub use record::{PROVENANCE, is_merge};
-pub use tensor::Bench;
+pub use tensor::Workbench;
 pub use verify::{Verdict, verify};
 
 /// What to do about numbers of the result that are not finite.
@@ -171,7 +170,7 @@ fn make(
     journal: &mut Journal,
     running: &Running<'_>,
 ) -> Result<()> {
-    let bench = Bench {
+    let bench = Workbench {
         models,
         cast: plan.cast,
         seed: Seed::new(options.seed).child("merge"),
@@ -187,7 +186,8 @@ fn make(
     pool.install(|| write_all(&bench, plan, journal, running))?;
     let mut digests = Digests::open(running.cache.as_deref());
     let files: Vec<PathBuf> = models.iter().flat_map(|m| m.files().to_vec()).collect();
-    running.progress.step(plan.jobs.len() as u64, plan.jobs.len() as u64, "hashes of the inputs");
+    let total = plan.jobs.iter().map(Job::bytes).sum();
+    running.progress.step(total, total, "hashes of the inputs");
     let hashes = pool.install(|| digests.of(&files, running.stop))?;
     let notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
     let record = record::Record { config, options, models, plan, notes: &notes, inputs: &hashes };
@@ -209,7 +209,7 @@ fn file_name(i: usize, count: usize) -> String {
     }
 }
 
-fn write_all(bench: &Bench<'_>, plan: &Plan, journal: &mut Journal, running: &Running<'_>) -> Result<()> {
+fn write_all(bench: &Workbench<'_>, plan: &Plan, journal: &mut Journal, running: &Running<'_>) -> Result<()> {
     let total: u64 = plan.jobs.iter().map(Job::bytes).sum();
     let mut jobs = plan.jobs.as_slice();
     let mut done = 0u64;
@@ -299,9 +299,4 @@ pub(crate) fn key(
     }
     // All embeddings of a merge have their rows from one tokenizer.
     Ok(hash.part(rows.map_or_else(String::new, |r| format!("{r:?}"))).finish())
-}
-
-/// Whether a type can be read and merged, for tables.
-pub fn is_merged(dtype: Dtype) -> bool {
-    crate::kernels::decodes(dtype)
 }

@@ -24,7 +24,7 @@ thread_local! {
 }
 
 /// What does not change from tensor to tensor.
-pub struct Bench<'a> {
+pub struct Workbench<'a> {
     /// The models of the plan.
     pub models: &'a [Model],
     /// What members are rounded to when they are read.
@@ -74,7 +74,7 @@ impl Sink for Place<'_> {
     }
 }
 
-impl Bench<'_> {
+impl Workbench<'_> {
     /// Merges one tensor into a file, from byte `start` on.
     ///
     /// # Errors
