@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use consilience_core::model::Stop;
 use consilience_core::seed::Seed;
@@ -308,21 +308,32 @@ impl Work<'_> {
     /// # Errors
     /// What reading, writing and `make` give.
     pub fn write(&self, cut: Cut, make: impl Fn(&Block<'_>, &mut [f32]) -> Result<()> + Sync) -> Result<()> {
-        // Threads take the next block each, so that blocks are read and written nearly in their order.
-        let (blocks, next) = (self.blocks(cut), AtomicUsize::new(0));
+        // Threads take the next block each, so that blocks are read and written nearly in their order. Each ends the block that it has:
+        // every block before one that failed has been taken, so that the first failure of all is the one that is told.
+        let (blocks, next, failed) = (self.blocks(cut), AtomicUsize::new(0), AtomicBool::new(false));
         let threads = rayon::current_num_threads().clamp(1, blocks.max(1));
-        (0..threads).into_par_iter().with_max_len(1).try_for_each(|_| {
-            let mut scratch = self.scratch(self.block_len(cut));
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                if i >= blocks {
-                    return Ok(());
+        let failures: Vec<(usize, Error)> = (0..threads)
+            .into_par_iter()
+            .with_max_len(1)
+            .filter_map(|_| {
+                let mut scratch = self.scratch(self.block_len(cut));
+                while !failed.load(Ordering::Relaxed) {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    if i >= blocks {
+                        break;
+                    }
+                    let done = self.with_block(&mut scratch, cut, i, |block, out| {
+                        make(block, out)?;
+                        self.out.write(block.start, out)
+                    });
+                    if let Err(e) = done.and_then(|inner| inner) {
+                        failed.store(true, Ordering::Relaxed);
+                        return Some((i, e));
+                    }
                 }
-                self.with_block(&mut scratch, cut, i, |block, out| {
-                    make(block, out)?;
-                    self.out.write(block.start, out)
-                })??;
-            }
-        })
+                None
+            })
+            .collect();
+        failures.into_iter().min_by_key(|(i, _)| *i).map_or(Ok(()), |(_, e)| Err(e))
     }
 }
