@@ -126,6 +126,72 @@ pub struct Merge {
     pub no_cache: bool,
 }
 
+/// Tables of predictions to compose.
+#[derive(Debug, clap::Args)]
+pub struct Fuse {
+    /// Tables of predictions: csv or parquet with a column a class (of two classes one is enough), or npy arrays
+    /// [rows, classes], [rows] or [members, rows, classes].
+    #[arg(required = true)]
+    pub predictions: Vec<PathBuf>,
+    /// The truth: a csv or parquet table with a row for each row, or an npy array.
+    #[arg(long, value_name = "FILE", required_unless_present = "with")]
+    pub target: Option<PathBuf>,
+    /// The column of the truth.
+    #[arg(long, value_name = "COLUMN")]
+    pub label: Option<String>,
+    /// The column of row ids, in every table; id where there is one.
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+    /// The fold of each row, for out-of-fold predictions: a column of the truth's table or of the predictions', or an npy array.
+    #[arg(long, value_name = "COLUMN")]
+    pub fold: Option<String>,
+    /// Rows of one group are never parted: a column of the truth's table, or an npy array.
+    #[arg(long, value_name = "COLUMN")]
+    pub group: Option<String>,
+    /// The weight of each row, likewise.
+    #[arg(long, value_name = "COLUMN")]
+    pub weight: Option<String>,
+    /// The column of the truth's table that names the rows for fitting and for judging: train, val, test.
+    #[arg(long, value_name = "COLUMN")]
+    pub split: Option<String>,
+    /// The makers of the predictions have seen none of these rows.
+    #[arg(long, conflicts_with = "fold")]
+    pub unseen: bool,
+    /// Every column of the tables is a member, and holds the names of classes: what people answered.
+    #[arg(long)]
+    pub labels: bool,
+    /// The members' names, in the order of the tables.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub names: Vec<String>,
+    /// Ways to compose that are tried (see csl list fusers).
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub by: Vec<String>,
+    /// Calibrate what is composed (see csl list calibrators).
+    #[arg(long, value_name = "WAY")]
+    pub calibrate: Option<String>,
+    /// The metric that chooses: log_loss, or rmse.
+    #[arg(long, value_name = "METRIC")]
+    pub choose: Option<String>,
+    /// Only write the recipe.
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// The folder of runs and their store.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// The root of all seeds.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Do every step again.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Compose new tables with a model directory that was made of tables of the same members.
+    #[arg(long, value_name = "MODEL", requires = "out", conflicts_with_all = ["target", "recipe", "by"])]
+    pub with: Option<PathBuf>,
+    /// With --with: where to write what is composed, .csv or .parquet.
+    #[arg(long, value_name = "FILE", requires = "with")]
+    pub out: Option<PathBuf>,
+}
+
 /// What to do about different shapes.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub enum Mismatch {
@@ -258,6 +324,8 @@ pub enum Command {
         #[command(flatten)]
         files: Files,
     },
+    /// Compose tables of predictions: weigh, stack and choose among them, judge, keep the best.
+    Fuse(Box<Fuse>),
     /// Merge checkpoints by a merge file (the YAML of mergekit) into one of the same size.
     Merge(Merge),
     /// Write a run's report again from its outcome.
@@ -268,9 +336,14 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Say what each member is worth to the best composition of a run, and why.
+    Explain {
+        /// The run's folder.
+        run: PathBuf,
+    },
     /// List the methods that recipes can name.
     List {
-        /// One kind only: learners, networks, fusers, fusions, mergers, adapters, features, transforms, metrics.
+        /// One kind only: learners, networks, fusers, calibrators, fusions, mergers, adapters, features, transforms, metrics.
         kind: Option<String>,
     },
     /// Print the JSON schema of recipes, for editors.

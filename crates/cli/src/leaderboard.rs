@@ -102,6 +102,7 @@ fn row(c: &Candidate, outcome: &Outcome, shape: Shape, room: usize) -> Vec<Strin
             Role::Fuse => "fuse: ",
             Role::Fusion => "fusion: ",
             Role::Merge => "merge: ",
+            Role::Distill => "distill: ",
             Role::Adapt => "adapt: ",
         };
         cells.push(format!("{role}{}", c.method));
@@ -206,6 +207,7 @@ mod tests {
                 .collect(),
             cost: Cost { fit_seconds: 12.3, predict_micros: Some(561.0), ..Cost::default() },
             weights: None,
+            spending: Vec::new(),
             pull: None,
             subsets: Vec::new(),
             curve: Vec::new(),
@@ -231,6 +233,7 @@ mod tests {
             candidates,
             confusion: Vec::new(),
             reliability: BTreeMap::new(),
+            explained: None,
             importances: Vec::new(),
             reproduce: Reproduce::default(),
             seconds: 1.0,

@@ -26,7 +26,11 @@ fn main() -> ExitCode {
     // Only long work is asked to stop; whatever is written is written whole or not at all. A second Ctrl-C ends at once.
     let asks = matches!(
         arguments.command,
-        Command::Run { .. } | Command::Demo { .. } | Command::Predict { .. } | Command::Evaluate { .. }
+        Command::Run { .. }
+            | Command::Demo { .. }
+            | Command::Predict { .. }
+            | Command::Evaluate { .. }
+            | Command::Fuse(_)
     );
     let merges = matches!(arguments.command, Command::Merge(_));
     let hooked = ctrlc::set_handler(move || {

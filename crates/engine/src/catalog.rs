@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use consilience_core::augment::{Augmenter, Mixup};
 use consilience_core::features::Reader;
+use consilience_core::fuse::{Calibrated, Pruned};
 use consilience_core::members::{Prepared, Preprocess, Steps, Tabular};
 use consilience_core::model::{
-    Batch, Classes, Context, Estimator, Feature, Fitted, Labelled, Loaders, Model, Outline, Parts, Schema,
-    Task,
+    Batch, Classes, Context, Estimator, Feature, Fitted, Fuser, Labelled, Loaders, Model, Outline, Parts,
+    Schema, Task,
 };
 use consilience_core::registry::{Entry, Method, Registry};
 use consilience_core::seed::Seed;
 use consilience_core::{Error, Result};
-use consilience_core::{adapt, augment, entry, features, fuse, learners, members, metrics};
+use consilience_core::{adapt, augment, calibrate, entry, features, fuse, learners, members, metrics};
 use consilience_merge::{METHODS, MergeMethod};
 use consilience_nn::{AugmentHook, Augmentation, FUSIONS, NETWORKS, Network, NetworkMethod};
 use serde::Serialize;
@@ -57,7 +58,7 @@ pub fn loaders() -> Loaders {
         models: members::LOADERS.iter().copied().collect(),
         features: features::LOADERS.iter().copied().collect(),
         learners: learners::LOADERS.iter().copied().collect(),
-        fused: fuse::LOADERS.iter().copied().collect(),
+        fused: fuse::LOADERS.iter().chain(calibrate::LOADERS).copied().collect(),
         adapted: adapt::LOADERS.iter().copied().collect(),
     };
     loaders.models.insert("network", load_network);
@@ -83,10 +84,11 @@ fn infos<T: ?Sized>(registry: &Registry<T>) -> Vec<MethodInfo> {
 /// What recipes can name, for checking them.
 pub fn methods() -> Methods {
     let mut fitted = infos(&learners::REGISTRY);
-    fitted.extend(infos(&NETWORKS));
+    fitted.extend(infos(&NETWORKS).into_iter().map(|m| MethodInfo { network: true, ..m }));
     Methods {
         learners: fitted,
         fusers: infos(&fuse::REGISTRY),
+        calibrators: infos(&calibrate::REGISTRY),
         fusions: infos(&FUSIONS),
         merges: MERGERS.entries.iter().map(MethodInfo::of_merger).collect(),
         adapters: infos(&adapt::REGISTRY),
@@ -148,6 +150,7 @@ pub fn list() -> Vec<Listed> {
         of("learners", "members: {name: {fit: ...}}", &learners::REGISTRY),
         of("networks", "members: {name: {fit: ...}}", &NETWORKS),
         of("fusers", "synthesis: {name: {fuse: ...}}", &fuse::REGISTRY),
+        of("calibrators", "members and synthesis: {name: {..., calibrate: ...}}", &calibrate::REGISTRY),
         of("fusions", "synthesis: {name: {fusion: ...}}", &FUSIONS),
         of("mergers", "synthesis: {name: {merge: ...}}", &MERGERS),
         of("adapters", "synthesis: {name: {adapt: ...}}", &adapt::REGISTRY),
@@ -162,6 +165,19 @@ pub fn list() -> Vec<Listed> {
                 .collect(),
         },
     ]
+}
+
+/// A way to fuse, with members taken out of it and its probabilities calibrated where that is asked for.
+pub(crate) fn fuser(call: &Call, prune: Option<f64>, calibrate: Option<&Call>) -> Result<Box<dyn Fuser>> {
+    let mut fuser = fuse::REGISTRY.build(&call.name, &call.parameters)?;
+    if let Some(slack) = prune {
+        fuser = Box::new(Pruned { fuser, slack });
+    }
+    if let Some(call) = calibrate {
+        let calibrator = calibrate::REGISTRY.build(&call.name, &call.parameters)?;
+        fuser = Box::new(Calibrated { fuser, calibrator });
+    }
+    Ok(fuser)
 }
 
 /// The preprocessing of a member: its own steps, else the recipe's, else the defaults.

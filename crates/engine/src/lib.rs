@@ -18,3 +18,4 @@ pub mod report;
 pub mod run;
 mod soup;
 pub mod store;
+pub mod tables;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use consilience_core::explain::MemberReadings;
+use consilience_core::fuse::Point;
 use consilience_core::model::LogRow;
 use consilience_merge::analyze::Analysis;
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,8 @@ pub enum Role {
     Fusion,
     /// An average of weights.
     Merge,
+    /// One student of a composition.
+    Distill,
     /// A member carried to another domain.
     Adapt,
 }
@@ -87,6 +91,15 @@ pub struct Importance {
     pub error: f64,
 }
 
+/// What each member is worth to the best composition of predictions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The composition.
+    pub composition: String,
+    /// Its members, read on honest predictions.
+    pub readings: MemberReadings,
+}
+
 /// A member or composition with its scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
@@ -109,6 +122,9 @@ pub struct Candidate {
     /// How the members of a merge pull, layer by layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull: Option<Analysis>,
+    /// What a cascade spends and loses on honest rows, by its threshold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spending: Vec<Point>,
     /// Scores for every non-empty subset of modalities, where it has several.
     pub subsets: Vec<Subset>,
     /// Its learning curve.
@@ -218,6 +234,9 @@ pub struct Outcome {
     pub reliability: BTreeMap<String, Vec<Bin>>,
     /// Of the exported model, most important first.
     pub importances: Vec<Importance>,
+    /// What each member is worth to the best composition of predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explained: Option<Explained>,
     /// How to do it again.
     pub reproduce: Reproduce,
     /// Seconds of the whole run, steps from the store not counted.

@@ -175,7 +175,7 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
     }
     for (name, synthesis) in &recipe.synthesis {
         members.push(match synthesis {
-            Synthesis::Fuse { method, of } => {
+            Synthesis::Fuse { method, of, .. } => {
                 describe(name, "fuse", &method.name, of, &Outline::default(), 1)
             }
             Synthesis::Merge { method, of, .. } => {
@@ -184,9 +184,14 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
             Synthesis::Adapt { method, member, .. } => {
                 describe(name, "adapt", &method.name, std::slice::from_ref(member), &Outline::default(), 1)
             }
-            Synthesis::Fusion { method, on, features, augment } => {
+            Synthesis::Fusion { method, on, features, augment }
+            | Synthesis::Distill { method, on, features, augment, .. } => {
                 let reads = Reads { on, features, augment };
-                let build = catalog::fusion(&ground, method, reads).map_err(|e| e.at(name))?;
+                let (role, build) = match synthesis {
+                    Synthesis::Distill { .. } => ("distill", catalog::member(&ground, method, reads)),
+                    _ => ("fusion", catalog::fusion(&ground, method, reads)),
+                };
+                let build = build.map_err(|e| e.at(name))?;
                 let outline = build.estimator.outline(schema, &task);
                 let epochs =
                     method.parameters.get("epochs").and_then(serde_json::Value::as_f64).unwrap_or(20.0);
@@ -196,7 +201,7 @@ pub fn plan(checked: &Checked, root: &Path, base: &Path) -> Result<(Plan, Opened
                     data_bytes(opened.data.source.as_ref())
                         .saturating_add(outline.memory.unwrap_or(64 << 20)),
                 );
-                describe(name, "fusion", &method.name, on, &outline, fits)
+                describe(name, role, &method.name, on, &outline, fits)
             }
         });
     }

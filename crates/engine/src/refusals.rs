@@ -7,7 +7,7 @@ use consilience_core::data::{HonestSpec, RowFilter};
 use consilience_core::metrics::BootstrapSettings;
 use consilience_core::model::Task;
 use consilience_core::seed::Seed;
-use consilience_core::{Error, Result, fuse, learners};
+use consilience_core::{Error, Result, calibrate, learners};
 use consilience_nn::train::Training;
 use serde_json::Value;
 
@@ -51,16 +51,34 @@ pub(crate) fn refusals(
             said.note(&["members", name, WEIGHTS], one_start(member))?;
         }
     }
+    for (name, call) in &recipe.calibrate {
+        let group = if recipe.members.iter().any(|(n, _)| n == name) { "members" } else { "synthesis" };
+        let built = calibrate::REGISTRY.build(&call.name, &call.parameters);
+        said.note(&[group, name, "calibrate"], built.and_then(|c| c.check(task, 1)))?;
+    }
     for (name, synthesis) in &recipe.synthesis {
         let path = ["synthesis", name.as_str()];
         match synthesis {
-            Synthesis::Fuse { method, of } => {
-                let fuser = fuse::REGISTRY.build(&method.name, &method.parameters);
+            Synthesis::Fuse { method, of, prune } => {
+                let fuser = catalog::fuser(method, *prune, None);
                 said.note(&path, fuser.and_then(|f| f.check(task, of.len())))?;
             }
             Synthesis::Fusion { method, on, features, augment } => {
                 let built = catalog::fusion(ground, method, Reads { on, features, augment });
                 said.note(&path, built.and_then(|b| b.estimator.check(ground.schema, task)))?;
+            }
+            Synthesis::Distill { method, on, features, augment, .. } => {
+                let built = catalog::member(ground, method, Reads { on, features, augment });
+                said.note(&path, built.and_then(|b| b.estimator.check(ground.schema, task)))?;
+                if matches!(recipe.honest, HonestSpec::Validation(_)) {
+                    let error = Error::argument(
+                        "a student learns from what its teacher says of rows that it has not seen",
+                    )
+                    .expected(
+                        "honest: {folds: 5}, so that there are such predictions of the rows for fitting",
+                    );
+                    said.note(&[path[0], path[1], "teacher"], Err(error))?;
+                }
             }
             Synthesis::Adapt { source, target, .. } => {
                 for (key, wanted) in [("source", source), ("target", target)] {

@@ -3,7 +3,9 @@
 mod check;
 mod demo;
 mod doctor;
+mod explain;
 mod export;
+mod fuse;
 mod init;
 mod list;
 mod merge;
@@ -40,8 +42,10 @@ pub fn dispatch(arguments: &Arguments, stop: &Stop) -> Result<ExitCode, Fault> {
             let Files { onnx, safetensors, torch_names } = files;
             export::export(model, onnx.as_deref(), safetensors.as_deref(), *torch_names, json)
         }
+        Command::Fuse(how) => fuse::fuse(how, json, stop),
         Command::Merge(how) => merge::merge(how, arguments.threads, json, stop),
         Command::Report { run, out } => runs::report(run, out.as_deref(), json),
+        Command::Explain { run } => explain::explain(run, json),
         Command::List { kind } => list::list(kind.as_deref(), json),
         Command::Schema => list::schema(),
         Command::Runs { runs, prune } => runs::runs(runs, *prune, json),

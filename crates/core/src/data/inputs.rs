@@ -100,11 +100,6 @@ impl Maker<'_> {
                 self.add(&mut inputs, kind.name(), &c)?;
             }
         }
-        if inputs.fields.is_empty() {
-            return Err(Error::data("the data have no input columns")
-                .at(self.table().places.files())
-                .remedy("name some under data: {columns: ...}, or unset only"));
-        }
         Ok(inputs)
     }
 

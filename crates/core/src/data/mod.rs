@@ -11,6 +11,7 @@ mod names;
 mod notes;
 mod open;
 mod paths;
+mod pieces;
 mod read;
 mod roles;
 mod spec;
@@ -24,7 +25,8 @@ mod write;
 pub use dataset::{Dataset, Roles};
 pub use filter::RowFilter;
 pub use open::{open, open_for, table_columns};
-pub use read::{NdArray, Numbers, read_idx, read_npy, read_npz};
+pub use pieces::{Piece, Pieces};
+pub use read::{NdArray, Numbers, npy_shape, read_idx, read_npy, read_npy_entry, read_npz};
 pub use spec::{
     BesideSpec, ColumnSpec, Corrupt, DataSpec, Header, HonestSpec, PerValue, Role, SourceSpec, SplitSpec,
     TaskKind, Validation,
@@ -37,4 +39,4 @@ mod golden_tests;
 mod open_tests;
 #[cfg(test)]
 mod shared_tests;
-pub use write::{Written, write_table};
+pub use write::{TableWriter, Written, write_table};

@@ -79,7 +79,6 @@ fn bad_tables_are_refused_with_their_place() {
             "column \"y\": the classes \"1\" and \"1.0\" are the same number",
         ),
         ("x,z\n1,a\n", target.clone(), "t.csv: the data have no column \"y\""),
-        ("y\na\nb\n", target.clone(), "t.csv: the data have no input columns"),
         (
             "x,y\n1,a\nten,b\n",
             json!({"y": {"role": "target"}, "x": {"type": "number"}}),

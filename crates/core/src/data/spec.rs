@@ -206,7 +206,7 @@ pub enum Corrupt {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitSpec {
-    /// The column whose values name the parts.
+    /// The column whose values name the parts; with `folds`, the outer folds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
     /// The values of `column` that are for fitting; `train` and `fit` by default.

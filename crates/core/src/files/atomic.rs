@@ -34,21 +34,63 @@ fn sync_dir(dir: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Write`] naming the path.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let parent = parent_of(path);
-    fs::create_dir_all(&parent).map_err(|e| Error::write(&parent, e))?;
-    let temporary = temporary_beside(path);
-    let written = (|| {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    })();
-    if let Err(e) = written {
-        // The stray is swept later if even this fails.
-        let _ = fs::remove_file(&temporary);
-        return Err(Error::write(path, e));
+    let mut file = AtomicFile::begin(path)?;
+    file.write_all(bytes).map_err(|e| Error::write(path, e))?;
+    file.commit()
+}
+
+/// A file that is written piece by piece and appears under its name only when [`AtomicFile::commit`] is called; dropped before, it is
+/// removed.
+#[derive(Debug)]
+pub struct AtomicFile {
+    file: File,
+    temporary: PathBuf,
+    goal: PathBuf,
+    committed: bool,
+}
+
+impl AtomicFile {
+    /// Starts a file that will be `goal`; folders that lack are made.
+    ///
+    /// # Errors
+    /// [`Error::Write`] naming the path.
+    pub fn begin(goal: &Path) -> Result<Self> {
+        let parent = parent_of(goal);
+        fs::create_dir_all(&parent).map_err(|e| Error::write(&parent, e))?;
+        let temporary = temporary_beside(goal);
+        let file = File::create(&temporary).map_err(|e| Error::write(goal, e))?;
+        Ok(Self { file, temporary, goal: goal.to_path_buf(), committed: false })
     }
-    sync_dir(&parent)
+
+    /// Puts the file in its place. One that is there already is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Write`] naming the goal.
+    pub fn commit(mut self) -> Result<()> {
+        let placed = self.file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.goal));
+        placed.map_err(|e| Error::write(&self.goal, e))?;
+        self.committed = true;
+        sync_dir(&parent_of(&self.goal))
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if !self.committed {
+            // The stray is swept later if even this fails.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
 }
 
 /// A folder that appears under its name only when [`AtomicDir::commit`] is called; dropped before, it is removed.

@@ -4,6 +4,6 @@ mod atomic;
 mod confine;
 mod hash;
 
-pub use atomic::{AtomicDir, STRAY_PREFIX, put_in_place, sweep_strays, sync_tree, write_atomic};
+pub use atomic::{AtomicDir, AtomicFile, STRAY_PREFIX, put_in_place, sweep_strays, sync_tree, write_atomic};
 pub use confine::confine;
 pub use hash::{Hasher, Sha256, sha256_bytes, sha256_file};

@@ -27,10 +27,13 @@ mod soft_vote;
 mod stacking;
 mod weighted;
 
+pub use cascade::{Cascade, spending};
+pub use cascade_curve::Point;
 pub use crossfit::{PARTS, cross_fitted, parts};
 pub use gate::Gate;
 pub use greedy::{Greedy, Objective};
 pub use hard_vote::HardVote;
+pub use pruned::{Pruned, reduced};
 pub use soft_vote::SoftVote;
 pub use stacking::Stacking;
 pub use weighted::Weighted;

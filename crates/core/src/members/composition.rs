@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::array::Matrix;
 use crate::error::{Error, Result};
 use crate::model::graph::{Answer, Graph};
-use crate::model::{Batch, Fused, Loaders, Model, Parts, Predictions, Schema, Task};
+use crate::model::{Batch, Fused, Loaders, Mask, Model, Parts, Predictions, Schema, Staged, Task};
 
 pub(super) const KIND: &str = "composition";
 
@@ -68,6 +69,46 @@ impl Composition {
     }
 }
 
+impl Composition {
+    /// Asks the members in turn, each about the rows that are not settled yet.
+    fn predict_in_turn(&self, staged: &dyn Staged, batch: &Batch) -> Result<Predictions> {
+        let rows = batch.rows();
+        let width = self.task.width();
+        let mut said = Vec::with_capacity(self.members.len());
+        for _ in &self.members {
+            let nothing = Matrix::zeros((rows, width));
+            said.push(Predictions::for_task(
+                batch.ids().to_vec(),
+                &self.task,
+                nothing,
+                Mask::from_marks(vec![true; rows]),
+            )?);
+        }
+        let mut open: Vec<usize> = (0..rows).collect();
+        for (asked, member) in staged.order().iter().enumerate() {
+            if open.is_empty() {
+                break;
+            }
+            let (Some((name, model)), Some(slot)) = (self.members.get(*member), said.get_mut(*member)) else {
+                return Err(Error::internal("a cascade asks a member that is not there"));
+            };
+            let at = |e: Error| e.at(format!("member \"{name}\""));
+            let part = model.predict(&batch.take(&open)?).map_err(at)?;
+            let mut matrix = Matrix::zeros((rows, width));
+            let mut absent = vec![true; rows];
+            for ((row, place), from) in part.matrix().rows().into_iter().zip(&open).zip(0..) {
+                matrix.row_mut(*place).assign(&row);
+                absent[*place] = part.absent().is_set(from);
+            }
+            let absent = absent.into_iter().collect();
+            *slot = Predictions::for_task(batch.ids().to_vec(), &self.task, matrix, absent)?;
+            let settled = staged.settled(&said, asked + 1)?;
+            open.retain(|row| !settled.is_set(*row));
+        }
+        self.fused.fuse(&said, Some(batch))
+    }
+}
+
 impl Model for Composition {
     fn kind(&self) -> &'static str {
         KIND
@@ -82,6 +123,9 @@ impl Model for Composition {
     }
 
     fn predict(&self, batch: &Batch) -> Result<Predictions> {
+        if let Some(staged) = self.fused.staged() {
+            return self.predict_in_turn(staged, batch);
+        }
         let predictions: Result<Vec<Predictions>> = self
             .members
             .iter()

@@ -36,6 +36,7 @@ pub struct Honest {
     group: Option<Vec<u64>>,
     weight: Option<Vec<f32>>,
     expected: Option<BTreeSet<Voices>>,
+    costs: Option<Vec<f64>>,
 }
 
 impl Honest {
@@ -98,7 +99,26 @@ impl Honest {
                 }
             }
         }
-        Ok(Self { members, target, fold, group, weight, expected: None })
+        Ok(Self { members, target, fold, group, weight, expected: None, costs: None })
+    }
+
+    /// The same, with what it costs to ask each member about a row, in any unit: what a cascade saves.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for costs that are not numbers above zero, or of another number of members.
+    pub fn with_costs(self, costs: Vec<f64>) -> Result<Self> {
+        if costs.len() != self.count() || costs.iter().any(|c| !c.is_finite() || *c <= 0.0) {
+            return Err(Error::argument("the costs of the members are no numbers above zero, one for each")
+                .at("costs")
+                .expected(format!("{} numbers", self.count()))
+                .got(format!("{costs:?}")));
+        }
+        Ok(Self { costs: Some(costs), ..self })
+    }
+
+    /// What it costs to ask each member about a row, where that is known.
+    pub fn costs(&self) -> Option<&[f64]> {
+        self.costs.as_deref()
     }
 
     /// The same, with the voices that rows to come can have, so that a fuser need not be ready for others. Without it
@@ -194,14 +214,18 @@ impl Honest {
             group: self.group.as_ref().map(|g| rows.iter().map(|&r| g[r]).collect()),
             weight: self.weight.as_ref().map(|w| rows.iter().map(|&r| w[r]).collect()),
             expected: self.expected.clone(),
+            costs: self.costs.clone(),
         }
     }
 
     /// The members whose voice is set alone, on all rows; what rows to come can have is then not known.
     #[must_use]
     pub fn only(self, voices: &[bool]) -> Self {
-        let members = self.members.into_iter().zip(voices).filter(|(_, v)| **v).map(|(m, _)| m).collect();
-        Self { members, expected: None, ..self }
+        fn kept<T>(all: Vec<T>, voices: &[bool]) -> Vec<T> {
+            all.into_iter().zip(voices).filter(|(_, v)| **v).map(|(m, _)| m).collect()
+        }
+        let costs = self.costs.map(|c| kept(c, voices));
+        Self { members: kept(self.members, voices), expected: None, costs, ..self }
     }
 }
 
@@ -287,4 +311,22 @@ pub trait Fused: Send + Sync {
     fn parameters(&self) -> u64 {
         0
     }
+
+    /// Where it need not ask every member about every row: whom it asks in turn.
+    fn staged(&self) -> Option<&dyn Staged> {
+        None
+    }
+}
+
+/// A composition that asks its members one after the other and stops when it is sure.
+pub trait Staged {
+    /// The members in the order in which they are asked.
+    fn order(&self) -> &[usize];
+
+    /// The rows about which nobody else need be asked, after the first `asked` members of the order have spoken. What the others are given
+    /// as does not matter then.
+    ///
+    /// # Errors
+    /// As [`Fused::fuse`].
+    fn settled(&self, members: &[Predictions], asked: usize) -> Result<Mask>;
 }

@@ -27,7 +27,7 @@ pub use estimator::{
     Context, Estimator, Fitted, Keep, Labelled, LogRow, Outline, Progress, Quiet, Stop, Unlabelled,
 };
 pub use feature::{Feature, FittedFeature};
-pub use fuser::{Fused, Fuser, Honest, Inputs, Origin, Voices};
+pub use fuser::{Fused, Fuser, Honest, Inputs, Origin, Staged, Voices};
 pub use graph::Graph;
 pub use learner::{FittedLearner, Learner};
 pub use mask::Mask;

@@ -1,6 +1,7 @@
 //! A first recipe for data that nobody has described yet.
 
 mod columns;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -12,6 +13,8 @@ use consilience_core::{Error, Result};
 use crate::catalog;
 use crate::recipe::{Facts, Sounds, init};
 use columns::Guessed;
+
+pub use tables::{Tables, TablesRecipe, recipe_of_tables};
 
 /// From this many distinct values on, a target of numbers is taken for a value and not for classes.
 const MANY_VALUES: usize = 20;
@@ -55,6 +58,11 @@ pub fn recipe_for(data: &Path, target: Option<&str>, home: &Path) -> Result<Stri
                 .expected(format!("--target and one of {}", columns.join(", "))));
         }
     };
+    if opened.source.schema().fields.is_empty() {
+        return Err(Error::data("the data have no input columns")
+            .at(data.display())
+            .remedy("`csl fuse` composes tables of predictions"));
+    }
     let task = opened.target.as_ref().map_or(Task::Regress, Target::task);
     let stem = Path::new(name).file_stem().and_then(|s| s.to_str()).unwrap_or("first");
     let roles: BTreeMap<String, Role> =

@@ -15,7 +15,7 @@ use crate::foreign::{Declared, is_onnx};
 use super::methods::{MethodInfo, Methods, find};
 use super::names;
 use super::schema::{LEVEL, RESAMPLES, own_keys};
-use super::types::{Call, Judge, MIXUP, Member, Recipe, Seen, Synthesis};
+use super::types::{Budget, Call, Judge, MIXUP, Member, Recipe, Seen, Synthesis};
 use super::validate::below;
 use consilience_core::document::{Content, Entry, Node, Span};
 use consilience_core::document::{Finding, List, quote};
@@ -36,6 +36,7 @@ pub(super) fn decode(root: &Node, methods: &Methods, file_name: &str, findings: 
     let augment = d.augment(root.entry("augment"), "augment");
     let members = d.entries(root.get("members"), "members", Decoder::member);
     let synthesis = d.entries(root.get("synthesis"), "synthesis", Decoder::synthesis);
+    let calibrate = d.calibrations(root);
     let judge = task.and_then(|task| d.judge(root, task));
     if findings.has_errors() {
         return None;
@@ -55,6 +56,7 @@ pub(super) fn decode(root: &Node, methods: &Methods, file_name: &str, findings: 
         augment: augment?,
         members: members?,
         synthesis: synthesis?,
+        calibrate,
         judge: judge?,
     })
 }
@@ -135,7 +137,12 @@ impl Decoder<'_> {
         }
         if let Some(path) = text("predictions") {
             let columns = texts_by_key(node.get("columns"));
-            return Some(Member::Predictions { path, id: text("id"), fold: text("fold"), columns, seen });
+            let member = match node.get("member").map(|n| &n.content) {
+                Some(Content::Int(i)) => usize::try_from(*i).ok(),
+                _ => None,
+            };
+            let (id, fold, label) = (text("id"), text("fold"), text("label"));
+            return Some(Member::Predictions { path, id, fold, label, columns, member, seen });
         }
         let methods = self.methods;
         let method = self.call(node, "fit", &methods.learners, path);
@@ -200,7 +207,8 @@ impl Decoder<'_> {
         let names = |key: &str| node.get(key).map(texts).unwrap_or_default();
         if node.entry("fuse").is_some() {
             let method = self.call(node, "fuse", &methods.fusers, path)?;
-            return Some(Synthesis::Fuse { method, of: names("of") });
+            let prune = node.get("prune").and_then(|n| n.to_json().as_f64());
+            return Some(Synthesis::Fuse { method, of: names("of"), prune });
         }
         if node.entry("merge").is_some() {
             return self.merge(node, path);
@@ -217,6 +225,9 @@ impl Decoder<'_> {
                 augment: augment?,
             });
         }
+        if node.entry("distill").is_some() {
+            return self.distill(node, path);
+        }
         let method = self.call(node, "adapt", &methods.adapters, path)?;
         Some(Synthesis::Adapt {
             method,
@@ -224,6 +235,43 @@ impl Decoder<'_> {
             source: texts_by_key(node.get("source")),
             target: texts_by_key(node.get("target")),
         })
+    }
+
+    fn distill(&mut self, node: &Node, path: &str) -> Option<Synthesis> {
+        let methods = self.methods;
+        let method = self.call(node, "distill", &methods.learners, path);
+        let features =
+            self.steps_by_column(node.entry("features"), &below(path, "features"), &methods.features);
+        let augment = self.augment(node.entry("augment"), &below(path, "augment"));
+        let number = |key: &str| node.get(key).and_then(|n| n.to_json().as_f64());
+        let method = method?;
+        // A network's loss is the sum of two; other learners see rows for each class.
+        let classifies = self.root.get("task").and_then(Node::text) == Some("classify");
+        let soft = classifies && find(&methods.learners, &method.name).is_some_and(|m| m.network);
+        Some(Synthesis::Distill {
+            method,
+            teacher: node.get("teacher").and_then(Node::text)?.to_owned(),
+            on: node.get("on").map_or_else(|| vec!["table".to_owned()], texts),
+            features: features?,
+            augment: augment?,
+            share: number("share").unwrap_or(if soft { 0.9 } else { 0.5 }),
+            temperature: number("temperature").unwrap_or(if soft { 2.0 } else { 1.0 }),
+        })
+    }
+
+    /// The ways to calibrate that stand in the entries of members and compositions, by name.
+    fn calibrations(&mut self, root: &Node) -> BTreeMap<String, Call> {
+        let mut out = BTreeMap::new();
+        for group in ["members", "synthesis"] {
+            for entry in root.get(group).map(Node::entries).unwrap_or_default() {
+                let path = below(&below(group, &entry.key), "calibrate");
+                if let Some(step) = entry.value.get("calibrate").filter(|_| self.is_sound(&path)) {
+                    let call = self.step(step, &self.methods.calibrators, &path);
+                    out.extend(call.map(|call| (entry.key.clone(), call)));
+                }
+            }
+        }
+        out
     }
 
     /// The method of an entry with the parameters beside its key.
@@ -321,8 +369,13 @@ impl Decoder<'_> {
                 return None;
             }
         };
+        let budget = match node.and_then(|n| n.entry("budget")) {
+            Some(e) => self.value(&e.value, "judge.budget", e.key_span)?,
+            None => Budget::default(),
+        };
         Some(Judge {
             choose,
+            budget,
             report: get("report").map(texts).unwrap_or_default(),
             resamples: get("resamples")
                 .and_then(|n| n.to_json().as_u64())

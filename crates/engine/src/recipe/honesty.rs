@@ -33,6 +33,8 @@ fn split(root: &Node, findings: &mut List) {
         ["column", "holdout", "domain", "folds"].into_iter().filter(|k| split.entry(k).is_some()).collect();
     let expected = "one of column, holdout, domain, folds";
     match ways.as_slice() {
+        // The column names the outer folds.
+        ["column", "folds"] => {}
         [] => findings.push(
             Finding::error("the split has no rows for judging", entry.key_span)
                 .expected(expected)

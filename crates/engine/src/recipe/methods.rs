@@ -24,6 +24,8 @@ pub struct MethodInfo {
     pub resolve: fn(&Value) -> Result<Value>,
     /// Of a way to merge: what says which members it works on.
     pub merger: Option<BuildMerger>,
+    /// Whether it is a network.
+    pub network: bool,
 }
 
 impl MethodInfo {
@@ -41,6 +43,7 @@ impl MethodInfo {
             schema: (entry.schema)(),
             resolve: entry.resolve,
             merger: None,
+            network: false,
         }
     }
 
@@ -53,6 +56,7 @@ impl MethodInfo {
             schema: schema_of::<M>(),
             resolve: resolve::<M>,
             merger: None,
+            network: false,
         }
     }
 
@@ -92,6 +96,8 @@ pub struct Methods {
     pub learners: Vec<MethodInfo>,
     /// `fuse:` what composes predictions.
     pub fusers: Vec<MethodInfo>,
+    /// `calibrate:` what makes probabilities mean what they say.
+    pub calibrators: Vec<MethodInfo>,
     /// `fusion:` networks on several modalities.
     pub fusions: Vec<MethodInfo>,
     /// `merge:` what composes weights.

@@ -27,7 +27,7 @@ pub use init::{Facts, Sounds, init};
 pub use methods::{BuildMerger, MethodInfo, Methods, MetricInfo};
 pub use resolved::resolved_yaml;
 pub use schema::{complaints, recipe_schema};
-pub use types::{Call, Judge, Member, Recipe, Seen, Synthesis, augment_value};
+pub use types::{Budget, Call, Judge, Member, Recipe, Seen, Synthesis, augment_value};
 pub use validate::validate;
 
 /// What of YAML a recipe may use: neither names nor several documents.

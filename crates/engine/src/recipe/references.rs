@@ -38,6 +38,9 @@ pub(super) fn check(root: &Node, findings: &mut List) {
         if let Some(origin) = synthesis.value.get("base").filter(|_| merges) {
             names.refer(origin, &below(&path, "base"), Wanted::WithWeights, findings);
         }
+        if let Some(teacher) = synthesis.value.get("teacher") {
+            names.refer(teacher, &below(&path, "teacher"), Wanted::Any, findings);
+        }
         if let Some(member) = synthesis.value.get("member") {
             names.refer(member, &below(&path, "member"), Wanted::WithSettings, findings);
         }
@@ -51,7 +54,15 @@ pub(super) fn check(root: &Node, findings: &mut List) {
     circles(
         "synthesis",
         all("synthesis"),
-        |e| e.value.get("of").map(|n| n.items().iter().collect()).unwrap_or_default(),
+        |e| {
+            e.value
+                .get("of")
+                .map(Node::items)
+                .unwrap_or_default()
+                .iter()
+                .chain(e.value.get("teacher"))
+                .collect()
+        },
         findings,
     );
 }
@@ -103,6 +114,10 @@ impl Names<'_> {
             (Wanted::WithWeights, Some(m)) if m.value.entry("predictions").is_some() => {
                 lacks("is a table of predictions and has no weights", "a member that is fitted or loaded")
             }
+            (Wanted::WithWeights, Some(m)) if m.value.entry("calibrate").is_some() => lacks(
+                "is calibrated, and its weights stand within",
+                "a member without calibrate; what is made of it can be calibrated",
+            ),
             (Wanted::WithSettings, Some(m))
                 if !m.value.entries().is_empty() && m.value.entry("fit").is_none() =>
             {

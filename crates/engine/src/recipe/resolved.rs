@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::schema::own_keys;
-use super::types::{Call, Member, Recipe, Synthesis, augment_value};
+use super::types::{Budget, Call, Member, Recipe, Synthesis, augment_value};
 
 /// Maps under these keys always have a line an entry.
 const OPEN: [&str; 6] = ["data", "columns", "features", "augment", "members", "synthesis"];
@@ -33,16 +33,24 @@ pub fn resolved_yaml(recipe: &Recipe) -> Result<String> {
     if !recipe.augment.is_empty() {
         root.push(Entry::new("augment", Node::from_json(&augment_value(&recipe.augment))));
     }
-    let members = recipe.members.iter().map(|(name, m)| Ok(Entry::new(name, member(m)?)));
+    let calibrated = |name: &str, mut entries: Vec<Entry>| {
+        let step = recipe.calibrate.get(name).map(|call| Node::from_json(&call.to_step()));
+        entries.extend(step.map(|s| Entry::new("calibrate", s)));
+        Entry::new(name, map(entries))
+    };
+    let members = recipe.members.iter().map(|(name, m)| Ok(calibrated(name, member(m)?)));
     root.push(Entry::new("members", map(members.collect::<Result<_>>()?)));
-    let syntheses = recipe.synthesis.iter().map(|(name, s)| Entry::new(name, synthesis(s)));
+    let syntheses = recipe.synthesis.iter().map(|(name, s)| calibrated(name, synthesis(s)));
     root.push(Entry::new("synthesis", map(syntheses.collect())));
-    let judge = vec![
+    let mut judge = vec![
         Entry::new("choose", text(&recipe.judge.choose)),
         Entry::new("report", names(&recipe.judge.report)),
         Entry::new("resamples", int(recipe.judge.resamples)),
         Entry::new("level", json(&recipe.judge.level)?),
     ];
+    if recipe.judge.budget != Budget::default() {
+        judge.push(Entry::new("budget", json(&recipe.judge.budget)?));
+    }
     root.push(Entry::new("judge", map(judge)));
     Ok(document::write(&map(root), &OPEN))
 }
@@ -108,7 +116,7 @@ fn steps_by_column(steps: &BTreeMap<String, Vec<Call>>) -> Node {
         .collect())
 }
 
-fn member(member: &Member) -> Result<Node> {
+fn member(member: &Member) -> Result<Vec<Entry>> {
     let mut out = Vec::new();
     match member {
         Member::Fit { method, on, features, augment, from, rows, bag } => {
@@ -142,25 +150,30 @@ fn member(member: &Member) -> Result<Node> {
                 }
             }
         }
-        Member::Predictions { path, id, fold, columns, seen } => {
+        Member::Predictions { path, id, fold, label, columns, member, seen } => {
             out.push(Entry::new("predictions", text(path)));
             out.extend(id.iter().map(|c| Entry::new("id", text(c))));
             out.extend(fold.iter().map(|c| Entry::new("fold", text(c))));
+            out.extend(label.iter().map(|c| Entry::new("label", text(c))));
             if !columns.is_empty() {
                 out.push(Entry::new("columns", texts(columns)));
+            }
+            if let Some(member) = member {
+                out.push(Entry::new("member", json(member)?));
             }
             out.push(Entry::new("seen", json(seen)?));
         }
     }
-    Ok(map(out))
+    Ok(out)
 }
 
-fn synthesis(synthesis: &Synthesis) -> Node {
+fn synthesis(synthesis: &Synthesis) -> Vec<Entry> {
     let mut out = Vec::new();
     let method = match synthesis {
-        Synthesis::Fuse { method, of } => {
+        Synthesis::Fuse { method, of, prune } => {
             out.push(Entry::new("fuse", text(&method.name)));
             out.push(Entry::new("of", names(of)));
+            out.extend(prune.map(|p| Entry::new("prune", Node::from_json(&Value::from(p)))));
             method
         }
         Synthesis::Fusion { method, on, features, augment } => {
@@ -185,7 +198,21 @@ fn synthesis(synthesis: &Synthesis) -> Node {
             }
             let fixed = parameters(&method.parameters, "merge");
             out.extend(fixed.into_iter().filter(|e| !search.contains_key(&e.key)));
-            return map(out);
+            return out;
+        }
+        Synthesis::Distill { method, teacher, on, features, augment, share, temperature } => {
+            out.push(Entry::new("distill", text(&method.name)));
+            out.push(Entry::new("teacher", text(teacher)));
+            out.push(Entry::new("on", names(on)));
+            out.push(Entry::new("share", Node::from_json(&Value::from(*share))));
+            out.push(Entry::new("temperature", Node::from_json(&Value::from(*temperature))));
+            if !features.is_empty() {
+                out.push(Entry::new("features", steps_by_column(features)));
+            }
+            if !augment.is_empty() {
+                out.push(Entry::new("augment", Node::from_json(&augment_value(augment))));
+            }
+            method
         }
         Synthesis::Adapt { method, member, source, target } => {
             out.push(Entry::new("adapt", text(&method.name)));
@@ -197,5 +224,5 @@ fn synthesis(synthesis: &Synthesis) -> Node {
     };
     let key = out.first().map(|e| e.key.clone()).unwrap_or_default();
     out.extend(parameters(&method.parameters, &key));
-    map(out)
+    out
 }

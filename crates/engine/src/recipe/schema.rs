@@ -11,18 +11,23 @@ use serde_json::{Map, Value, json};
 use crate::foreign::{Gives, Missing};
 
 use super::methods::{MethodInfo, Methods, MetricInfo};
-use super::types::{MIXUP, Seen};
+use super::types::{Budget, MIXUP, Seen};
 
 /// The keys of an entry that are the recipe's own, by method key; everything beside them is a parameter.
 pub(super) fn own_keys(method_key: &str) -> &'static [&'static str] {
     match method_key {
-        "fit" => &["fit", "on", "features", "augment", "from", "rows", "bag"],
-        "load" => &["load", "seen", "inputs", "features", "output", "gives", "missing", "classes"],
-        "predictions" => &["predictions", "id", "fold", "columns", "seen"],
-        "fuse" => &["fuse", "of"],
-        "fusion" => &["fusion", "on", "features", "augment"],
-        "merge" => &["merge", "of", "base", "search"],
+        "fit" => &["fit", "on", "features", "augment", "from", "rows", "bag", "calibrate"],
+        "load" => {
+            &["load", "seen", "inputs", "features", "output", "gives", "missing", "classes", "calibrate"]
+        }
+        "predictions" => &["predictions", "id", "fold", "label", "columns", "member", "seen", "calibrate"],
+        "fuse" => &["fuse", "of", "prune", "calibrate"],
+        "fusion" => &["fusion", "on", "features", "augment", "calibrate"],
+        "merge" => &["merge", "of", "base", "search", "calibrate"],
         "adapt" => &["adapt", "member", "source", "target"],
+        "distill" => {
+            &["distill", "teacher", "on", "features", "augment", "share", "temperature", "calibrate"]
+        }
         _ => &[],
     }
 }
@@ -82,6 +87,10 @@ pub fn recipe_schema(methods: &Methods) -> Value {
                     "type": "number", "minimum": 0, "maximum": 1, "default": 1,
                     "description": "How often the step is done at all."
                 }}),
+            ),
+            "calibration": described(
+                "How what it says is calibrated, on honest predictions.",
+                step("way to calibrate", &methods.calibrators, &json!({})),
             ),
             "metric": metric(&methods.metrics),
             "member": member(methods),
@@ -185,8 +194,16 @@ fn judge() -> Value {
                 "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": LEVEL,
                 "description": "The level of the intervals."
             },
+            "budget": described(
+                "What the chosen model may cost at most, members included: what models declare, never a measured time.",
+                part::<Budget>(),
+            ),
         },
     })
+}
+
+fn calibration() -> Value {
+    json!({"$ref": "#/$defs/calibration"})
 }
 
 fn names_of(description: &str) -> Value {
@@ -200,13 +217,17 @@ fn values_of(description: &str) -> Value {
     })
 }
 
-fn member(methods: &Methods) -> Value {
+fn columns_read() -> Value {
     let mut on = names_of("The columns it reads; the word table stands for all numbers and categories.");
     if let Some(map) = on.as_object_mut() {
         map.insert("default".into(), json!(["table"]));
     }
+    on
+}
+
+fn member(methods: &Methods) -> Value {
     let own = json!({
-        "on": on,
+        "on": columns_read(),
         "features": described(
             "Feature steps for some columns instead of the recipe's or the default ones.",
             steps_by_column("feature_step"),
@@ -221,6 +242,7 @@ fn member(methods: &Methods) -> Value {
             "type": "boolean", "default": false,
             "description": "Keep the fold models and predict by their mean, instead of a refit on all rows."
         },
+        "calibrate": calibration(),
     });
     let seen = described(
         "Whether it has seen the rows of this recipe; unknown by default, and then the verdict says so.",
@@ -251,6 +273,7 @@ fn member(methods: &Methods) -> Value {
             "gives": described("Of an ONNX file: what the numbers of its output are.", default_of::<Gives>("probabilities")),
             "missing": described("Of an ONNX file: what stands for a missing number.", default_of::<Missing>("refused")),
             "classes": names_of("Of an ONNX file: the classes by name in the order of its outputs."),
+            "calibrate": calibration(),
         },
     }));
     branches.push(json!({
@@ -262,11 +285,21 @@ fn member(methods: &Methods) -> Value {
             },
             "id": {"type": "string", "description": "The column of row ids; id by default."},
             "fold": {"type": "string", "description": "The column of folds, if the predictions are out-of-fold."},
+            "label": {
+                "type": "string",
+                "description": "The column of the class that it names, for members that do not say how sure they are: people, for one."
+            },
             "columns": {
                 "type": "object", "additionalProperties": {"type": "string"},
-                "description": "Class name to column name; the class names themselves by default."
+                "description": "Class name to column name; the class names themselves by default. Of two classes one is \
+                    enough."
+            },
+            "member": {
+                "type": "integer", "minimum": 0,
+                "description": "Of an npy array [members, rows, classes]: which of them, from 0."
             },
             "seen": seen,
+            "calibrate": calibration(),
         },
     }));
     json!({
@@ -278,11 +311,36 @@ fn member(methods: &Methods) -> Value {
 }
 
 fn synthesis(methods: &Methods) -> Value {
-    let fuse = json!({"of": names_of("The members, or names of other syntheses.")});
+    let fuse = json!({
+        "of": names_of("The members, or names of other syntheses."),
+        "prune": {
+            "type": "number", "minimum": 0,
+            "description": "Take members out, the least needed first, while the cross-fitted log-loss (squared error in units of the \
+                            target's variance) rises by no more than this."
+        },
+        "calibrate": calibration(),
+    });
     let fusion = json!({
         "on": names_of("The modalities: columns, or the word table."),
         "features": described("As for members.", steps_by_column("feature_step")),
         "augment": described("As for members.", augment(methods)),
+        "calibrate": calibration(),
+    });
+    let distill = json!({
+        "teacher": {"type": "string", "description": "The member or composition that it learns from."},
+        "on": columns_read(),
+        "features": described("As for members.", steps_by_column("feature_step")),
+        "augment": described("As for members.", augment(methods)),
+        "share": {
+            "type": "number", "minimum": 0, "maximum": 1,
+            "description": "How much the teacher counts; the rest is the truth. 0.9 for networks that classify, else 0.5 by default."
+        },
+        "temperature": {
+            "type": "number", "minimum": 1, "maximum": 20,
+            "description": "What the logits of teacher and student are divided by: the higher, the more the unlikely classes count. For \
+                            networks that classify; 2 by default."
+        },
+        "calibrate": calibration(),
     });
     let adapt = json!({
         "member": {
@@ -298,13 +356,15 @@ fn synthesis(methods: &Methods) -> Value {
     let mut branches = group("fuse", &methods.fusers, &fuse, &["of"]);
     branches.extend(group("fusion", &methods.fusions, &fusion, &["on"]));
     branches.extend(methods.merges.iter().map(merge));
+    branches.extend(group("distill", &methods.learners, &distill, &["teacher"]));
     branches.extend(group("adapt", &methods.adapters, &adapt, &["member", "source", "target"]));
     let any = if branches.is_empty() { json!([{"type": "object"}]) } else { Value::from(branches) };
     json!({
-        "description": "A way of composing: of predictions, features, weights or domains.",
+        "description": "A way of composing: of predictions, features, weights or domains; or one student of such a composition.",
         "x-what": "synthesis",
         "x-method-keys": {
-            "fuse": "way to fuse", "fusion": "fusion network", "merge": "way to merge", "adapt": "adapter"
+            "fuse": "way to fuse", "fusion": "fusion network", "merge": "way to merge", "distill": "student",
+            "adapt": "adapter"
         },
         "oneOf": any,
     })
@@ -320,6 +380,7 @@ fn merge(method: &MethodInfo) -> Value {
             "description": "The member that all of them started from, for methods that work with one; by default the one that all \
                             name in from, where the method needs one."
         },
+        "calibrate": calibration(),
     });
     let schema = strip(method.schema.clone());
     let parameters = schema.get("properties").and_then(Value::as_object);
@@ -395,9 +456,10 @@ fn close(schema: &mut Value) {
 pub fn complaints(methods: &Methods) -> Vec<String> {
     let mut out = Vec::new();
     let mixup: Vec<MethodInfo> = methods.mixup.iter().cloned().collect();
-    let groups: [(&str, &str, &[MethodInfo]); 8] = [
+    let groups: [(&str, &str, &[MethodInfo]); 9] = [
         ("learner", "fit", &methods.learners),
         ("fuser", "fuse", &methods.fusers),
+        ("calibrator", "", &methods.calibrators),
         ("fusion", "fusion", &methods.fusions),
         ("merge", "merge", &methods.merges),
         ("adapter", "adapt", &methods.adapters),

@@ -80,8 +80,14 @@ pub enum Member {
         id: Option<String>,
         /// The column of folds, if the predictions are out-of-fold.
         fold: Option<String>,
+        /// The column of the class that it names, for members that name one without saying how sure they are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
         /// Class name to column name; the class names themselves by default.
         columns: BTreeMap<String, String>,
+        /// Of an npy array `[members, rows, classes]`: which of them, from 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        member: Option<usize>,
         /// Whether its maker has seen the rows.
         seen: Seen,
     },
@@ -97,6 +103,9 @@ pub enum Synthesis {
         method: Call,
         /// The members, or names of other syntheses.
         of: Vec<String>,
+        /// Take members out while the loss rises by no more than this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prune: Option<f64>,
     },
     /// Features, by one network fitted on several modalities.
     Fusion {
@@ -122,6 +131,23 @@ pub enum Synthesis {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         search: BTreeMap<String, Vec<Value>>,
     },
+    /// What a composition says, into one student.
+    Distill {
+        /// The student: a learner or network.
+        method: Call,
+        /// The member or composition that it learns from.
+        teacher: String,
+        /// As for members.
+        on: Vec<String>,
+        /// As for members.
+        features: BTreeMap<String, Vec<Call>>,
+        /// As for members.
+        augment: BTreeMap<String, Vec<Call>>,
+        /// How much the teacher counts, from 0 to 1; the rest is the truth.
+        share: f64,
+        /// What the teacher's and the student's logits are divided by.
+        temperature: f64,
+    },
     /// Domains.
     Adapt {
         /// The adapter.
@@ -146,6 +172,29 @@ pub struct Judge {
     pub resamples: u32,
     /// The level of the intervals, e.g. .95.
     pub level: f64,
+    /// What the chosen model may cost.
+    #[serde(default, skip_serializing_if = "Budget::is_open")]
+    pub budget: Budget,
+}
+
+/// What a model may cost at most, members included. Only what models declare counts, never a measured time: the choice is the same on every
+/// machine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// Fitted numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<u64>,
+    /// Bytes on disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+impl Budget {
+    /// Whether anything goes.
+    pub fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A checked recipe.
@@ -173,6 +222,9 @@ pub struct Recipe {
     pub members: Vec<(String, Member)>,
     /// The ways of composing, in the recipe's order.
     pub synthesis: Vec<(String, Synthesis)>,
+    /// How what a member or composition says is calibrated, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calibrate: BTreeMap<String, Call>,
     /// How the result is judged.
     pub judge: Judge,
 }

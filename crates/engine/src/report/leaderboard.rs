@@ -144,7 +144,7 @@ pub(super) fn leaderboard(reading: &Reading<'_>) -> Option<Leaderboard> {
 
 /// The roles that occur.
 fn legend(candidates: &[Candidate]) -> Vec<Legend> {
-    [Role::Member, Role::Fuse, Role::Fusion, Role::Merge, Role::Adapt]
+    [Role::Member, Role::Fuse, Role::Fusion, Role::Merge, Role::Distill, Role::Adapt]
         .into_iter()
         .filter(|r| candidates.iter().any(|c| c.role == *r))
         .map(|r| Legend { sign: sign(r), name: role(r), about: role_about(r) })
@@ -157,7 +157,8 @@ fn made(candidate: &Candidate) -> String {
     if candidate.of.is_empty() {
         return method;
     }
-    let word = if matches!(candidate.role, Role::Member | Role::Fusion) { "on" } else { "of" };
+    let word =
+        if matches!(candidate.role, Role::Member | Role::Fusion | Role::Distill) { "on" } else { "of" };
     format!("{method} {word} {}", text::list(&candidate.of, 6))
 }
 

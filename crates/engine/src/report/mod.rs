@@ -8,6 +8,7 @@ mod confusion;
 mod curves;
 mod data;
 mod leaderboard;
+mod members;
 mod number;
 mod pulls;
 mod reading;
@@ -49,6 +50,7 @@ struct Page {
     subsets: Vec<subsets::Table>,
     subsets_left_out: usize,
     importances: Option<bars::Bars>,
+    members: Option<members::Members>,
     pulls: Vec<pulls::Table>,
     data: Option<data::Data>,
     reproduce: Option<Reproduce>,
@@ -135,6 +137,7 @@ pub fn html(outcome: &Outcome) -> Result<String> {
         subsets,
         subsets_left_out,
         importances: bars::importances(outcome),
+        members: members::members(outcome),
         pulls: pulls::tables(outcome),
         data: data::data(outcome),
         reproduce: Reproduce::of(outcome),

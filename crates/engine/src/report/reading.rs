@@ -69,6 +69,7 @@ pub(super) fn role(role: Role) -> &'static str {
         Role::Fuse => "fuse",
         Role::Fusion => "fusion",
         Role::Merge => "merge",
+        Role::Distill => "distill",
         Role::Adapt => "adapt",
     }
 }
@@ -80,6 +81,7 @@ pub(super) fn role_about(role: Role) -> &'static str {
         Role::Fuse => "predictions composed",
         Role::Fusion => "a network over several modalities",
         Role::Merge => "weights averaged",
+        Role::Distill => "one student of a composition",
         Role::Adapt => "a member carried to another domain",
     }
 }

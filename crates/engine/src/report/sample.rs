@@ -196,6 +196,7 @@ fn candidate(plan: &Plan) -> Candidate {
             predict_micros: Some(plan.micros),
             bytes: Some(plan.parameters * 4 + 9_200),
         },
+        spending: Vec::new(),
         pull: None,
         weights: match plan.name {
             "stack" => Some(vec![("looks".to_owned(), 0.6134), ("sounds".to_owned(), 0.4417)]),
@@ -264,6 +265,7 @@ pub(super) fn digits() -> Outcome {
         candidates: PLANS.iter().map(candidate).collect(),
         confusion: confusion(10, 100),
         reliability: [("stack".to_owned(), bins(0.04)), ("looks".to_owned(), bins(0.22))].into(),
+        explained: None,
         importances: [
             ("image", true, 0.5312, 0.021),
             ("audio", true, 0.1874, 0.013),
@@ -336,6 +338,7 @@ pub(super) fn prices() -> Outcome {
                 },
             ],
             cost: Cost { fit_seconds: 0.42, predict_micros: Some(rmse / 9000.0), ..Cost::default() },
+            spending: Vec::new(),
             pull: None,
             weights: (role == Role::Fuse)
                 .then(|| vec![("boosted".to_owned(), 1.12), ("ridge".to_owned(), -0.12)]),

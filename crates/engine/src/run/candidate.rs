@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use consilience_core::fuse::Point;
 use consilience_core::model::{LogRow, Predictions};
 
 use super::provenance::Learned;
@@ -26,8 +27,10 @@ pub(crate) struct Draft {
     pub honest: Option<Predictions>,
     /// Predictions of the judged rows.
     pub judged: Predictions,
-    /// The final model; `None` for tables of predictions.
+    /// The final model; `None` for tables of predictions, and for what is composed of them.
     pub model: Option<Made>,
+    /// Where there is none: what says the same, and reads what tables say from columns of their names.
+    pub given: Option<Shared>,
     /// The models of the folds, where they are kept.
     pub folds: Vec<Made>,
     pub cost: Cost,
@@ -39,10 +42,19 @@ pub(crate) struct Draft {
     pub made_by: String,
     pub curve: Vec<LogRow>,
     pub weights: Option<Vec<(String, f64)>>,
+    /// What a cascade spends and loses, by its threshold.
+    pub spending: Vec<Point>,
     /// How the members of a merge pull.
     pub pull: Option<Analysis>,
     /// What a reader must know.
     pub notes: Vec<String>,
+}
+
+impl Draft {
+    /// What is kept of it.
+    pub fn kept(&self) -> Option<&Shared> {
+        self.model.as_ref().map(|m| &m.model).or(self.given.as_ref())
+    }
 }
 
 /// The notes of several drafts, each once.

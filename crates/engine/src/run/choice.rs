@@ -8,6 +8,7 @@ use super::Round;
 use super::candidate::Draft;
 use super::session::Session;
 use crate::outcome::{Interval, Role};
+use crate::recipe::Budget;
 
 /// Positions among the drafts of a round.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,10 +35,13 @@ impl Choice {
         let choose = metrics::get(&session.recipe.judge.choose)?;
         let scores = scores(session, drafts, choose)?;
         let better = |a: f64, b: f64| if choose.greater_is_better() { a > b } else { a < b };
-        let best = |members: bool| -> Option<usize> {
+        let budget = &session.recipe.judge.budget;
+        let meets = |i: usize| drafts.get(i).is_some_and(|d| within(budget, d));
+        let best = |members: bool, cheap: bool| -> Option<usize> {
             let mut best: Option<(usize, f64)> = None;
             for (i, (draft, score)) in drafts.iter().zip(&scores).enumerate() {
-                if let Some(score) = score.filter(|_| (draft.role == Role::Member) == members)
+                if let Some(score) = score
+                    .filter(|_| (draft.role == Role::Member) == members && (!cheap || within(budget, draft)))
                     && best.is_none_or(|(_, b)| better(score, b))
                 {
                     best = Some((i, score));
@@ -45,16 +49,30 @@ impl Choice {
             }
             best.map(|(i, _)| i)
         };
-        let single =
-            best(true).ok_or_else(|| Error::argument("there is no single member to compare with"))?;
-        let composition = best(false);
+        let single = best(true, true)
+            .or_else(|| best(true, false))
+            .ok_or_else(|| Error::argument("there is no single member to compare with"))?;
+        let composition = best(false, true);
+        if !meets(single) && composition.is_none() {
+            return Err(Error::argument("no member and no composition meets the budget")
+                .at("judge: budget")
+                .expected(format!("{budget:?}"))
+                .remedy("raise it, or add cheaper members"));
+        }
         let difference = composition.map(|c| pair(session, drafts, choose, c, single)).transpose()?.flatten();
         let exported = match (composition, &difference) {
-            (Some(c), Some(d)) if wins(choose, d) && drafts.get(c).is_some_and(|c| c.model.is_some()) => c,
+            (Some(c), Some(d)) if wins(choose, d) && drafts.get(c).is_some_and(|c| c.kept().is_some()) => c,
+            (Some(c), _) if !meets(single) => c,
             _ => single,
         };
         Ok(Self { single, composition, exported, scores, difference })
     }
+}
+
+/// Whether a draft costs no more than the budget allows, as far as it says what it costs.
+pub(crate) fn within(budget: &Budget, draft: &Draft) -> bool {
+    let fits = |most: Option<u64>, own: Option<u64>| most.is_none_or(|m| own.is_some_and(|o| o <= m));
+    fits(budget.parameters, draft.cost.parameters) && fits(budget.bytes, draft.cost.bytes)
 }
 
 /// Whether a difference is a gain beyond its interval.

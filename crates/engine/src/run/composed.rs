@@ -4,28 +4,28 @@ use std::path::Path;
 use std::sync::Arc;
 
 use consilience_core::files::Hasher;
-use consilience_core::fuse;
 use consilience_core::members::{Composition, Preprocess, transfer};
 use consilience_core::model::{
-    Batch, Fused, Inputs, Labelled, Parts, Predictions, Record, Schema, Source, Unlabelled, load_parts,
-    save_parts,
+    Batch, Fused, Fuser, Honest, Inputs, Labelled, Parts, Predictions, Record, Schema, Source, Unlabelled,
+    cross_fitted, load_parts, save_parts,
 };
-use consilience_core::{Error, Result};
+use consilience_core::{Error, Result, calibrate, fuse};
 use serde_json::{Value, json};
 
 use super::candidate::{Draft, Made, fits_of, notes_of};
 use super::fitted::keep_model;
 use super::given::digest;
 use super::provenance::Learned;
-use super::session::Session;
+use super::session::{Session, Shared};
 use super::voices::voices;
+use crate::catalog;
 use crate::codec::{read_predictions, write_predictions};
 use crate::outcome::{Cost, Role};
 use crate::recipe::Call;
 use crate::store::size_of_tree;
 
 /// A source that shows only some columns: those that the members of a composition read.
-struct Narrow<'a> {
+pub(super) struct Narrow<'a> {
     inner: &'a dyn Source,
     schema: Schema,
 }
@@ -44,79 +44,152 @@ impl Source for Narrow<'_> {
     }
 }
 
+/// One composition of predictions.
+struct Composing<'a> {
+    name: &'a str,
+    fuser: &'a dyn Fuser,
+    /// What the result depends on beside the members.
+    key: Value,
+    of: &'a [&'a Draft],
+}
+
+/// What members declare to cost, where all of them do; one without parameters costs as much as one with a single one.
+fn costs(of: &[&Draft]) -> Option<Vec<f64>> {
+    of.iter().map(|d| d.cost.parameters.map(|p| p.max(1) as f64)).collect()
+}
+
+fn calibration_key(call: &Call) -> Result<Value> {
+    let version = calibrate::REGISTRY.get(&call.name)?.version;
+    Ok(json!({"method": call.name, "version": version, "parameters": call.parameters}))
+}
+
+/// The share of the judged rows about which each member is asked; of a composition that asks in turn less than one.
+fn asked(fused: &dyn Fused, of: &[&Draft]) -> Result<Vec<f64>> {
+    let mut shares = vec![1.0; of.len()];
+    let (Some(staged), Some(rows)) = (fused.staged(), of.first().map(|d| d.judged.rows()).filter(|r| *r > 0))
+    else {
+        return Ok(shares);
+    };
+    let said: Vec<Predictions> = of.iter().map(|d| d.judged.clone()).collect();
+    let mut open = rows;
+    for (asked, member) in staged.order().iter().enumerate() {
+        if let Some(share) = shares.get_mut(*member) {
+            *share = open as f64 / rows as f64;
+        }
+        open = rows - staged.settled(&said, asked + 1)?.count();
+    }
+    Ok(shares)
+}
+
 impl Session<'_> {
     /// Composes predictions.
-    pub fn fuse_draft(&self, name: &str, call: &Call, of: &[&Draft]) -> Result<Draft> {
-        let entry = fuse::REGISTRY.get(&call.name)?;
-        let fuser = (entry.build)(&call.parameters)?;
+    pub fn fuse_draft(&self, name: &str, call: &Call, prune: Option<f64>, of: &[&Draft]) -> Result<Draft> {
+        let version = fuse::REGISTRY.get(&call.name)?.version;
+        let calibrate = self.recipe.calibrate.get(name);
+        let mut key = json!({"method": call.name, "version": version, "parameters": call.parameters});
+        if let Some(map) = key.as_object_mut() {
+            map.extend(prune.map(|p| ("prune".to_owned(), json!(p))));
+            if let Some(calibrate) = calibrate {
+                map.insert("calibrate".to_owned(), calibration_key(calibrate)?);
+            }
+        }
+        let fuser = catalog::fuser(call, prune, calibrate)?;
+        let draft = self.compose(&Composing { name, fuser: fuser.as_ref(), key, of })?;
+        let method = [Some(call.name.as_str()), prune.map(|_| "pruned"), calibrate.map(|c| c.name.as_str())];
+        Ok(Draft { method: method.into_iter().flatten().collect::<Vec<_>>().join(", "), ..draft })
+    }
+
+    /// A draft whose probabilities are calibrated on its honest predictions.
+    pub fn calibrated_draft(&self, raw: Draft, call: &Call) -> Result<Draft> {
+        let fuser = calibrate::REGISTRY.build(&call.name, &call.parameters)?;
+        let key = json!({"calibrate": calibration_key(call)?});
+        let name = raw.name.clone();
+        let made = self.compose(&Composing { name: &name, fuser: fuser.as_ref(), key, of: &[&raw] })?;
+        Ok(Draft {
+            name: raw.name,
+            role: raw.role,
+            method: format!("{}, {}", raw.method, call.name),
+            of: raw.of,
+            made_by: raw.made_by,
+            curve: raw.curve,
+            weights: raw.weights,
+            pull: raw.pull,
+            learned: raw.learned.and(&made.learned),
+            ..made
+        })
+    }
+
+    fn compose(&self, composing: &Composing<'_>) -> Result<Draft> {
+        let Composing { name, fuser, of, .. } = *composing;
         fuser.check(&self.task, of.len()).map_err(|e| e.at(name))?;
-        let mut honest = Vec::new();
-        for draft in of {
-            let p = draft.honest.clone().ok_or_else(|| {
-                Error::model(format!("\"{}\" has no honest predictions to compose", draft.name)).at(name)
-            })?;
-            honest.push((draft.name.clone(), p));
+        let honest = self.composed_honest(name, of)?;
+        let (narrow, rows) = self.narrowed(of);
+        let inputs = fuser.wants_inputs().then_some(Inputs { source: &narrow, rows });
+        let mut own = composing.key.clone();
+        if let (Some(map), Some(_)) = (own.as_object_mut(), inputs) {
+            map.insert("columns".to_owned(), json!(narrow.schema));
         }
-        let digests: Vec<_> = honest.iter().map(|(_, p)| digest(p)).collect();
-        let mut honest = self.honest_of(honest)?;
-        let expected = voices(of);
-        if let Some(expected) = &expected {
-            honest = honest.expecting(expected.clone())?;
-        }
-        let narrow = Narrow { inner: self.source(), schema: self.columns_of(of) };
-        let inputs = fuser.wants_inputs().then_some(Inputs { source: &narrow, rows: &self.honest.rows });
-        let key = json!({
-            "method": call.name, "version": entry.version, "parameters": call.parameters, "members": digests,
-            "folds": self.honest.folds, "data": self.data_key(), "seed": self.recipe.seed, "label": name,
-            "columns": inputs.as_ref().map(|_| narrow.schema.clone()), "voices": expected,
-        });
+        let key = self.composing_key(name, of, own)?;
         let step = self.step(name, "fuse", &key, |dir| {
             self.with_rows(name, self.seed.child("fuse").child(name), &self.honest.rows, |_, context| {
                 let fused = fuser.fit(&honest, inputs, context)?;
-                let crossed = fuse::cross_fitted(fuser.as_ref(), &honest, inputs, context)?;
+                let crossed = cross_fitted(fuser, &honest, inputs, context)?;
                 keep(&dir.join("fused"), &fused.save()?)?;
                 write_predictions(dir, &crossed)
             })
         })?;
         let (parts, _) = load_parts(&step.path.join("fused"))?;
         let fused = self.loaders.fused(&parts)?;
+        let spending = fuse::spending(&parts)?;
         let start = std::time::Instant::now();
         let judged = self.fuse_judged(fused.as_ref(), of)?;
         let own_micros = start.elapsed().as_secs_f64() * 1e6 / self.split.judge.len().max(1) as f64;
         let weights = fused.weights().map(|w| of.iter().map(|d| d.name.clone()).zip(w).collect());
-        let fits = fits_of(of, (name, step.seconds));
+        let fits = fits_of(of, (&format!("{name}: fuse"), step.seconds));
+        // Members that it does not look at are neither kept nor computed; those of a cascade only about some rows.
+        let shares = asked(fused.as_ref(), of)?;
+        let (left, fused) = match fuse::reduced(&parts)? {
+            Some((used, parts)) => {
+                let left: Vec<&Draft> = of.iter().zip(used).filter(|(_, u)| *u).map(|(d, _)| *d).collect();
+                (left, self.loaders.fused(&parts)?)
+            }
+            None => (of.to_vec(), fused),
+        };
+        let micros = |d: &&Draft| -> Option<f64> {
+            let share = of.iter().position(|o| o.name == d.name).and_then(|i| shares.get(i)).unwrap_or(&1.0);
+            d.cost.predict_micros.map(|m| m * share)
+        };
         let mut cost = Cost {
             fit_seconds: fits.values().sum(),
-            predict_micros: of
-                .iter()
-                .map(|d| d.cost.predict_micros)
-                .sum::<Option<f64>>()
-                .map(|m| m + own_micros),
-            bytes: of
+            predict_micros: left.iter().map(micros).sum::<Option<f64>>().map(|m| m + own_micros),
+            bytes: left
                 .iter()
                 .map(|d| d.cost.bytes)
                 .sum::<Option<u64>>()
                 .map(|b| b + size_of_tree(&step.path.join("fused"))),
-            parameters: of
+            parameters: left
                 .iter()
                 .map(|d| d.cost.parameters)
                 .sum::<Option<u64>>()
                 .map(|p| p + fused.parameters()),
         };
-        let models: Option<Vec<_>> =
-            of.iter().map(|d| d.model.as_ref().map(|m| (d.name.clone(), Arc::clone(&m.model)))).collect();
-        let model = match models {
-            Some(models) => {
-                let made = Composition::new(models, fused)?;
+        let kept: Option<Vec<_>> =
+            left.iter().map(|d| d.kept().map(|m| (d.name.clone(), Arc::clone(m)))).collect();
+        let mut model = None;
+        let mut given: Option<Shared> = None;
+        if let Some(kept) = kept {
+            let made = Composition::new(kept, fused)?;
+            if left.iter().all(|d| d.model.is_some()) {
                 cost.parameters = consilience_core::model::Model::parameters(&made).or(cost.parameters);
-                Some(Made { model: Arc::new(made), hash: self.composed_hash(&step.hash, of) })
+                model = Some(Made { model: Arc::new(made), hash: self.composed_hash(&step.hash, &left) });
+            } else {
+                given = Some(Arc::new(made));
             }
-            None => None,
-        };
+        }
         Ok(Draft {
             name: name.to_owned(),
             role: Role::Fuse,
-            method: call.name.clone(),
+            method: String::new(),
             of: of.iter().map(|d| d.name.clone()).collect(),
             honest: Some(read_predictions(&step.path, &self.task)?),
             judged,
@@ -128,9 +201,49 @@ impl Session<'_> {
             made_by: String::new(),
             curve: Vec::new(),
             weights,
+            given,
+            spending,
             pull: None,
             notes: notes_of(of),
         })
+    }
+
+    /// The honest predictions of drafts, with who can be absent and what each costs.
+    pub(super) fn composed_honest(&self, name: &str, of: &[&Draft]) -> Result<Honest> {
+        let mut honest = Vec::new();
+        for draft in of {
+            let p = draft.honest.clone().ok_or_else(|| {
+                Error::model(format!("\"{}\" has no honest predictions to compose", draft.name)).at(name)
+            })?;
+            honest.push((draft.name.clone(), p));
+        }
+        let mut honest = self.honest_of(honest)?;
+        if let Some(expected) = voices(of) {
+            honest = honest.expecting(expected)?;
+        }
+        match costs(of) {
+            Some(costs) => honest.with_costs(costs),
+            None => Ok(honest),
+        }
+    }
+
+    /// The inputs of the honest rows, as far as the members of a composition read them.
+    pub(super) fn narrowed(&self, of: &[&Draft]) -> (Narrow<'_>, &[usize]) {
+        (Narrow { inner: self.source(), schema: self.columns_of(of) }, &self.honest.rows)
+    }
+
+    /// What the result of composing depends on, beside what is given.
+    pub(super) fn composing_key(&self, name: &str, of: &[&Draft], own: Value) -> Result<Value> {
+        let digests: Vec<_> = of.iter().map(|d| d.honest.as_ref().map(digest)).collect();
+        let mut key = json!({
+            "members": digests, "folds": self.honest.folds, "data": self.data_key(), "seed": self.recipe.seed,
+            "label": name, "voices": voices(of), "costs": costs(of),
+        });
+        match (key.as_object_mut(), own) {
+            (Some(all), Value::Object(own)) => all.extend(own),
+            _ => return Err(Error::internal("the key of a step is no map")),
+        }
+        Ok(key)
     }
 
     fn fuse_judged(&self, fused: &dyn Fused, of: &[&Draft]) -> Result<Predictions> {
@@ -257,6 +370,8 @@ impl Session<'_> {
             made_by: String::new(),
             curve: Vec::new(),
             weights: None,
+            given: None,
+            spending: Vec::new(),
             pull: None,
             notes,
         })

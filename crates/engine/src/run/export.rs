@@ -11,6 +11,7 @@ use consilience_core::{Error, Result};
 use serde_json::{Value, json};
 
 use super::candidate::Draft;
+use super::explained::explained;
 use super::judged::Judged;
 use super::looked::{importances, subsets};
 use super::provenance::provenance;
@@ -44,12 +45,14 @@ pub(crate) fn finish(
     let making = AtomicDir::begin(&goal)?;
     let dir = making.path();
 
-    let Judged { mut verdict, mut candidates, confusion, reliability, exported, rows, said } = judged;
+    let Judged { mut verdict, mut candidates, confusion, reliability, exported, composition, rows, said } =
+        judged;
     for (i, candidate) in candidates.iter_mut().enumerate() {
         candidate.subsets = subsets(rounds, i)?;
     }
     let (importances, why_not) = importances(rounds, exported)?;
     verdict.notes.extend(why_not);
+    let explained = explained(last, composition)?;
     let environment = environment(session);
     write_atomic(&dir.join("recipe.resolved.yaml"), yaml.as_bytes())?;
     write_json(&dir.join("env.json"), &environment)?;
@@ -57,7 +60,7 @@ pub(crate) fn finish(
     write_metrics(&candidates, dir)?;
 
     let chosen = &drafts[exported];
-    if let Some(made) = &chosen.model {
+    if let Some(kept) = chosen.kept() {
         session.stop.check()?;
         let scores: BTreeMap<&str, f64> =
             candidates[exported].scores.iter().map(|s| (s.metric.as_str(), s.value)).collect();
@@ -66,7 +69,7 @@ pub(crate) fn finish(
             metrics: json!({"judged_rows": rows.len(), "scores": scores}),
             provenance: provenance(session, &chosen.name, &chosen.learned),
         };
-        save_parts(&dir.join("model"), &made.model.save()?, &record)?;
+        save_parts(&dir.join("model"), &kept.save()?, &record)?;
     }
 
     let greater = consilience_core::metrics::get(&recipe.judge.choose)?.greater_is_better();
@@ -91,6 +94,7 @@ pub(crate) fn finish(
         confusion,
         reliability,
         importances,
+        explained,
         reproduce: Reproduce {
             command: request.command.clone(),
             recipe: yaml,

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use consilience_core::fuse;
 use consilience_core::members::Composition;
 use consilience_core::model::{
-    Context, Estimator, Honest, Keep, LogRow, ModelDir, Origin, Predictions, Record, save_parts,
+    Context, Estimator, Honest, Keep, LogRow, ModelDir, Origin, Predictions, Record, Teacher, save_parts,
 };
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::candidate::{Draft, Made, fits_of, notes_of};
+use super::given::digest;
 use super::provenance::Learned;
 use super::session::{Session, in_order};
 use crate::codec::{read_json, write_json};
@@ -34,6 +35,18 @@ pub(crate) struct Plan<'a> {
     pub on: &'a [String],
     pub rows: Option<&'a str>,
     pub bag: bool,
+    /// Whom it learns from beside the truth.
+    pub taught: Option<Taught<'a>>,
+}
+
+/// What a student learns from.
+#[derive(Clone, Copy)]
+pub(crate) struct Taught<'a> {
+    pub draft: &'a Draft,
+    /// Its honest predictions.
+    pub said: &'a Predictions,
+    pub share: f64,
+    pub temperature: f64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,13 +76,13 @@ impl Session<'_> {
         name: &str,
         build: &Build,
         rows: &[usize],
-        start: Option<&Made>,
+        (start, taught): (Option<&Made>, Option<Taught<'_>>),
         epochs: Option<u32>,
     ) -> Result<(Step, FitLog)> {
         if rows.is_empty() {
             return Err(Error::data("there are no rows to fit on").at(name).remedy("check rows: and split:"));
         }
-        let key = json!({
+        let mut key = json!({
             "build": build.key,
             "data": self.data_key(),
             "rows": self.rows_key(rows),
@@ -78,12 +91,18 @@ impl Session<'_> {
             "start": start.map(|s| s.hash.clone()),
             "epochs": epochs,
         });
+        if let (Some(map), Some(t)) = (key.as_object_mut(), taught) {
+            let teacher = json!({"said": digest(t.said), "share": t.share, "temperature": t.temperature});
+            map.insert("teacher".to_owned(), teacher);
+        }
         let kept = self.store.kept("fit", &key);
         let checkpoint = Some(Keep { folder: &kept, every: self.keep_every });
         let step = self.step(name, "fit", &key, |dir| {
             self.with_rows(name, self.seed.child("fit").child(name), rows, |data, context| {
                 let start = start.map(|s| s.model.as_ref());
-                let context = Context { start, epochs, checkpoint, ..*context };
+                let teacher =
+                    taught.map(|t| Teacher { said: t.said, share: t.share, temperature: t.temperature });
+                let context = Context { start, epochs, checkpoint, teacher, ..*context };
                 let fitted = build.estimator.fit(data, &context)?;
                 keep_model(dir, &fitted.model.save()?)?;
                 let (log, best_epoch, notes) = (fitted.log, fitted.best_epoch, fitted.notes);
@@ -109,7 +128,7 @@ impl Session<'_> {
         let (mut seconds, mut fold_bytes) = (0.0, 0);
         let mut folds = Vec::new();
         let mut best = Vec::new();
-        let starts: Vec<&Draft> = start.into_iter().collect();
+        let starts: Vec<&Draft> = start.into_iter().chain(plan.taught.map(|t| t.draft)).collect();
         let mut notes = notes_of(&starts);
         let mut honest = None;
         if self.honest.origin == Origin::OutOfFold {
@@ -126,7 +145,7 @@ impl Session<'_> {
                         "a start that saw all rows would leak into out-of-fold predictions; use honest: validation",
                     ));
                 }
-                let (step, log) = self.fit_step(&label, build, &rest, from, None)?;
+                let (step, log) = self.fit_step(&label, build, &rest, (from, plan.taught), None)?;
                 seconds += step.seconds;
                 fold_bytes += size_of_tree(&step.path.join("model"));
                 best.extend(log.best_epoch);
@@ -147,7 +166,7 @@ impl Session<'_> {
             let made = self.bagged(name, &folds)?;
             (made, Vec::new(), fold_bytes)
         } else {
-            let (step, log) = self.fit_step(name, build, &fit, start_final, epochs)?;
+            let (step, log) = self.fit_step(name, build, &fit, (start_final, plan.taught), epochs)?;
             seconds += step.seconds;
             notes.extend(log.notes.iter().map(|note| format!("{name}: {note}")));
             (self.made(&step)?, log.log, size_of_tree(&step.path.join("model")))
@@ -174,6 +193,8 @@ impl Session<'_> {
             honest,
             judged,
             weights: made.model.weights(),
+            given: None,
+            spending: Vec::new(),
             pull: None,
             model: Some(made),
             folds,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use consilience_core::files::{Hasher, sha256_bytes, sha256_file};
+use consilience_core::members::Given;
 use consilience_core::model::{Model, ModelDir, Origin, Parts, Predictions, Task};
 use consilience_core::{Error, Result};
 use serde_json::{Value, json};
@@ -128,6 +129,8 @@ impl Session<'_> {
             honest: Some(honest),
             judged,
             weights: made.model.weights(),
+            given: None,
+            spending: Vec::new(),
             pull: None,
             fits: BTreeMap::new(),
             learned,
@@ -172,6 +175,10 @@ impl Session<'_> {
             }
         };
         let mut own_folds = None;
+        if let (Some(folds), Origin::OutOfFold) = (folds, self.honest.origin) {
+            // Of all rows: an outer fold of a nested run lacks some.
+            check_gaps(folds).map_err(|e| e.at(name))?;
+        }
         if self.honest.origin == Origin::OutOfFold {
             match folds {
                 Some(folds) => {
@@ -182,7 +189,6 @@ impl Session<'_> {
                         .filter_map(|r| position.get(&ids[*r]))
                         .filter_map(|i| folds.get(*i).copied())
                         .collect();
-                    check_gaps(&folds).map_err(|e| e.at(name))?;
                     own_folds = Some(folds);
                 }
                 None if unseen => {}
@@ -212,6 +218,8 @@ impl Session<'_> {
             made_by: digest(all),
             curve: Vec::new(),
             weights: None,
+            spending: Vec::new(),
+            given: Some(Arc::new(Given::new(self.task.clone(), name))),
             pull: None,
             notes: note.into_iter().collect(),
         })

@@ -20,6 +20,8 @@ pub(crate) struct Judged {
     pub reliability: BTreeMap<String, Vec<Bin>>,
     /// The position of the exported draft.
     pub exported: usize,
+    /// That of the best composition.
+    pub composition: Option<usize>,
     /// The judged rows, ascending.
     pub rows: Vec<usize>,
     /// What every candidate said of them.
@@ -115,6 +117,7 @@ pub(crate) fn judge(last: &Round<'_>, rounds: &[&Round<'_>]) -> Result<Judged> {
             cost: Cost { predict_micros: micros(rounds, i), ..draft.cost.clone() },
             weights: draft.weights.clone(),
             pull: draft.pull.clone(),
+            spending: draft.spending.clone(),
             subsets: Vec::new(),
             curve: draft.curve.clone(),
             silent: silent.get(i).copied().unwrap_or(0),
@@ -131,7 +134,16 @@ pub(crate) fn judge(last: &Round<'_>, rounds: &[&Round<'_>]) -> Result<Judged> {
     };
     let verdict = verdict(last, rounds, choose, &candidates, &choice, &pair);
     let (confusion, reliability) = pictures(&truth, &models, choice.exported, choice.single)?;
-    Ok(Judged { verdict, candidates, confusion, reliability, exported: choice.exported, rows, said })
+    Ok(Judged {
+        verdict,
+        candidates,
+        confusion,
+        reliability,
+        exported: choice.exported,
+        composition: choice.composition,
+        rows,
+        said,
+    })
 }
 
 /// Microseconds a row, over all judged rows.

@@ -189,6 +189,8 @@ impl Session<'_> {
             made_by: String::new(),
             curve: Vec::new(),
             weights,
+            given: None,
+            spending: Vec::new(),
             pull: pull(merging, &last),
             notes,
         })

@@ -3,6 +3,7 @@
 mod candidate;
 mod choice;
 mod composed;
+mod explained;
 mod export;
 mod fitted;
 mod given;
@@ -33,9 +34,10 @@ use crate::outcome::{Outcome, Role};
 use crate::recipe::{Member, Recipe, Synthesis};
 use crate::store::Store;
 use candidate::Draft;
-use fitted::Plan;
+use fitted::{Plan, Taught};
 use merged::Merging;
 use session::{Session, honest_rows};
+use table::Form;
 
 pub(crate) use fitted::Build;
 pub(crate) use provenance::{Learned, digested};
@@ -92,6 +94,12 @@ pub struct Opened {
 /// [`Error::Data`] for data that cannot be read or parted; [`Error::Argument`] for a split that cannot be.
 pub fn open_data(recipe: &Recipe, root: &Path) -> Result<Opened> {
     let data = open(&recipe.data, root, Some(recipe.task), recipe.split.column.as_deref())?;
+    let tables = recipe.members.iter().all(|(_, m)| matches!(m, Member::Predictions { .. }));
+    if data.source.schema().fields.is_empty() && !(tables && !recipe.members.is_empty()) {
+        return Err(Error::data("the data have no input columns").at("data").remedy(
+            "name some under data: {columns: ...}, or unset only; tables of predictions alone need none",
+        ));
+    }
     let seed = Seed::new(recipe.seed);
     let seed = seed.child("split");
     let Nested { whole: mut split, outer } = if recipe.split.folds.is_some() {
@@ -214,7 +222,11 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
     }
     let recipe = session.recipe;
     if let Some((_, member)) = recipe.members.iter().find(|(n, _)| n == name) {
-        let draft = make_member(session, name, member, done, depth)?;
+        let raw = make_member(session, name, member, done, depth)?;
+        let draft = match recipe.calibrate.get(name) {
+            Some(call) => session.calibrated_draft(raw, call)?,
+            None => raw,
+        };
         done.insert(name.to_owned(), draft);
         return Ok(());
     }
@@ -223,6 +235,7 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
     };
     let needed: &[String] = match synthesis {
         Synthesis::Fuse { of, .. } | Synthesis::Merge { of, .. } => of,
+        Synthesis::Distill { teacher, .. } => std::slice::from_ref(teacher),
         Synthesis::Fusion { .. } | Synthesis::Adapt { .. } => &[],
     };
     let origin = match synthesis {
@@ -234,14 +247,41 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
     }
     let of: Vec<&Draft> = needed.iter().filter_map(|n| done.get(n)).collect();
     let draft = match synthesis {
-        Synthesis::Fuse { method, .. } => session.fuse_draft(name, method, &of)?,
+        Synthesis::Fuse { method, prune, .. } => session.fuse_draft(name, method, *prune, &of)?,
         Synthesis::Merge { method, search, .. } => {
             let origin = origin.and_then(|o| done.get(o));
             session.merge_draft(&Merging { name, call: method, search, of: &of, origin })?
         }
         Synthesis::Fusion { method, on, features, augment } => {
             let build = catalog::fusion(&session.ground(), method, Reads { on, features, augment })?;
-            let plan = Plan { name, role: Role::Fusion, method: &method.name, on, rows: None, bag: false };
+            let plan = Plan {
+                name,
+                role: Role::Fusion,
+                method: &method.name,
+                on,
+                rows: None,
+                bag: false,
+                taught: None,
+            };
+            session.fit_draft(&plan, &build, None)?
+        }
+        Synthesis::Distill { method, on, features, augment, share, temperature, .. } => {
+            let build = catalog::member(&session.ground(), method, Reads { on, features, augment })?;
+            let teacher = of.first().copied();
+            let said = teacher.and_then(|d| d.honest.as_ref());
+            let (Some(teacher), Some(said)) = (teacher, said) else {
+                return Err(Error::model("the teacher has no honest predictions to learn from").at(name));
+            };
+            let taught = Taught { draft: teacher, said, share: *share, temperature: *temperature };
+            let plan = Plan {
+                name,
+                role: Role::Distill,
+                method: &method.name,
+                on,
+                rows: None,
+                bag: false,
+                taught: Some(taught),
+            };
             session.fit_draft(&plan, &build, None)?
         }
         Synthesis::Adapt { method, member, source, target } => {
@@ -260,6 +300,13 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
             session.adapt_draft(name, method, (member, learner), (&preprocess, &key), &source, &target)?
         }
     };
+    let draft = match (recipe.calibrate.get(name), synthesis) {
+        // What composes predictions is calibrated as one with its cross-fitting.
+        (Some(call), Synthesis::Fusion { .. } | Synthesis::Merge { .. } | Synthesis::Distill { .. }) => {
+            session.calibrated_draft(draft, call)?
+        }
+        _ => draft,
+    };
     done.insert(name.to_owned(), draft);
     Ok(())
 }
@@ -277,16 +324,24 @@ fn make_member(
                 make(session, from, done, depth + 1)?;
             }
             let build = catalog::member(&session.ground(), method, Reads { on, features, augment })?;
-            let plan =
-                Plan { name, role: Role::Member, method: &method.name, on, rows: rows.as_deref(), bag: *bag };
+            let plan = Plan {
+                name,
+                role: Role::Member,
+                method: &method.name,
+                on,
+                rows: rows.as_deref(),
+                bag: *bag,
+                taught: None,
+            };
             session.fit_draft(&plan, &build, from.as_ref().and_then(|f| done.get(f)))
         }
         Member::Load { path, seen, onnx } => {
             session.loaded_draft(name, &session.find(path)?, *seen, onnx.as_ref())
         }
-        Member::Predictions { path, id, fold, columns, seen } => {
-            let table = table::read(session, &session.find(path)?, id.as_deref(), fold.as_deref(), columns)
-                .map_err(|e| e.at(name))?;
+        Member::Predictions { path, id, fold, label, columns, member, seen } => {
+            let (id, fold, label) = (id.as_deref(), fold.as_deref(), label.as_deref());
+            let form = Form { id, fold, label, columns, member: *member };
+            let table = table::read(session, &session.find(path)?, &form).map_err(|e| e.at(name))?;
             session.table_draft(name, &table.predictions, table.folds.as_deref(), *seen)
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use consilience_core::array::Matrix;
-use consilience_core::data::{DataSpec, Role, open, read_npy};
+use consilience_core::data::{DataSpec, Role, npy_shape, open, read_npy, read_npy_entry};
 use consilience_core::model::{Mask, Predictions};
 use consilience_core::registry::nearest;
 use consilience_core::{Error, Result};
@@ -18,17 +18,31 @@ pub(crate) struct Table {
     pub folds: Option<Vec<u32>>,
 }
 
-/// Reads a table. `columns` says which column holds which class, where the class names are not the columns' names; a
-/// regression reads the column `value`. Rows whose cells are all empty are absent.
-pub(crate) fn read(
-    session: &Session<'_>,
-    path: &Path,
-    id: Option<&str>,
-    fold: Option<&str>,
-    columns: &BTreeMap<String, String>,
-) -> Result<Table> {
+/// What a recipe says of a table.
+pub(crate) struct Form<'a> {
+    /// The column of row ids.
+    pub id: Option<&'a str>,
+    /// The column of folds.
+    pub fold: Option<&'a str>,
+    /// The column of the class that is named.
+    pub label: Option<&'a str>,
+    /// Class name to column name, where they differ.
+    pub columns: &'a BTreeMap<String, String>,
+    /// Of an array of several members: which.
+    pub member: Option<usize>,
+}
+
+/// Reads a table. Columns are called as the classes unless the form says otherwise; of two classes one is enough. A regression reads the
+/// column `value`. Rows whose cells are all empty are absent.
+pub(crate) fn read(session: &Session<'_>, path: &Path, form: &Form<'_>) -> Result<Table> {
+    let Form { id, fold, label, columns, member } = *form;
     if path.extension().is_some_and(|e| e == "npy") {
-        return from_npy(session, path, fold);
+        return from_npy(session, path, fold, member);
+    }
+    if member.is_some() {
+        return Err(Error::argument("member: picks one of an array of several members")
+            .at(path.display())
+            .expected("an npy file of the shape [members, rows, classes]"));
     }
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let parent = path.parent().unwrap_or_else(|| Path::new("."));
@@ -60,6 +74,13 @@ pub(crate) fn read(
     let here: Vec<usize> = (0..ids.len()).filter(|r| ids.get(*r).is_some_and(Option::is_some)).collect();
     let ids: Vec<u64> = ids.into_iter().map(|id| id.unwrap_or(0)).collect();
     let folds = fold.map(|f| numbers::<u32>(column(f)?, path, f)).transpose()?;
+    if let Some(label) = label {
+        let (m, absent) = named(session, path, label, column(label)?)?;
+        let predictions =
+            Predictions::for_task(ids, &session.task, m, absent).map_err(|e| e.at(path.display()))?;
+        let folds = folds.map(|f| here.iter().filter_map(|r| f.get(*r)).copied().collect());
+        return Ok(Table { predictions: predictions.take(&here), folds });
+    }
     let outputs: Vec<String> = match session.task.classes() {
         Some(classes) => {
             if let Some(extra) = columns.keys().find(|k| classes.position(k).is_none()) {
@@ -73,22 +94,38 @@ pub(crate) fn read(
         }
         None => vec![columns.get("value").cloned().unwrap_or_else(|| "value".to_owned())],
     };
+    // Of two classes one tells the other, unless the form names both.
+    let named = |k: usize| session.task.classes().is_some_and(|c| columns.contains_key(&c.names()[k]));
+    let known: Vec<bool> = outputs.iter().map(|o| cells.contains_key(o)).collect();
+    let only = match known.as_slice() {
+        [true, false] if !named(1) => Some(0),
+        [false, true] if !named(0) => Some(1),
+        _ => None,
+    };
     let mut m = Matrix::zeros((ids.len(), outputs.len()));
     let mut empty = vec![0usize; ids.len()];
     for (k, output) in outputs.iter().enumerate() {
+        if only.is_some_and(|o| o != k) {
+            continue;
+        }
         for (r, cell) in column(output)?.iter().enumerate() {
-            if cell.trim().is_empty() {
+            if is_missing(cell) {
                 empty[r] += 1;
                 continue;
             }
-            m[[r, k]] = cell.trim().parse().map_err(|_| {
+            let number: f32 = cell.trim().parse().map_err(|_| {
                 Error::model("a prediction is not a number")
                     .at(format!("{}, row {}, column \"{output}\"", path.display(), r + 1))
                     .got(format!("\"{cell}\""))
             })?;
+            m[[r, k]] = number;
+            if only.is_some() {
+                m[[r, 1 - k]] = 1.0 - number;
+            }
         }
     }
-    if let Some(r) = empty.iter().position(|e| *e > 0 && *e < outputs.len()) {
+    let all = if only.is_some() { 1 } else { outputs.len() };
+    if let Some(r) = empty.iter().position(|e| *e > 0 && *e < all) {
         return Err(Error::model("a row has only some of its predictions")
             .at(format!("{}, row {}", path.display(), r + 1))
             .expected("all of them, or none for a row without a prediction"));
@@ -110,23 +147,71 @@ fn by_name(session: &Session<'_>) -> Option<BTreeMap<String, u64>> {
     (!plain).then(|| pairs().collect())
 }
 
-/// `[rows, classes]`, or `[rows]`, in the order of the data's rows.
-fn from_npy(session: &Session<'_>, path: &Path, fold: Option<&str>) -> Result<Table> {
-    let array = read_npy(path)?;
-    let ids = session.data.source.ids().to_vec();
-    let width = session.task.width();
-    let fits = match array.shape.as_slice() {
-        [r, c] => *r == ids.len() && *c == width,
-        [r] => *r == ids.len() && width == 1,
-        _ => false,
+/// The classes that stand in a column, each as a probability of one; an empty cell says nothing.
+fn named(session: &Session<'_>, path: &Path, column: &str, cells: &[String]) -> Result<(Matrix, Mask)> {
+    let Some(classes) = session.task.classes() else {
+        return Err(
+            Error::argument("label: names a column of classes, and the task has none").at(path.display())
+        );
     };
-    if !fits {
-        return Err(Error::model("the array of predictions has another shape")
-            .at(path.display())
-            .expected(format!("[{}, {width}]: every row of the data, in order", ids.len()))
-            .got(format!("{:?}", array.shape)));
+    let mut m = Matrix::zeros((cells.len(), classes.count()));
+    let mut absent = Mask::none(cells.len());
+    for (r, cell) in cells.iter().enumerate() {
+        match classes.position(cell.trim()) {
+            Some(k) => m[[r, k]] = 1.0,
+            None if is_missing(cell) => absent.set(r, true),
+            None => {
+                let error = Error::model("a class that the target has not")
+                    .at(format!("{}, row {}, column \"{column}\"", path.display(), r + 1))
+                    .expected(classes.names().join(", "))
+                    .got(format!("\"{cell}\""));
+                return Err(match nearest(cell, classes.names().iter().map(String::as_str)) {
+                    Some(near) => error.remedy(format!("is it \"{near}\"? an empty cell says nothing")),
+                    None => error.remedy("an empty cell says nothing"),
+                });
+            }
+        }
     }
-    let values: Vec<f32> = array.to_f64().into_iter().map(|v| v as f32).collect();
+    Ok((m, absent))
+}
+
+/// Whether a cell holds no prediction: nothing, or not a number.
+fn is_missing(cell: &str) -> bool {
+    let cell = cell.trim();
+    cell.is_empty() || cell.eq_ignore_ascii_case("nan") || cell == "NA"
+}
+
+/// `[rows, classes]`, `[rows]` (values, or the probability of the second of two classes), or `[members, rows, classes]` of which `member` is
+/// taken, in the order of the data's rows.
+fn from_npy(session: &Session<'_>, path: &Path, fold: Option<&str>, member: Option<usize>) -> Result<Table> {
+    let array = match member {
+        Some(member) => read_npy_entry(path, member)?,
+        None => read_npy(path)?,
+    };
+    let ids = session.data.source.ids().to_vec();
+    let (rows, width) = (ids.len(), session.task.width());
+    let single = match array.shape.as_slice() {
+        [r, c] if *r == rows && *c == width => false,
+        [r] if *r == rows && width <= 2 => width == 2,
+        shape => {
+            let lead = if member.is_some() { "members, " } else { "" };
+            let error = Error::model("the array of predictions has another shape")
+                .at(path.display())
+                .expected(format!("[{lead}{rows}, {width}]: every row of the data, in order"))
+                .got(format!("{:?}", npy_shape(path)?));
+            let several = member.is_none() && matches!(shape, [_, r, c] if *r == rows && *c == width);
+            return Err(if several {
+                error.remedy("it holds several members: say which with member: 0")
+            } else {
+                error
+            });
+        }
+    };
+    let own = array.to_f64();
+    let values: Vec<f32> = match single {
+        true => own.iter().flat_map(|v| [(1.0 - v) as f32, *v as f32]).collect(),
+        false => own.iter().map(|v| *v as f32).collect(),
+    };
     let absent: Mask = values.chunks(width).map(|row| row.iter().all(|v| v.is_nan())).collect();
     let m = Matrix::from_shape_vec((ids.len(), width), values).map_err(|e| Error::internal(e.to_string()))?;
     let predictions =

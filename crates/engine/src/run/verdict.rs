@@ -4,7 +4,7 @@ use consilience_core::metrics::Metric;
 
 use super::Round;
 use super::candidate::notes_of;
-use super::choice::{Choice, wins};
+use super::choice::{Choice, wins, within};
 use crate::outcome::{Candidate, Interval, Verdict};
 
 /// What was judged against each other: scores, and the draft that each round chose.
@@ -113,13 +113,22 @@ fn notes(
 ) -> Vec<String> {
     let session = last.session;
     let exported = name(choice.exported);
-    let has_model = |i: usize| last.drafts.get(i).is_some_and(|d| d.model.is_some());
+    let has_model = |i: usize| last.drafts.get(i).is_some_and(|d| d.kept().is_some());
     let all: Vec<_> = rounds.iter().flat_map(|r| &r.drafts).chain(&last.drafts).collect();
     let mut notes = notes_of(&all);
     if rounds.len() > 1 {
         notes.push(format!(
             "the scores are those of what was fitted, composed and chosen without each outer fold in its turn; the \
              exported model \"{exported}\" was made once more, of all rows, and is itself not judged"
+        ));
+    }
+    let budget = &session.recipe.judge.budget;
+    let dear: Vec<String> =
+        last.drafts.iter().filter(|d| !within(budget, d)).map(|d| format!("\"{}\"", d.name)).collect();
+    if !dear.is_empty() {
+        notes.push(format!(
+            "beyond the budget, or without a declared cost, and not to be chosen: {}",
+            dear.join(", ")
         ));
     }
     for candidate in candidates.iter().filter(|c| c.silent > 0) {
@@ -142,13 +151,12 @@ fn notes(
              do not confirm it"
         ));
     }
-    if !has_model(choice.exported) {
-        notes.push(format!("no model is exported: \"{exported}\" is a table of predictions"));
-    }
-    if let Some(c) = choice.composition.filter(|c| !has_model(*c)) {
+    if let Some(draft) = last.drafts.get(choice.exported).filter(|d| d.model.is_none() && d.given.is_some()) {
+        let columns: Vec<&str> = draft.given.iter().flat_map(|m| m.schema().names()).take(3).collect();
         notes.push(format!(
-            "\"{}\" cannot be exported: it needs a member that is a table of predictions",
-            name(c)
+            "the exported model reads what tables of predictions say from columns of their names: {} and so on; `csl fuse --with` \
+             puts tables together for it",
+            columns.iter().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(", ")
         ));
     }
     notes

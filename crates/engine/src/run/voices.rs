@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use consilience_core::explain::Part;
-use consilience_core::model::Voices;
+use consilience_core::model::{Predictions, Voices};
 
 use super::candidate::Draft;
 
@@ -14,7 +14,7 @@ const ALL_SETS: usize = 8;
 type Read = (String, BTreeSet<String>);
 
 /// The voices that the members of a composition can have on rows to come; `None` where that is not known, as of tables of
-/// predictions, or where there are too many modalities.
+/// predictions with gaps, or where there are too many modalities. A table without a gap is taken to have none later.
 ///
 /// Numbers and categories are one modality, the table. Members that read different columns of it can be silent apart
 /// where all that one of them reads is missing; that is expected where the honest rows show it, and else not.
@@ -22,7 +22,16 @@ pub(super) fn voices(of: &[&Draft]) -> Option<BTreeSet<Voices>> {
     let gaps = of.iter().any(|d| d.honest.as_ref().is_some_and(|p| p.absent().count() > 0));
     let mut read: Vec<BTreeSet<Read>> = Vec::new();
     for draft in of {
-        let schema = draft.model.as_ref()?.model.schema();
+        let silent = |p: &Predictions| p.absent().count() > 0;
+        let Some(made) = &draft.model else {
+            // It always speaks, or nobody knows when.
+            if draft.honest.as_ref().is_none_or(silent) || silent(&draft.judged) {
+                return None;
+            }
+            read.push(BTreeSet::new());
+            continue;
+        };
+        let schema = made.model.schema();
         let columns =
             |part: &Part| if gaps { part.columns.iter().cloned().collect() } else { BTreeSet::new() };
         read.push(
@@ -32,7 +41,7 @@ pub(super) fn voices(of: &[&Draft]) -> Option<BTreeSet<Voices>> {
     sets(&read)
 }
 
-/// The voices for every set of present modalities that can be, from those that each member reads.
+/// The voices for every set of present modalities that can be, from those that each member reads; one that reads none always speaks.
 fn sets(read: &[BTreeSet<Read>]) -> Option<BTreeSet<Voices>> {
     let all: Vec<&Read> = read.iter().flatten().collect::<BTreeSet<_>>().into_iter().collect();
     if all.len() > ALL_SETS {
@@ -45,10 +54,13 @@ fn sets(read: &[BTreeSet<Read>]) -> Option<BTreeSet<Voices>> {
         (0..all.len()).all(|i| (0..all.len()).all(|j| !present(*set, i) || present(*set, j) || !wider(i, j)))
     };
     let voices = |set: usize| {
-        let speaks = |r: &BTreeSet<Read>| (0..all.len()).any(|i| present(set, i) && r.contains(all[i]));
+        let speaks = |r: &BTreeSet<Read>| {
+            r.is_empty() || (0..all.len()).any(|i| present(set, i) && r.contains(all[i]))
+        };
         read.iter().map(speaks).collect::<Voices>()
     };
-    Some((1..1usize << all.len()).filter(can_be).map(voices).collect())
+    let none = usize::from(!read.iter().any(BTreeSet::is_empty));
+    Some((none..1usize << all.len()).filter(can_be).map(voices).collect())
 }
 
 #[cfg(test)]
@@ -70,6 +82,10 @@ mod tests {
         let two = sets(&[read(&["image"]), read(&["sound"]), read(&["image", "sound"])]).unwrap();
         let expected = [vec![true, false, true], vec![false, true, true], vec![true, true, true]];
         assert_eq!(two, BTreeSet::from(expected));
+        // A table beside an image: it speaks alone where there is no image.
+        let beside = sets(&[read(&[]), read(&["image"])]).unwrap();
+        assert_eq!(beside, BTreeSet::from([vec![true, false], vec![true, true]]));
+        assert_eq!(sets(&[read(&[]), read(&[])]).unwrap(), BTreeSet::from([vec![true, true]]));
         let many: BTreeSet<Read> = (0..9).map(|i| (format!("m{i}"), BTreeSet::new())).collect();
         assert_eq!(sets(&[many]), None);
     }

@@ -18,3 +18,4 @@ mod run_modes;
 mod run_nested;
 mod run_verdicts;
 mod schema;
+mod tables;

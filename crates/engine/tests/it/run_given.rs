@@ -163,6 +163,27 @@ fn with_theirs(honest: &str, theirs: &str) -> String {
     recipe(honest, &members, "both: {fuse: stacking, of: [theirs, mine]}")
 }
 
+/// The exported model says of rows what was judged of them, given what `theirs` said as columns.
+fn same_from_columns(place: &Place, done: &Finished) {
+    let rows = std::fs::read_to_string(place.path().join("rows.csv")).unwrap();
+    let mut lines = rows.lines();
+    let mut wide = format!("{},theirs: no,theirs: yes\n", lines.next().unwrap());
+    for (r, line) in lines.enumerate() {
+        let _ = writeln!(wide, "{line},{},{}", 1.0 - said(r), said(r));
+    }
+    place.write("wide.csv", wide);
+    let opened = open_unlabelled(&done.dir.join("model"), &place.path().join("wide.csv"), None).unwrap();
+    let again = opened.predict(&Stop::default()).unwrap();
+    let spec = DataSpec { table: Some("predictions.parquet".into()), ..DataSpec::default() };
+    let judged = open(&spec, &done.dir, None, None).unwrap();
+    let (ids, yes) = (&judged.roles.cells["id"], &judged.roles.cells["both: yes"]);
+    assert_eq!(ids.len(), 120);
+    for (id, yes) in ids.iter().zip(yes.iter()) {
+        let now = again.p().unwrap()[[id.parse::<usize>().unwrap(), 1]];
+        assert!((now - yes.parse::<f32>().unwrap()).abs() < 1e-6, "row {id}: {now} and {yes}");
+    }
+}
+
 #[test]
 fn tables_of_predictions_are_members_in_every_format() {
     let place = Place::new();
@@ -191,12 +212,11 @@ fn tables_of_predictions_are_members_in_every_format() {
             let done = place.run(&with_theirs(honest, theirs));
             let verdict = &done.outcome.verdict;
             assert!(verdict.gain, "{}", verdict.sentence);
-            // A table cannot be exported, nor what is made with it.
-            assert_eq!(verdict.exported, verdict.best_single);
-            assert!(has_note(&done, "\"both\" cannot be exported"));
+            // What is exported reads the table's predictions from columns of its name.
+            assert_eq!(verdict.exported, "both");
+            assert!(has_note(&done, "from columns of their names: \"theirs: no\", \"theirs: yes\""));
+            same_from_columns(&place, &done);
             assert!(has_note(&done, "\"theirs\" was fitted on is not known"));
-            assert_eq!(done.dir.join("model").exists(), verdict.exported == "mine");
-            assert_eq!(has_note(&done, "no model is exported"), verdict.exported == "theirs");
             scores
                 .push((candidate(&done, "theirs").scores[0].value, candidate(&done, "both").scores[0].value));
         }

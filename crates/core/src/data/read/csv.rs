@@ -101,7 +101,8 @@ impl Lines<'_> {
     }
 }
 
-fn header_names(record: &StringRecord, name: &str) -> Result<Vec<String>> {
+/// The names in the first line.
+pub(crate) fn header_names(record: &StringRecord, name: &str) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::with_capacity(record.len());
     for (i, cell) in record.iter().enumerate() {
         let cell = cell.trim();

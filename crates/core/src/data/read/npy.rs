@@ -1,8 +1,8 @@
 //! Files of one numpy array: format versions 1, 2 and 3, read strictly.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::Path;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use super::numbers::{NdArray, Numbers};
 use super::{MAX_ARRAY_BYTES, shown};
@@ -35,14 +35,106 @@ pub(crate) fn read_npy_named(path: &Path, name: &str) -> Result<NdArray> {
     read_npy_from(&mut BufReader::new(file), length, name)
 }
 
-/// Reads an array from a stream that is said to be `length` bytes long.
-pub(crate) fn read_npy_from(reader: &mut dyn Read, length: u64, name: &str) -> Result<NdArray> {
-    let malformed = |what: &str| {
-        Error::data(format!("the file is no valid npy array: {what}"))
-            .at(name)
-            .remedy("it is damaged, or no numpy file; save it again with numpy.save")
+/// Reads one entry along the first axis of an `.npy` file, and gives how many there are: of `[members, rows, classes]` the `[rows, classes]`
+/// of a member. Nothing else of the file is read.
+///
+/// # Errors
+/// As [`read_npy`]; [`Error::Argument`] if there is no such entry; [`Error::Data`] for an array whose first axis is the fastest.
+pub fn read_npy_entry(path: &Path, entry: usize) -> Result<NdArray> {
+    let mut file = NpyFile::open(path)?;
+    let (count, shape) = match file.shape.as_slice() {
+        [count, shape @ ..] => (*count, shape.to_vec()),
+        [] => (0, Vec::new()),
     };
-    let cut = |e: std::io::Error| malformed(&format!("it ends early or cannot be read ({e})"));
+    if entry >= count {
+        return Err(Error::argument("the array has no such entry along its first axis")
+            .at(shown(path))
+            .expected(format!("0 to {}", count.saturating_sub(1)))
+            .got(entry));
+    }
+    let each: usize = shape.iter().product();
+    let mut values = Vec::new();
+    file.read(entry * each, each, &mut values)?;
+    Ok(NdArray { shape, data: Numbers::F64(values) })
+}
+
+/// The shape of an `.npy` file.
+///
+/// # Errors
+/// As [`read_npy`], for the header.
+pub fn npy_shape(path: &Path) -> Result<Vec<usize>> {
+    let mut file = File::open(path).map_err(|e| Error::read(path, e))?;
+    let length = file.metadata().map_err(|e| Error::read(path, e))?.len();
+    Ok(read_header(&mut file, length, &shown(path))?.shape)
+}
+
+/// An array of which parts are read.
+pub(crate) struct NpyFile {
+    file: File,
+    path: PathBuf,
+    descr: String,
+    shape: Vec<usize>,
+    start: u64,
+}
+
+impl NpyFile {
+    /// Opens an array in row order.
+    ///
+    /// # Errors
+    /// As [`read_npy`]; [`Error::Data`] for an array whose first axis is the fastest.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let name = shown(path);
+        let mut file = File::open(path).map_err(|e| Error::read(path, e))?;
+        let length = file.metadata().map_err(|e| Error::read(path, e))?.len();
+        let Opened { header, shape, start, .. } = read_header(&mut file, length, &name)?;
+        if header.fortran && shape.len() > 1 {
+            return Err(Error::data(
+                "the array lies in the order of Fortran, of which no part can be read alone",
+            )
+            .at(name)
+            .remedy("save it again with numpy.save(path, numpy.ascontiguousarray(x))"));
+        }
+        Ok(Self { file, path: path.to_path_buf(), descr: header.descr, shape, start })
+    }
+
+    pub(crate) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// `count` numbers from the number `from` on.
+    pub(crate) fn read(&mut self, from: usize, count: usize, out: &mut Vec<f64>) -> Result<()> {
+        let item = item_size(&self.descr).unwrap_or(1);
+        let failed = |e| Error::read(&self.path, e);
+        self.file.seek(SeekFrom::Start(self.start + from as u64 * item)).map_err(failed)?;
+        let numbers = read_numbers(&mut self.file, &self.descr, count).map_err(failed)?;
+        out.clear();
+        numbers.each(0..count, |v| out.push(v));
+        Ok(())
+    }
+}
+
+/// What stands before the numbers of an array, checked against the length of the file.
+struct Opened {
+    header: Header,
+    shape: Vec<usize>,
+    count: usize,
+    /// Where the numbers begin.
+    start: u64,
+}
+
+fn malformed(name: &str, what: &str) -> Error {
+    Error::data(format!("the file is no valid npy array: {what}"))
+        .at(name)
+        .remedy("it is damaged, or no numpy file; save it again with numpy.save")
+}
+
+fn cut(name: &str, e: &std::io::Error) -> Error {
+    malformed(name, &format!("it ends early or cannot be read ({e})"))
+}
+
+fn read_header(reader: &mut dyn Read, length: u64, name: &str) -> Result<Opened> {
+    let malformed = |what: &str| malformed(name, what);
+    let cut = |e: std::io::Error| cut(name, &e);
     let mut start = [0u8; 8];
     reader.read_exact(&mut start).map_err(cut)?;
     let [m0, m1, m2, m3, m4, m5, major, minor] = start;
@@ -96,8 +188,15 @@ pub(crate) fn read_npy_from(reader: &mut dyn Read, length: u64, name: &str) -> R
             .got(format!("shape {:?} of \"{}\"", header.shape, header.descr))
             .remedy("the file was cut short or damaged; get it again"));
     }
-    let count = (body / item) as usize;
-    let shape: Vec<usize> = header.shape.iter().map(|d| *d as usize).collect();
+    let shape = header.shape.iter().map(|d| *d as usize).collect();
+    Ok(Opened { header, shape, count: (body / item) as usize, start: 8 + size_bytes + header_length })
+}
+
+/// Reads an array from a stream that is said to be `length` bytes long.
+pub(crate) fn read_npy_from(reader: &mut dyn Read, length: u64, name: &str) -> Result<NdArray> {
+    let Opened { header, shape, count, .. } = read_header(reader, length, name)?;
+    let malformed = |what: &str| malformed(name, what);
+    let cut = |e: std::io::Error| cut(name, &e);
     let data = read_numbers(reader, &header.descr, count).map_err(cut)?;
     // The end must come now; in an archive this also checks the sum over all bytes.
     let mut more = [0u8; 1];

@@ -33,9 +33,32 @@ pub(crate) fn read_parquet(_path: &Path, name: &str) -> Result<(Table, String)> 
 }
 
 #[cfg(feature = "parquet")]
+pub(crate) use inside::ParquetPieces;
+
+/// Some rows of a Parquet file at a time: not in this build.
+#[cfg(not(feature = "parquet"))]
+pub(crate) struct ParquetPieces {}
+
+#[cfg(not(feature = "parquet"))]
+impl ParquetPieces {
+    pub(crate) fn open(path: &Path, name: &str, _rows: usize) -> Result<Self> {
+        read_parquet(path, name).map(|_| Self {})
+    }
+
+    pub(crate) fn names(&self) -> &[String] {
+        &[]
+    }
+
+    pub(crate) fn next(&mut self, _name: &str) -> Result<Option<Vec<crate::data::table::Cells>>> {
+        Ok(None)
+    }
+}
+
+#[cfg(feature = "parquet")]
 mod inside {
     use std::fs::File;
     use std::path::Path;
+    use std::sync::Arc;
 
     use arrow_array::cast::AsArray;
     use arrow_array::types::{
@@ -43,8 +66,8 @@ mod inside {
         UInt32Type, UInt64Type,
     };
     use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
-    use arrow_schema::DataType;
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use arrow_schema::{DataType, Field, Schema};
+    use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
     use crate::data::read::Numbers;
     use crate::data::table::{Cells, Places, Table, Texts};
@@ -52,20 +75,56 @@ mod inside {
     use crate::files::sha256_file;
     use crate::model::Mask;
 
+    fn broken(name: &str, e: &dyn std::fmt::Display) -> Error {
+        Error::data(format!("the Parquet table cannot be read: {e}"))
+            .at(name)
+            .remedy("it is damaged or uses a feature that is not supported; write it again, or as csv")
+    }
+
+    fn growing(schema: &Schema, name: &str) -> Result<Vec<Growing>> {
+        let new =
+            |f: &Arc<Field>| Growing::new(f.data_type()).map_err(|e| e.at(format!("{name}: {}", f.name())));
+        schema.fields().iter().map(new).collect()
+    }
+
+    /// Some rows of a Parquet file at a time.
+    pub(crate) struct ParquetPieces {
+        schema: Arc<Schema>,
+        names: Vec<String>,
+        batches: ParquetRecordBatchReader,
+    }
+
+    impl ParquetPieces {
+        pub(crate) fn open(path: &Path, name: &str, rows: usize) -> Result<Self> {
+            let file = File::open(path).map_err(|e| Error::read(path, e))?;
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(name, &e))?;
+            let schema = builder.schema().clone();
+            growing(&schema, name)?;
+            let names = schema.fields().iter().map(|f| f.name().clone()).collect();
+            let batches = builder.with_batch_size(rows).build().map_err(|e| broken(name, &e))?;
+            Ok(Self { schema, names, batches })
+        }
+
+        pub(crate) fn names(&self) -> &[String] {
+            &self.names
+        }
+
+        /// The next rows, column by column.
+        pub(crate) fn next(&mut self, name: &str) -> Result<Option<Vec<Cells>>> {
+            let Some(batch) = self.batches.next() else { return Ok(None) };
+            let batch = batch.map_err(|e| broken(name, &e))?;
+            let mut columns = growing(&self.schema, name)?;
+            columns.iter_mut().zip(batch.columns()).for_each(|(column, array)| column.take(array));
+            Ok(Some(columns.into_iter().map(Growing::finish).collect()))
+        }
+    }
+
     pub(super) fn read(path: &Path, name: &str) -> Result<(Table, String)> {
-        let broken = |e: &dyn std::fmt::Display| {
-            Error::data(format!("the Parquet table cannot be read: {e}"))
-                .at(name)
-                .remedy("it is damaged or uses a feature that is not supported; write it again, or as csv")
-        };
+        let broken = |e: &dyn std::fmt::Display| broken(name, e);
         let file = File::open(path).map_err(|e| Error::read(path, e))?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(&e))?;
         let schema = builder.schema().clone();
-        let mut columns: Vec<Growing> = schema
-            .fields()
-            .iter()
-            .map(|f| Growing::new(f.data_type()).map_err(|e| e.at(format!("{name}: {}", f.name()))))
-            .collect::<Result<_>>()?;
+        let mut columns = growing(&schema, name)?;
         let mut rows = 0;
         for batch in builder.build().map_err(|e| broken(&e))? {
             let batch = batch.map_err(|e| broken(&e))?;

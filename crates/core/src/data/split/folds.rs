@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Rows, draw};
+use super::{Rows, cells, codes, complete_cells, draw};
 use crate::error::{Error, Result};
 use crate::model::Target;
 use crate::seed::Seed;
@@ -39,6 +39,21 @@ pub(super) fn folds(
     };
     check_groups(rows, among, &out)?;
     check_classes(rows, among, &out, count, notes)?;
+    Ok(out)
+}
+
+/// The folds that a column names, by its values in order.
+pub(super) fn named(rows: &Rows, column: &str, count: u32) -> Result<Vec<u32>> {
+    let cells = cells(rows.data, column, "column")?;
+    complete_cells(column, cells)?;
+    let out = codes(cells);
+    let values = out.iter().max().map_or(0, |m| m + 1);
+    if values != count {
+        return Err(Error::data(format!("the column \"{column}\" does not name {count} folds"))
+            .expected(format!("{count} different values"))
+            .got(format!("{values}"))
+            .remedy(format!("set split: {{column: {column}, folds: {values}}}")));
+    }
     Ok(out)
 }
 

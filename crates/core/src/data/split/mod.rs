@@ -110,7 +110,7 @@ pub struct Nested {
 }
 
 /// The splits of a nested design: `split: {folds: k}` deals all rows into `k` outer folds, and each is judged by what was
-/// fitted, composed and chosen on the others.
+/// fitted, composed and chosen on the others. With `column` beside it the outer folds are the values of that column.
 ///
 /// # Errors
 /// As [`split`]; [`Error::Argument`] if `folds` stands beside another way to split.
@@ -118,15 +118,19 @@ pub fn nested(spec: &SplitSpec, honest: &HonestSpec, data: &Dataset, seed: Seed)
     let Some(count) = spec.folds else {
         return Err(Error::argument("nested folds need their number").expected("split: {folds: 5}"));
     };
-    if spec.column.is_some() || spec.domain.is_some() || spec.holdout.is_some() || spec.time.is_some() {
+    if spec.domain.is_some() || spec.holdout.is_some() || spec.time.is_some() {
         return Err(Error::argument("folds stand beside another way to split")
-            .expected("folds, with validation, stratify and group if needed"));
+            .expected("folds, with column, validation, stratify and group if needed"));
     }
     let rows = Rows::of(spec, data)?;
     let all: Vec<usize> = (0..rows.count).collect();
     let seed = seed.child("outer");
     let mut notes = Vec::new();
-    let fold_of = folds::folds(&rows, &all, count, seed, &mut notes).map_err(|e| e.at("split: folds"))?;
+    let fold_of = match &spec.column {
+        Some(column) => folds::named(&rows, column, count),
+        None => folds::folds(&rows, &all, count, seed, &mut notes),
+    };
+    let fold_of = fold_of.map_err(|e| e.at("split: folds"))?;
     let mut outer = Vec::new();
     for fold in 0..count {
         let mut out = Split { notes: notes.clone(), ..Split::default() };
