@@ -84,6 +84,8 @@ impl Session<'_> {
         let judged = self.fuse_judged(fused.as_ref(), of)?;
         let own_micros = start.elapsed().as_secs_f64() * 1e6 / self.split.judge.len().max(1) as f64;
         let weights = fused.weights().map(|w| of.iter().map(|d| d.name.clone()).zip(w).collect());
+        let mut notes = notes_of(of);
+        notes.extend(fuser.notes(fused.as_ref()).iter().map(|note| format!("{name}: {note}")));
         let fits = fits_of(of, (name, step.seconds));
         let mut cost = Cost {
             fit_seconds: fits.values().sum(),
@@ -129,7 +131,7 @@ impl Session<'_> {
             curve: Vec::new(),
             weights,
             pull: None,
-            notes: notes_of(of),
+            notes,
         })
     }
 
