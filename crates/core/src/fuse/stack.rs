@@ -15,9 +15,11 @@ use crate::model::{Batch, Context, FittedLearner, Fused, Honest, Loaders, Parts,
 /// The key under which a stack is loaded.
 pub(super) const KIND: &str = "stacking";
 
+/// What a fit of a learner gives.
+type Learned = Result<Box<dyn FittedLearner>>;
 /// Fits a learner to features: the layout says what they are.
-pub(super) type FitLearner<'a> = dyn Fn(ArrayView2<'_, f32>, &Target, Option<&[f32]>, &Layout, &Context<'_>) -> Result<Box<dyn FittedLearner>>
-    + 'a;
+pub(super) type FitLearner<'a> =
+    dyn Fn(ArrayView2<'_, f32>, &Target, Option<&[f32]>, &Layout, &Context<'_>) -> Learned + 'a;
 
 /// A fitted stack.
 pub(super) struct Stacked {
@@ -77,7 +79,7 @@ pub(super) fn load(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Fused>> {
         Some(_) => parts.field("used")?,
         None => vec![true; flagged.len()],
     };
-    // Those of version 2 and before are on logits.
+    // Older ones are on logits.
     let on = match parts.config.get("on") {
         Some(_) => parts.field("on")?,
         None => On::Logits,
