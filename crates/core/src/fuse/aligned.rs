@@ -124,7 +124,29 @@ impl<'a> Aligned<'a> {
         Predictions::for_task(self.ids.to_vec(), self.task, out, self.silent())
     }
 
-    fn leave_out_absent(&self, row: usize, weights: &mut [f64]) {
+    /// Fills each row that is not silent by `fill(row, out)`; the rows are worked on by blocks.
+    pub(super) fn each_row(&self, fill: impl Fn(usize, &mut [f64]) + Sync) -> Result<Predictions> {
+        let width = self.task.width();
+        let silent = self.silent();
+        let mut out = Matrix::zeros((self.rows(), width));
+        let Some(cells) = out.as_slice_mut() else {
+            return Err(Error::internal("a fresh matrix is not contiguous"));
+        };
+        cells.par_chunks_mut(BLOCK * width).enumerate().for_each(|(block, cells)| {
+            let mut said = vec![0.0f64; width];
+            for (i, cell) in cells.chunks_mut(width).enumerate() {
+                let row = block * BLOCK + i;
+                if !silent.is_set(row) {
+                    fill(row, &mut said);
+                    cell.iter_mut().zip(&said).for_each(|(c, s)| *c = *s as f32);
+                }
+            }
+        });
+        Predictions::for_task(self.ids.to_vec(), self.task, out, silent)
+    }
+
+    /// Sets the weights of absent members to zero; where all that are left are zero, those present count the same.
+    pub(super) fn leave_out_absent(&self, row: usize, weights: &mut [f64]) {
         let mut any = false;
         for (m, w) in weights.iter_mut().enumerate() {
             if !self.present(m, row) {

@@ -31,10 +31,10 @@ pub(crate) fn honest(rows: usize, classes: usize, members: usize, masked: bool) 
     Honest::new(made, Target::Classes { classes: names, codes }, vec![0; rows], None, None).unwrap()
 }
 
-/// The same for values: members with a bias and a spread of their own.
+/// The same for values, all above zero: members with a bias and a spread of their own.
 pub(crate) fn values(rows: usize, members: usize, masked: bool) -> Honest {
     let mut rng = Seed::new(12).rng();
-    let truth: Vec<f32> = (0..rows).map(|_| 10.0 * rng.random::<f32>()).collect();
+    let truth: Vec<f32> = (0..rows).map(|_| 3.0 + 10.0 * rng.random::<f32>()).collect();
     let made = (0..members).map(|m| {
         let spread = 4.0 / (m + 1) as f32;
         let said = truth.iter().map(|y| y + spread * (rng.random::<f32>() - 0.4)).collect();

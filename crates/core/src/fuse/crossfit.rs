@@ -81,23 +81,7 @@ pub fn parts(honest: &Honest, seed: Seed) -> Result<Vec<u32>> {
     if honest.fold().iter().any(|f| Some(f) != honest.fold().first()) {
         return Ok(honest.fold().to_vec());
     }
-    // Units that stay together, in classes that are spread evenly.
-    let mut strata: BTreeMap<u32, Vec<Vec<usize>>> = BTreeMap::new();
-    if let Some(groups) = honest.group() {
-        let mut by_group: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-        for (row, group) in groups.iter().enumerate() {
-            by_group.entry(*group).or_default().push(row);
-        }
-        strata.insert(0, by_group.into_values().collect());
-    } else {
-        for row in 0..honest.rows() {
-            let class = match honest.target() {
-                Target::Classes { codes, .. } => codes[row],
-                Target::Values(_) => 0,
-            };
-            strata.entry(class).or_default().push(vec![row]);
-        }
-    }
+    let strata = strata(honest);
     let units: usize = strata.values().map(Vec::len).sum();
     if units < 2 {
         return Err(Error::data("there are too few honest rows to score a composition by cross-fitting")
@@ -118,6 +102,27 @@ pub fn parts(honest: &Honest, seed: Seed) -> Result<Vec<u32>> {
         }
     }
     Ok(part)
+}
+
+/// Rows in units that stay together: groups, all in one stratum; or single rows, a stratum a class.
+pub(super) fn strata(honest: &Honest) -> BTreeMap<u32, Vec<Vec<usize>>> {
+    let mut strata: BTreeMap<u32, Vec<Vec<usize>>> = BTreeMap::new();
+    if let Some(groups) = honest.group() {
+        let mut by_group: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        for (row, group) in groups.iter().enumerate() {
+            by_group.entry(*group).or_default().push(row);
+        }
+        strata.insert(0, by_group.into_values().collect());
+    } else {
+        for row in 0..honest.rows() {
+            let class = match honest.target() {
+                Target::Classes { codes, .. } => codes[row],
+                Target::Values(_) => 0,
+            };
+            strata.entry(class).or_default().push(vec![row]);
+        }
+    }
+    strata
 }
 
 #[cfg(test)]

@@ -10,16 +10,16 @@ use crate::fuse::REGISTRY;
 use crate::model::{Classes, Context, Honest, Mask, Origin, Predictions, Quiet, Stop, Target};
 use crate::seed::Seed;
 
-fn golden() -> Value {
+pub(super) fn golden() -> Value {
     serde_json::from_str(include_str!("../../../../testdata/golden/fuse.json")).unwrap()
 }
 
-fn get<T: serde::de::DeserializeOwned>(golden: &Value, key: &str) -> T {
+pub(super) fn get<T: serde::de::DeserializeOwned>(golden: &Value, key: &str) -> T {
     serde_json::from_value(golden[key].clone()).unwrap()
 }
 
 /// Members `[member][row][column]` of classes or values, absent where `present` is zero.
-fn honest(members: &[Vec<Vec<f32>>], target: &Target, present: Option<&[Vec<u8>]>) -> Honest {
+pub(super) fn honest(members: &[Vec<Vec<f32>>], target: &Target, present: Option<&[Vec<u8>]>) -> Honest {
     let rows = target.len();
     let made = members.iter().enumerate().map(|(m, said)| {
         let matrix = Matrix::from_shape_fn((rows, said[0].len()), |(r, c)| said[r][c]);
@@ -34,17 +34,20 @@ fn honest(members: &[Vec<Vec<f32>>], target: &Target, present: Option<&[Vec<u8>]
     Honest::new(made.collect(), target.clone(), vec![0; rows], None, None).unwrap()
 }
 
-fn classes(golden: &Value, masked: bool) -> Honest {
+pub(super) fn classes(golden: &Value, masked: bool) -> Honest {
     let names = Classes::new(vec!["0".into(), "1".into(), "2".into()]).unwrap();
     let target = Target::Classes { classes: names, codes: get(golden, "y") };
     let present: Vec<Vec<u8>> = get(golden, "present");
     honest(&get::<Vec<Vec<Vec<f32>>>>(golden, "p"), &target, masked.then_some(&present))
 }
 
-fn values(golden: &Value) -> Honest {
-    let flat: Vec<Vec<f32>> = get(golden, "values");
-    let members: Vec<Vec<Vec<f32>>> = flat.iter().map(|m| m.iter().map(|v| vec![*v]).collect()).collect();
-    honest(&members, &Target::Values(get(golden, "truth")), None)
+pub(super) fn values(golden: &Value) -> Honest {
+    honest(&single(&get::<Vec<Vec<f32>>>(golden, "values")), &Target::Values(get(golden, "truth")), None)
+}
+
+/// Values as rows of one column.
+pub(super) fn single(flat: &[Vec<f32>]) -> Vec<Vec<Vec<f32>>> {
+    flat.iter().map(|m| m.iter().map(|v| vec![*v]).collect()).collect()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Greedy selection of members, with replacement.
 
+use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use super::pool::{Content, Pool};
 use crate::error::{Error, Result};
 use crate::model::{Context, Fused, Fuser, Honest, Inputs, Task};
 use crate::registry::Method;
+use crate::seed::Seed;
 
 /// Losses are compared to this precision unless even the best is below [`FINE`], so that rounding decides nothing.
 const PRECISION: f64 = 1e-6;
@@ -39,6 +41,9 @@ pub enum Objective {
 /// log-loss (squared error for values), then the order of the members. Rows about which only some of the members speak
 /// are given a selection among these.
 ///
+/// With `bags` there is one selection for each of so many draws of half the members (rounded up), and a member's weight
+/// is the mean of those that it has in them: less is left to one lucky pick where members are many and alike.
+///
 /// # Reference
 /// Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble selection from libraries of models", ICML 2004.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -49,11 +54,14 @@ pub struct Greedy {
     pub steps: u32,
     /// What is minimized.
     pub objective: Objective,
+    /// How many times half the members are drawn, up to 1000; 0: one selection among all.
+    #[schemars(range(max = 1000))]
+    pub bags: u32,
 }
 
 impl Default for Greedy {
     fn default() -> Self {
-        Self { steps: 25, objective: Objective::Auto }
+        Self { steps: 25, objective: Objective::Auto, bags: 0 }
     }
 }
 
@@ -68,6 +76,12 @@ impl Method for Greedy {
                 .at("steps")
                 .expected("1 to 1000")
                 .got(self.steps));
+        }
+        if self.bags > 1000 {
+            return Err(Error::argument("there are too many bags")
+                .at("bags")
+                .expected("0 to 1000")
+                .got(self.bags));
         }
         Ok(())
     }
@@ -109,41 +123,59 @@ pub(super) struct Picks {
 }
 
 impl Greedy {
-    /// How often each member was taken.
+    /// How often each member was taken; with bags the sum of its shares in them.
     fn weights(&self, honest: &Honest, context: &Context<'_>) -> Result<Vec<f64>> {
         let mut weights = vec![0.0; honest.count()];
-        for pick in self.select(honest, context)?.order {
-            weights[pick] += 1.0;
+        for among in self.bags(honest.count(), context.seed.child("bags")) {
+            let order = self.select_among(honest, &among, context)?.order;
+            let share = if self.bags == 0 { 1.0 } else { 1.0 / order.len() as f64 };
+            order.iter().for_each(|&pick| weights[pick] += share);
         }
         Ok(weights)
     }
 
-    /// Runs the selection.
+    /// The members of each selection.
+    fn bags(&self, members: usize, seed: Seed) -> Vec<Vec<bool>> {
+        if self.bags == 0 {
+            return vec![vec![true; members]];
+        }
+        let one = |bag: u32| {
+            let mut drawn: Vec<usize> = (0..members).collect();
+            drawn.shuffle(&mut seed.item(u64::from(bag)).rng());
+            let mut among = vec![false; members];
+            drawn.iter().take(members.div_ceil(2)).for_each(|&m| among[m] = true);
+            among
+        };
+        (0..self.bags).map(one).collect()
+    }
+
+    /// Runs the selection among all members.
+    #[cfg(test)]
     pub(super) fn select(&self, honest: &Honest, context: &Context<'_>) -> Result<Picks> {
+        self.select_among(honest, &vec![true; honest.count()], context)
+    }
+
+    fn select_among(&self, honest: &Honest, among: &[bool], context: &Context<'_>) -> Result<Picks> {
+        let by_row = |measure| RowScores::new(honest, voiced_rows(honest)?, measure);
         match self.objective {
-            Objective::Accuracy => self.race(
-                RowScores::new(honest, voiced_rows(honest)?, RowMeasure::Error)?,
-                honest.count(),
-                context,
-            ),
-            Objective::Brier => self.race(
-                RowScores::new(honest, voiced_rows(honest)?, RowMeasure::Brier)?,
-                honest.count(),
-                context,
-            ),
+            Objective::Accuracy => self.race(by_row(RowMeasure::Error)?, among, context),
+            Objective::Brier => self.race(by_row(RowMeasure::Brier)?, among, context),
             Objective::Auto | Objective::LogLoss | Objective::SquaredError => {
-                self.race(ColumnScores::new(Evidence::new(honest)?), honest.count(), context)
+                self.race(ColumnScores::new(Evidence::new(honest)?), among, context)
             }
         }
     }
 
-    fn race(&self, mut scores: impl Scores, members: usize, context: &Context<'_>) -> Result<Picks> {
-        let mut used = vec![false; members];
+    fn race(&self, mut scores: impl Scores, among: &[bool], context: &Context<'_>) -> Result<Picks> {
+        let mut used = vec![false; among.len()];
         let mut picks = Picks { order: Vec::new(), losses: Vec::new() };
         let mut precision = 0.0;
         for step in 0..self.steps {
             context.stop.check()?;
             let mut candidates = scores.candidates();
+            for (candidate, _) in candidates.iter_mut().zip(among).filter(|(_, among)| !**among) {
+                candidate.loss = f64::INFINITY;
+            }
             if step == 0 {
                 let best = candidates.iter().map(|c| c.loss).fold(f64::INFINITY, f64::min);
                 precision = if best > FINE { PRECISION } else { 0.0 };
@@ -187,5 +219,29 @@ mod tests {
         assert_eq!(choose(&[s(0.1, 3.0), s(0.1, 3.0)], &[false, false]), Some(0));
         assert_eq!(choose(&[s(0.2, 0.0), s(0.1, 3.0)], &[true, false]), Some(1));
         assert_eq!(choose(&[], &[]), None);
+    }
+
+    #[test]
+    fn bags_are_halves_and_their_weights_are_averaged() {
+        let data = crate::fuse::cases::honest(200, 3, 5, false);
+        let stop = crate::model::Stop::default();
+        let context = Context::new(Seed::new(2), &crate::model::Quiet, &stop);
+        let greedy = Greedy { bags: 20, ..Greedy::default() };
+        let bags = greedy.bags(5, context.seed.child("bags"));
+        assert!(bags.len() == 20 && bags.iter().all(|b| b.iter().filter(|m| **m).count() == 3));
+        assert!((0..5).all(|m| bags.iter().any(|b| b[m]) && bags.iter().any(|b| !b[m])));
+        let weights = greedy.weights(&data, &context).unwrap();
+        let mut mean = vec![0.0; 5];
+        for among in &bags {
+            // What the selection would take were there no others.
+            let only = data.clone().only(among);
+            let members: Vec<usize> = (0..5).filter(|m| among[*m]).collect();
+            let order = Greedy::default().select(&only, &context).unwrap().order;
+            order.iter().for_each(|&pick| mean[members[pick]] += 1.0 / order.len() as f64);
+        }
+        assert!(weights.iter().zip(&mean).all(|(a, b)| (a - b).abs() < 1e-12), "{weights:?} {mean:?}");
+        let spread = |w: &[f64]| w.iter().filter(|w| **w > 0.0).count();
+        assert!(spread(&weights) > spread(&Greedy::default().weights(&data, &context).unwrap()));
+        assert!(Greedy { bags: 1001, ..Greedy::default() }.validate().is_err());
     }
 }

@@ -12,18 +12,7 @@ pub(super) fn mixed(
     content: Content,
     evened: bool,
 ) -> Value {
-    let mut weights: Vec<Value> =
-        members.iter().zip(weights).map(|(m, w)| graph.or_zero(m.present.as_ref(), w)).collect();
-    if evened {
-        let zero = graph.scalar(Element::F64, 0.0);
-        let total = graph.sum(&weights);
-        let some = graph.node("Greater", &[&total, &zero], vec![], Element::Bool);
-        let one = graph.scalar(Element::F64, 1.0);
-        for (weight, member) in weights.iter_mut().zip(members) {
-            let same = graph.or_zero(member.present.as_ref(), &one);
-            *weight = graph.choose(&some, weight, &same);
-        }
-    }
+    let weights = weights_of_present(graph, members, weights, evened);
     let mut terms = Vec::with_capacity(members.len());
     for (member, weight) in members.iter().zip(&weights) {
         let said = match content {
@@ -37,6 +26,29 @@ pub(super) fn mixed(
     let (all, total) = (graph.sum(&terms), graph.sum(&weights));
     let mean = graph.div(&all, &total);
     graph.single(&mean)
+}
+
+/// The weights with zero for members that are absent on a row. Where all that are left are zero, those present have
+/// the same, if `evened` asks for it.
+pub(super) fn weights_of_present(
+    graph: &mut Graph,
+    members: &[Answer],
+    weights: &[Value],
+    evened: bool,
+) -> Vec<Value> {
+    let mut weights: Vec<Value> =
+        members.iter().zip(weights).map(|(m, w)| graph.or_zero(m.present.as_ref(), w)).collect();
+    if evened {
+        let zero = graph.scalar(Element::F64, 0.0);
+        let total = graph.sum(&weights);
+        let some = graph.node("Greater", &[&total, &zero], vec![], Element::Bool);
+        let one = graph.scalar(Element::F64, 1.0);
+        for (weight, member) in weights.iter_mut().zip(members) {
+            let same = graph.or_zero(member.present.as_ref(), &one);
+            *weight = graph.choose(&some, weight, &same);
+        }
+    }
+    weights
 }
 
 /// One vote for the most probable class; classes that tie share it.

@@ -3,39 +3,66 @@
 //! A new one is a file with its parameters, formula, source and tests, and a line in each of the two lists here.
 
 mod aligned;
+mod annotators;
+mod blending;
+mod boosted_stack;
 mod by_voices;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod conformance;
 mod crossfit;
+mod dawid_skene;
 mod evidence;
 mod gate;
 mod gate_graph;
 mod gate_view;
+mod geometric_mean;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_ways;
 mod greedy;
 mod greedy_scores;
 mod hard_vote;
+mod median;
 mod mixed;
+mod pointwise;
+mod pointwise_graph;
 mod pool;
+mod power_mean;
+mod pseudo_bma;
+mod rank_mean;
 #[cfg(test)]
 mod reference;
 mod simplex;
 mod soft_vote;
+mod stack;
+mod stack_features;
 mod stacking;
+mod trimmed_mean;
 mod weighted;
 
 pub use cascade::{Cascade, spending};
 pub use cascade_curve::Point;
+pub use blending::Blending;
+pub use boosted_stack::BoostedStack;
 pub use crossfit::{PARTS, cross_fitted, parts};
+pub use dawid_skene::{DawidSkene, Truth};
 pub use gate::Gate;
+pub use geometric_mean::GeometricMean;
 pub use greedy::{Greedy, Objective};
 pub use hard_vote::HardVote;
 pub use pruned::{Pruned, reduced};
+pub use median::Median;
+pub use pointwise::{Exponent, Limit};
+pub use power_mean::PowerMean;
+pub use pseudo_bma::PseudoBma;
+pub use rank_mean::RankMean;
 pub use soft_vote::SoftVote;
+pub use stack_features::On;
 pub use stacking::Stacking;
+pub use trimmed_mean::TrimmedMean;
 pub use weighted::Weighted;
 
 use crate::entry;
@@ -48,9 +75,18 @@ pub static REGISTRY: Registry<dyn Fuser> = Registry {
     entries: &[
         entry!(dyn Fuser, SoftVote),
         entry!(dyn Fuser, HardVote),
+        entry!(dyn Fuser, Median),
+        entry!(dyn Fuser, TrimmedMean),
+        entry!(dyn Fuser, GeometricMean),
+        entry!(dyn Fuser, PowerMean),
+        entry!(dyn Fuser, RankMean),
         entry!(dyn Fuser, Weighted),
+        entry!(dyn Fuser, PseudoBma),
         entry!(dyn Fuser, Greedy),
         entry!(dyn Fuser, Stacking),
+        entry!(dyn Fuser, Blending),
+        entry!(dyn Fuser, BoostedStack),
+        entry!(dyn Fuser, DawidSkene),
         entry!(dyn Fuser, Gate),
     ],
 };
@@ -58,7 +94,10 @@ pub static REGISTRY: Registry<dyn Fuser> = Registry {
 /// How fitted ones are loaded, by kind.
 pub const LOADERS: &[(&str, Load<dyn Fused>)] = &[
     (pool::KIND, pool::Pool::load),
-    (stacking::KIND, stacking::load),
+    (pointwise::KIND, pointwise::load),
+    (rank_mean::KIND, rank_mean::load),
+    (stack::KIND, stack::load),
+    (annotators::KIND, annotators::load),
     (gate::KIND, gate::load),
     (by_voices::KIND, by_voices::load),
 ];

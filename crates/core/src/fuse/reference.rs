@@ -11,6 +11,7 @@ use super::greedy::Greedy;
 use super::weighted::best_weights;
 use crate::array::{MIN_PROBABILITY, Matrix, argmax};
 use crate::fuse::REGISTRY;
+use crate::metrics::{Auc, Metric, Sample};
 use crate::model::{Classes, Context, Honest, Mask, Origin, Predictions, Quiet, Stop, Target};
 use crate::registry::decode;
 use crate::seed::Seed;
@@ -145,8 +146,64 @@ fn test_rows_score_as_those_of_the_peers() {
     assert!((loss - 0.42422).abs() <= 2e-5, "{loss}");
     let (loss, accuracy) = on_test(&dir, "digits", "stacking", &none);
     assert!((loss - 0.06032).abs() <= 2e-4 && (accuracy - 0.98704).abs() < 2e-3, "{loss} {accuracy}");
+    // On probabilities, of the second of two classes: .42664 and .0512 at an accuracy of .9852.
+    let on = json!({"on": "probabilities"});
+    let (loss, _) = on_test(&dir, "credit", "stacking", &on);
+    assert!((loss - 0.42664).abs() <= 2e-5, "{loss}");
+    let (loss, accuracy) = on_test(&dir, "digits", "stacking", &on);
+    assert!((loss - 0.0512).abs() <= 1e-4 && (accuracy - 0.9852).abs() < 1e-4, "{loss} {accuracy}");
     assert!((on_test(&dir, "digits", "soft_vote", &none).1 - 0.9815).abs() < 1e-4);
     assert!((on_test(&dir, "digits", "weighted", &none).1 - 0.9741).abs() < 1e-4);
+}
+
+/// What the other ways reach on the same rows, beside the uniform mean: `cargo test -p consilience-core other_ways --
+/// --nocapture` prints it.
+#[test]
+fn other_ways_on_the_same_rows() {
+    let Some(dir) = shared() else { return };
+    let stop = Stop::default();
+    for name in ["credit", "digits"] {
+        let honest = load(&dir, name, "oof", "y_train", true).expecting(BTreeSet::new()).unwrap();
+        let test = load(&dir, name, "test_refit", "y_test", false);
+        let score = |method: &str, parameters: &Value| {
+            let fuser = REGISTRY.build(method, parameters).unwrap();
+            let start = std::time::Instant::now();
+            let fused = fuser.fit(&honest, None, &Context::new(Seed::new(1), &Quiet, &stop)).unwrap();
+            let p = fused.fuse(&said(&test), None).unwrap();
+            let (loss, accuracy) = log_loss_and_accuracy(&p, test.target());
+            let auc = Auc.score(&Sample::new(test.target(), p.p().unwrap().view(), None)).unwrap();
+            let seconds = start.elapsed().as_secs_f64();
+            println!(
+                "{name} {method} {parameters}: log-loss {loss:.5}, accuracy {accuracy:.4}, AUC {auc:.5}, {seconds:.1} s"
+            );
+            (loss, accuracy, auc)
+        };
+        let mean = score("soft_vote", &Value::Null);
+        for (method, parameters) in [
+            ("median", json!({})),
+            ("trimmed_mean", json!({})),
+            ("geometric_mean", json!({})),
+            ("power_mean", json!({"exponent": -1})),
+            ("rank_mean", json!({})),
+            ("pseudo_bma", json!({})),
+            ("pseudo_bma", json!({"plain": true})),
+            ("stacking", json!({"non_negative": true})),
+            ("stacking", json!({"on": "probabilities", "non_negative": true})),
+            ("blending", json!({})),
+            ("boosted_stack", json!({})),
+            ("dawid_skene", json!({})),
+            ("dawid_skene", json!({"truth": "use"})),
+            ("greedy", json!({"bags": 20})),
+        ] {
+            let here = score(method, &parameters);
+            if method == "rank_mean" && name == "credit" {
+                assert!(here.2 > mean.2, "AUC {} and {}", here.2, mean.2);
+            }
+            if ["pseudo_bma", "stacking", "blending", "boosted_stack", "greedy"].contains(&method) {
+                assert!(here.0 < mean.0, "{name} {method} {parameters}: {} and {}", here.0, mean.0);
+            }
+        }
+    }
 }
 
 /// Six members of unequal worth, and every set of them: no set is worse than the best of its members, which the fit to

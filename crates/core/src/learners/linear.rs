@@ -1,6 +1,6 @@
 //! Ridge regression.
 
-use ndarray::{Array1, Array2, s};
+use ndarray::{Array1, Array2, ArrayView1, Axis, s};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::model::graph::{Graph, Value};
 use crate::model::{Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
 use crate::registry::Method;
-use crate::solve::solve_semidefinite;
+use crate::solve::{Bound, ProjectedNewton, solve_semidefinite};
 
 /// Ridge regression: the `w`, `b` that minimise `sum_i weight_i (y_i - b - w.x_i)^2 + l2 |w|^2`, the intercept `b` not
 /// penalised. Solved exactly in 64-bit floats by the Cholesky factors of the smaller of the two normal equations
@@ -63,6 +63,34 @@ impl Learner for Linear {
         weight: Option<&[f32]>,
         context: &Context<'_>,
     ) -> Result<Box<dyn FittedLearner>> {
+        self.solve(x, target, weight, context, None)
+    }
+}
+
+impl Linear {
+    /// Fits with bounds on the coefficients, one a feature; the intercept is free.
+    ///
+    /// # Errors
+    /// As [`Learner::fit`].
+    pub(crate) fn fit_bounded(
+        &self,
+        x: ArrayView2<'_, f32>,
+        target: &Target,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+        bounds: &[Bound],
+    ) -> Result<Box<dyn FittedLearner>> {
+        self.solve(x, target, weight, context, Some(bounds))
+    }
+
+    fn solve(
+        &self,
+        x: ArrayView2<'_, f32>,
+        target: &Target,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+        bounds: Option<&[Bound]>,
+    ) -> Result<Box<dyn FittedLearner>> {
         let y = target.values()?;
         check_fit(x, target, weight)?;
         context.stop.check()?;
@@ -86,7 +114,7 @@ impl Learner for Linear {
         };
         let right = Array2::from_shape_fn((rows, 1), |(i, _)| (f64::from(y[i]) - mean) * weight[i].sqrt());
         let ranges = blocks(rows, BLOCK.max(rows / 32));
-        let coefficients = if width <= rows {
+        let coefficients = if width <= rows || bounds.is_some() {
             let parts: Vec<(Array2<f64>, Array2<f64>)> = ranges
                 .into_par_iter()
                 .map(|range| {
@@ -102,7 +130,10 @@ impl Learner for Linear {
             }
             gram.diag_mut().mapv_inplace(|v| v + self.l2);
             context.stop.check()?;
-            solve_semidefinite(&gram, &moment)?
+            match bounds {
+                Some(bounds) => bounded(&gram, &moment, bounds)?,
+                None => solve_semidefinite(&gram, &moment)?,
+            }
         } else {
             let a = scaled(0..rows);
             let mut gram = Array2::<f64>::zeros((rows, rows));
@@ -122,6 +153,24 @@ impl Learner for Linear {
     }
 }
 
+/// The minimum of `w'Gw / 2 - m'w` within bounds.
+fn bounded(gram: &Array2<f64>, moment: &Array2<f64>, bounds: &[Bound]) -> Result<Array2<f64>> {
+    let right = moment.column(0);
+    let scale = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    let method = ProjectedNewton { max_steps: 1000, tolerance: 1e-13 * scale };
+    let found = method.minimize(
+        vec![0.0; gram.nrows()],
+        bounds,
+        |w, gradient| {
+            let product = gram.dot(&ArrayView1::from(w));
+            gradient.iter_mut().zip(&product).zip(&right).for_each(|((g, p), m)| *g = p - m);
+            Ok(w.iter().zip(&product).zip(&right).map(|((w, p), m)| w * (0.5 * p - m)).sum())
+        },
+        |_, some| Ok(gram.select(Axis(0), some).select(Axis(1), some)),
+    )?;
+    Ok(Array1::from(found.x).insert_axis(Axis(1)))
+}
+
 /// `b + w.x`.
 struct Plane {
     coefficients: Vec<f64>,
@@ -136,7 +185,7 @@ impl FittedLearner for Plane {
     fn predict(&self, x: ArrayView2<'_, f32>) -> Result<Matrix> {
         check_predict(x, self.coefficients.len())?;
         predict_blocks(x, 1, BLOCK, |block| {
-            let value = |row: ndarray::ArrayView1<'_, f32>| {
+            let value = |row: ArrayView1<'_, f32>| {
                 let dot: f64 = row.iter().zip(&self.coefficients).map(|(v, w)| f64::from(*v) * w).sum();
                 (self.intercept + dot) as f32
             };

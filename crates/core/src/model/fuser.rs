@@ -268,6 +268,11 @@ pub trait Fuser: Send + Sync {
         inputs: Option<Inputs<'_>>,
         context: &Context<'_>,
     ) -> Result<Box<dyn Fused>>;
+
+    /// What whoever reads the results must know of what it has fitted, in sentences without an end.
+    fn notes(&self, _fused: &dyn Fused) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A fitted composition of predictions.

@@ -146,6 +146,8 @@ impl Session<'_> {
         let own_micros = start.elapsed().as_secs_f64() * 1e6 / self.split.judge.len().max(1) as f64;
         let weights = fused.weights().map(|w| of.iter().map(|d| d.name.clone()).zip(w).collect());
         let fits = fits_of(of, (&format!("{name}: fuse"), step.seconds));
+        let mut notes = notes_of(of);
+        notes.extend(fuser.notes(fused.as_ref()).iter().map(|note| format!("{name}: {note}")));
         // Members that it does not look at are neither kept nor computed; those of a cascade only about some rows.
         let shares = asked(fused.as_ref(), of)?;
         let (left, fused) = match fuse::reduced(&parts)? {
@@ -204,7 +206,7 @@ impl Session<'_> {
             given,
             spending,
             pull: None,
-            notes: notes_of(of),
+            notes,
         })
     }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::model::graph::{Graph, Value as GraphValue};
 use crate::model::{Array, Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
 use crate::registry::Method;
-use crate::solve::{Lbfgs, cholesky_solve};
+use crate::solve::{Bound, Lbfgs, ProjectedNewton, cholesky_solve};
 
 /// Newton's method is used up to this many coefficients ...
 const NEWTON_WIDTH: usize = 600;
@@ -88,14 +88,9 @@ impl Learner for Logistic {
         weight: Option<&[f32]>,
         context: &Context<'_>,
     ) -> Result<Box<dyn FittedLearner>> {
-        let (classes, codes) = target.codes()?;
-        check_fit(x, target, weight)?;
-        let present = Present::among(classes, codes);
-        if present.count() < 2 {
+        let Some((present, objective)) = self.objective(x, target, weight)? else {
             return Ok(Box::new(Same::of(x.ncols(), target, weight)));
-        }
-        let weight = mean_one(weight, x.nrows());
-        let objective = Objective::new(x, present.narrow(codes), present.count(), weight, self.c);
+        };
         let mut end =
             End { theta: vec![0.0; objective.size()], steps: 0, slope: f64::INFINITY, converged: false };
         let work = objective.size().saturating_mul(objective.size()).saturating_mul(x.nrows());
@@ -105,9 +100,7 @@ impl Learner for Logistic {
         if !end.converged && end.steps < self.max_steps {
             self.quasi_newton(&objective, &mut end, context)?;
         }
-        let (weights, intercepts) = objective.unscaled(&end.theta);
-        let told = json!({"steps": end.steps, "slope": end.slope, "converged": end.converged});
-        Ok(Box::new(Softmax { present, weights, intercepts, told }))
+        Ok(Box::new(end.model(present, &objective)))
     }
 }
 
@@ -119,7 +112,69 @@ struct End {
     converged: bool,
 }
 
+impl End {
+    fn model(&self, present: Present, objective: &Objective<'_>) -> Softmax {
+        let (weights, intercepts) = objective.unscaled(&self.theta);
+        let told = json!({"steps": self.steps, "slope": self.slope, "converged": self.converged});
+        Softmax { present, weights, intercepts, told }
+    }
+}
+
 impl Logistic {
+    /// The classes that occur and the loss; nothing where there is one class only.
+    fn objective<'a>(
+        &self,
+        x: ArrayView2<'a, f32>,
+        target: &Target,
+        weight: Option<&[f32]>,
+    ) -> Result<Option<(Present, Objective<'a>)>> {
+        let (classes, codes) = target.codes()?;
+        check_fit(x, target, weight)?;
+        let present = Present::among(classes, codes);
+        if present.count() < 2 {
+            return Ok(None);
+        }
+        let weight = mean_one(weight, x.nrows());
+        let objective = Objective::new(x, present.narrow(codes), present.count(), weight, self.c);
+        Ok(Some((present, objective)))
+    }
+
+    /// Fits with bounds on the coefficients: `bound(class, feature)`. Of two classes the coefficients are those of the
+    /// second one. Intercepts are free.
+    ///
+    /// # Errors
+    /// As [`Learner::fit`].
+    pub(crate) fn fit_bounded(
+        &self,
+        x: ArrayView2<'_, f32>,
+        target: &Target,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+        bound: &dyn Fn(usize, usize) -> Bound,
+    ) -> Result<Box<dyn FittedLearner>> {
+        let Some((present, objective)) = self.objective(x, target, weight)? else {
+            return Ok(Box::new(Same::of(x.ncols(), target, weight)));
+        };
+        let mut bounds = Vec::with_capacity(objective.size());
+        for &class in &present.seen()[usize::from(present.count() == 2)..] {
+            bounds.extend((0..x.ncols()).map(|feature| bound(class as usize, feature)));
+            bounds.push(Bound::Free);
+        }
+        let method = ProjectedNewton { max_steps: self.max_steps as usize, tolerance: self.tolerance };
+        let found = method.minimize(
+            vec![0.0; objective.size()],
+            &bounds,
+            |theta, gradient| {
+                context.stop.check()?;
+                Ok(objective.value(theta, gradient))
+            },
+            |theta, some| Ok(objective.hessian_among(theta, some)),
+        )?;
+        let steps = u32::try_from(found.steps).unwrap_or(u32::MAX);
+        let end = End { theta: found.x, steps, slope: found.slope, converged: found.converged };
+        Ok(Box::new(end.model(present, &objective)))
+    }
+
     /// Newton's method with step halving. Leaves `converged` unset if the Hessian cannot be factored.
     fn newton(&self, objective: &Objective<'_>, end: &mut End, context: &Context<'_>) -> Result<()> {
         let mut gradient = vec![0.0; end.theta.len()];

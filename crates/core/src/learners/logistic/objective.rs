@@ -132,8 +132,18 @@ impl<'a> Objective<'a> {
 
     /// The Hessian `[size, size]`.
     pub(super) fn hessian(&self, theta: &[f64]) -> Array2<f64> {
+        self.hessian_among(theta, &(0..self.size()).collect::<Vec<_>>())
+    }
+
+    /// The part of the Hessian between the coefficients at some positions, rising.
+    pub(super) fn hessian_among(&self, theta: &[f64], some: &[usize]) -> Array2<f64> {
         let (u, b) = self.split(theta);
         let (d, side) = (self.x.ncols(), self.x.ncols() + 1);
+        // The columns of each output, and where its part begins.
+        let mut columns = vec![Vec::new(); self.outputs];
+        some.iter().for_each(|i| columns[i / side].push(i % side));
+        let mut starts = vec![0];
+        columns.iter().for_each(|c| starts.push(starts[starts.len() - 1] + c.len()));
         let shares: Vec<Array2<f64>> = self
             .ranges()
             .into_par_iter()
@@ -146,10 +156,11 @@ impl<'a> Objective<'a> {
                         probabilities(logit, p);
                     }
                 }
-                let mut share = Array2::<f64>::zeros((self.size(), self.size()));
+                let parts: Vec<Array2<f64>> = columns.iter().map(|c| z.select(Axis(1), c)).collect();
+                let mut share = Array2::<f64>::zeros((some.len(), some.len()));
                 for k in 0..self.outputs {
                     for l in 0..=k {
-                        let mut scaled = z.clone();
+                        let mut scaled = parts[k].clone();
                         for (j, (mut row, i)) in scaled.axis_iter_mut(Axis(0)).zip(range.clone()).enumerate()
                         {
                             let curve = match (self.outputs, k == l) {
@@ -159,20 +170,20 @@ impl<'a> Objective<'a> {
                             };
                             row *= self.weight[i] * curve;
                         }
-                        let corner = s![k * side..(k + 1) * side, l * side..(l + 1) * side];
-                        share.slice_mut(corner).assign(&scaled.t().dot(&z));
+                        let corner = s![starts[k]..starts[k + 1], starts[l]..starts[l + 1]];
+                        share.slice_mut(corner).assign(&scaled.t().dot(&parts[l]));
                     }
                 }
                 share
             })
             .collect();
-        let mut sum = Array2::<f64>::zeros((self.size(), self.size()));
+        let mut sum = Array2::<f64>::zeros((some.len(), some.len()));
         for share in shares {
             sum += &share;
         }
         sum /= self.total;
-        for i in 0..self.size() {
-            sum[[i, i]] += self.scale.get(i % side).map_or(SHIFT, |s| self.penalty(*s));
+        for (i, at) in some.iter().enumerate() {
+            sum[[i, i]] += self.scale.get(at % side).map_or(SHIFT, |s| self.penalty(*s));
             for j in 0..i {
                 sum[[j, i]] = sum[[i, j]];
             }
@@ -238,6 +249,10 @@ mod tests {
             let (mut gradient, mut scratch) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
             objective.value(&theta, &mut gradient);
             let hessian = objective.hessian(&theta);
+            let some: Vec<usize> = (0..theta.len()).filter(|i| i % 3 != 1).collect();
+            let part = objective.hessian_among(&theta, &some);
+            let gap = part.indexed_iter().map(|((i, j), v)| (v - hessian[[some[i], some[j]]]).abs());
+            assert!(part.nrows() == some.len() && gap.fold(0.0, f64::max) < 1e-12);
             let h = 1e-5;
             for (i, slope) in gradient.iter().enumerate() {
                 let (mut up, mut down) = (theta.clone(), theta.clone());
