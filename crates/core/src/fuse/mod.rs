@@ -7,11 +7,13 @@ mod annotators;
 mod blending;
 mod boosted_stack;
 mod by_voices;
+mod calibrated;
 #[cfg(test)]
-mod cases;
+pub(crate) mod cases;
 #[cfg(test)]
 mod conformance;
-mod crossfit;
+mod cascade;
+mod cascade_curve;
 mod dawid_skene;
 mod evidence;
 mod gate;
@@ -31,6 +33,7 @@ mod pointwise;
 mod pointwise_graph;
 mod pool;
 mod power_mean;
+mod pruned;
 mod pseudo_bma;
 mod rank_mean;
 #[cfg(test)]
@@ -43,20 +46,20 @@ mod stacking;
 mod trimmed_mean;
 mod weighted;
 
-pub use cascade::{Cascade, spending};
-pub use cascade_curve::Point;
 pub use blending::Blending;
 pub use boosted_stack::BoostedStack;
-pub use crossfit::{PARTS, cross_fitted, parts};
+pub use calibrated::Calibrated;
+pub use cascade::{Cascade, spending};
+pub use cascade_curve::Point;
 pub use dawid_skene::{DawidSkene, Truth};
 pub use gate::Gate;
 pub use geometric_mean::GeometricMean;
 pub use greedy::{Greedy, Objective};
 pub use hard_vote::HardVote;
-pub use pruned::{Pruned, reduced};
 pub use median::Median;
 pub use pointwise::{Exponent, Limit};
 pub use power_mean::PowerMean;
+pub use pruned::{Pruned, reduced};
 pub use pseudo_bma::PseudoBma;
 pub use rank_mean::RankMean;
 pub use soft_vote::SoftVote;
@@ -67,6 +70,7 @@ pub use weighted::Weighted;
 
 use crate::entry;
 use crate::model::{Fused, Fuser, Load};
+pub use crate::model::{PARTS, cross_fitted, parts};
 use crate::registry::Registry;
 
 /// Every way to fuse, in the order in which it is shown.
@@ -87,6 +91,7 @@ pub static REGISTRY: Registry<dyn Fuser> = Registry {
         entry!(dyn Fuser, Blending),
         entry!(dyn Fuser, BoostedStack),
         entry!(dyn Fuser, DawidSkene),
+        entry!(dyn Fuser, Cascade),
         entry!(dyn Fuser, Gate),
     ],
 };
@@ -100,4 +105,7 @@ pub const LOADERS: &[(&str, Load<dyn Fused>)] = &[
     (annotators::KIND, annotators::load),
     (gate::KIND, gate::load),
     (by_voices::KIND, by_voices::load),
+    (calibrated::KIND, calibrated::load),
+    (pruned::KIND, pruned::load),
+    (cascade::KIND, cascade::load),
 ];
