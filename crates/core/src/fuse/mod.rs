@@ -5,7 +5,7 @@
 mod aligned;
 mod by_voices;
 #[cfg(test)]
-mod cases;
+pub(crate) mod cases;
 #[cfg(test)]
 mod conformance;
 mod crossfit;
@@ -34,6 +34,9 @@ pub use hard_vote::HardVote;
 pub use soft_vote::SoftVote;
 pub use stacking::Stacking;
 pub use weighted::Weighted;
+
+pub(crate) use aligned::view;
+pub(crate) use evidence::{row_weights, voiced_rows};
 
 use crate::entry;
 use crate::model::{Fused, Fuser, Load};
