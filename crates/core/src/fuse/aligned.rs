@@ -170,7 +170,7 @@ pub(super) fn add_as_is(prediction: &[f32], weight: f64, sum: &mut [f64]) {
 }
 
 /// What a member says as a matrix, without a copy.
-pub(super) fn view(predictions: &Predictions) -> Result<ArrayView2<'_, f32>> {
+pub(crate) fn view(predictions: &Predictions) -> Result<ArrayView2<'_, f32>> {
     match predictions.output() {
         Output::Probabilities { p, .. } => Ok(p.view()),
         Output::Values(v) => {

@@ -9,7 +9,7 @@ use crate::model::{Honest, Target};
 ///
 /// # Errors
 /// [`Error::Data`] if there is none.
-pub(super) fn voiced_rows(honest: &Honest) -> Result<Vec<usize>> {
+pub(crate) fn voiced_rows(honest: &Honest) -> Result<Vec<usize>> {
     let silent = honest.silent();
     let rows: Vec<usize> = (0..honest.rows()).filter(|r| !silent.is_set(*r)).collect();
     if rows.is_empty() {
@@ -24,7 +24,7 @@ pub(super) fn voiced_rows(honest: &Honest) -> Result<Vec<usize>> {
 ///
 /// # Errors
 /// [`Error::Data`] for weights that are negative, not finite or all zero.
-pub(super) fn row_weights(honest: &Honest, rows: &[usize]) -> Result<Vec<f64>> {
+pub(crate) fn row_weights(honest: &Honest, rows: &[usize]) -> Result<Vec<f64>> {
     let Some(all) = honest.weight() else {
         return Ok(vec![1.0 / rows.len() as f64; rows.len()]);
     };

@@ -68,6 +68,9 @@ pub use stacking::Stacking;
 pub use trimmed_mean::TrimmedMean;
 pub use weighted::Weighted;
 
+pub(crate) use aligned::view;
+pub(crate) use evidence::{row_weights, voiced_rows};
+
 use crate::entry;
 use crate::model::{Fused, Fuser, Load};
 pub use crate::model::{PARTS, cross_fitted, parts};

@@ -86,3 +86,42 @@ fn paired_tests_are_those_of_the_peers() {
     assert_eq!(got.reference_only as u64, want["reference_only"].as_u64().unwrap());
     assert!((got.p_value - want["p_value"].as_f64().unwrap()).abs() < TOLERANCE, "{got:?}");
 }
+
+#[test]
+fn the_tests_behind_a_verdict_are_those_of_the_peers() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/verdicts.json");
+    let golden: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let list = |key: &str| golden[key].as_array().unwrap();
+    let near = |got: f64, want: &Value, what: &str| {
+        let want = want.as_f64().unwrap();
+        assert!((got - want).abs() <= TOLERANCE * want.abs().max(1e-3), "{what}: {got} {want}");
+    };
+    for case in list("student_t") {
+        let (t, degrees) = (case["t"].as_f64().unwrap(), case["degrees"].as_f64().unwrap());
+        near(student_t::two_sided(t, degrees), &case["two_sided"], "two-sided t");
+        near(student_t::cdf(t, degrees), &case["cdf"], "t");
+    }
+    for case in list("quantiles") {
+        let (p, degrees) = (case["p"].as_f64().unwrap(), case["degrees"].as_f64().unwrap());
+        near(student_t::two_sided_quantile(p, degrees), &case["t"], "quantile of t");
+    }
+    for case in list("corrected_t") {
+        let ratio = case["ratio"].as_f64().unwrap();
+        let got = corrected_t(&numbers(&case["differences"]), ratio, 0.95).unwrap();
+        let got = serde_json::to_value(got).unwrap();
+        for key in ["difference", "standard_error", "low", "high", "p_value"] {
+            near(got[key].as_f64().unwrap(), &case[key], key);
+        }
+    }
+    for case in list("mcnemar") {
+        let (few, n) = (case["few"].as_u64().unwrap() as usize, case["n"].as_u64().unwrap() as usize);
+        near(mcnemar::two_sided(few, n), &case["p_value"], "exact");
+        near(mcnemar::mid_p(few, n), &case["mid_p_value"], "mid-p");
+    }
+    let case = &golden["max_t"];
+    let draws: Vec<Vec<f64>> = case["draws"].as_array().unwrap().iter().map(numbers).collect();
+    let got = max_t_p_values(&numbers(&case["differences"]), &draws).unwrap();
+    for (got, want) in got.iter().zip(case["p_values"].as_array().unwrap()) {
+        near(*got, want, "max-t");
+    }
+}

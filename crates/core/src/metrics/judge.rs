@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interval::{Interval, percentile_interval};
 use super::metric::{Draw, Metric, Prepared, Sample, whole_value};
+use super::multiplicity::{PValues, p_values};
 use super::paired::Difference;
 use super::resample::{BootstrapSettings, Resampler};
 use super::row_loss::matches;
@@ -38,6 +39,10 @@ pub struct Score {
     pub simultaneous: Option<(f64, f64)>,
     /// This model minus the reference; `None` for the reference itself.
     pub against_reference: Option<Difference>,
+    /// The chances of such a difference from the reference if there were none, alone and among all models compared with
+    /// it; `None` for the reference itself and without an interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_values: Option<PValues>,
     /// How many rows were scored.
     pub rows: usize,
     /// In how many resamples the metric was defined for every model; the others are left out.
@@ -253,6 +258,7 @@ fn finish(
     let bounds = metric.bounds();
     let values: Vec<f64> = cells.iter().map(|c| c.value).collect();
     let all = if enough { max_t_intervals(&values, columns, level) } else { None };
+    let chances = reference.filter(|_| enough).map(|r| against(&values, columns, r)).unwrap_or_default();
     let of = |values: &[f64]| if enough { percentile_interval(values, level) } else { None };
     let score = |(m, (cell, column)): (usize, (&&Cell, &Vec<f64>))| {
         let interval = of(column).map(|i| i.within(bounds));
@@ -271,11 +277,25 @@ fn finish(
             high: interval.map(|i| i.high),
             simultaneous: simultaneous.map(|i| (i.low, i.high)),
             against_reference: against,
+            p_values: chances.get(m).copied().flatten(),
             rows,
             resamples: used,
         }
     };
     cells.iter().zip(columns).enumerate().map(score).collect()
+}
+
+/// The p values of every model against the reference; `None` for itself.
+fn against(values: &[f64], columns: &[Vec<f64>], reference: usize) -> Vec<Option<PValues>> {
+    let others: Vec<usize> = (0..values.len()).filter(|m| *m != reference).collect();
+    let differences: Vec<f64> = others.iter().map(|m| values[*m] - values[reference]).collect();
+    let minus = |m: &usize| columns[*m].iter().zip(&columns[reference]).map(|(a, b)| a - b).collect();
+    let draws: Vec<Vec<f64>> = others.iter().map(minus).collect();
+    let mut out = vec![None; values.len()];
+    for (m, p) in others.iter().zip(p_values(&differences, &draws).unwrap_or_default()) {
+        out[*m] = Some(p);
+    }
+    out
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 use rand::RngExt;
 
 use super::*;
-use crate::metrics::{self, Auc, Brier, Delong, Ks, LogLoss, Mae, Verdict, delong, difference, shared};
+use crate::metrics::{
+    self, Accuracy, Auc, Brier, Delong, Ks, LogLoss, Mae, Verdict, delong, difference, shared,
+};
 use crate::metrics::{auc_interval, per_row_loss};
 use crate::model::{Classes, Mask};
 
@@ -236,4 +238,27 @@ fn speed() {
     time("auc", &[&Auc], 10_000, 10, 1);
     let all: Vec<&dyn Metric> = metrics::ALL[..9].to_vec();
     time("all nine metrics", &all, 6_000, 2, 12);
+}
+
+#[test]
+fn several_comparisons_with_one_reference_are_held_to_more() {
+    let (target, good, bad) = made(800, 3);
+    let half = binary(&vec![0.5; 800]);
+    let models = [("good", &good), ("bad", &bad), ("half", &half), ("same", &good)];
+    let out = judge(&[&LogLoss, &Accuracy], &target, &models, Some(0), None, None, &settings(500)).unwrap();
+    for k in 0..2 {
+        assert!(out[0].scores[k].p_values.is_none());
+        let p: Vec<_> = out[1..].iter().map(|m| m.scores[k].p_values.unwrap()).collect();
+        for p in &p {
+            assert_eq!(p.comparisons, 3);
+            assert!(p.alone <= p.max_t && p.max_t <= 1.0 && p.holm <= p.bonferroni, "{p:?}");
+        }
+        // Guessing is worse in every resample; the same model differs in none.
+        assert!((p[1].max_t - 1.0 / 501.0).abs() < 1e-12 && p[2].max_t == 1.0);
+    }
+    let pair = judge(&[&LogLoss], &target, &models[..2], Some(0), None, None, &settings(500)).unwrap();
+    let p = pair[1].scores[0].p_values.unwrap();
+    assert!(p.alone == p.max_t && p.alone == p.holm && p.alone == p.bonferroni);
+    let none = judge(&[&LogLoss], &target, &models[..2], Some(0), None, None, &settings(0)).unwrap();
+    assert!(none[1].scores[0].p_values.is_none());
 }
