@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use consilience_core::array::Matrix;
+use consilience_core::calibrate;
 use consilience_core::data::{read_npy, read_npy_entry};
 use consilience_core::fuse::{self, Calibrated};
 use consilience_core::metrics::{self, Sample};
@@ -15,7 +16,6 @@ use consilience_core::model::{
     Classes, Context, Fused, Fuser, Honest, Mask, Origin, Predictions, Quiet, Stop, Target,
 };
 use consilience_core::seed::Seed;
-use consilience_core::calibrate;
 use serde_json::{Value, json};
 
 fn main() {
@@ -58,7 +58,7 @@ fn table(dir: &Path, data: &str) {
     let target = Target::Classes { classes: classes.clone(), codes: train };
     let honest = Honest::new(named.collect(), target, fold, None, None).unwrap();
     let honest = honest.expecting(std::collections::BTreeSet::from([vec![true; members]])).unwrap();
-    let test = Target::Classes { classes, codes: test };
+    let test = Target::Classes { classes: classes.clone(), codes: test };
     let wanted: &[&str] =
         if count == 2 { &["log_loss", "auc", "ks", "brier"] } else { &["accuracy", "log_loss"] };
     let score = |way: &str, mode: &str, said: &Predictions| {
@@ -78,7 +78,9 @@ fn table(dir: &Path, data: &str) {
         ("stacking on logits".into(), build("stacking", json!({}))),
         ("stacking on probabilities".into(), build("stacking", json!({"on": "probabilities"}))),
     ];
-    for name in ["median", "geometric_mean", "trimmed_mean", "pseudo_bma", "blending", "boosted_stack", "cascade"] {
+    for name in
+        ["median", "geometric_mean", "trimmed_mean", "pseudo_bma", "blending", "boosted_stack", "cascade"]
+    {
         ways.push((name.replace('_', " "), build(name, json!({}))));
     }
     for way in ["temperature", "auto"] {

@@ -4,10 +4,10 @@ use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::crossfit::strata;
 use super::stack_features::On;
 use super::stacking::Stacking;
 use crate::error::{Error, Result};
+use crate::model::strata;
 use crate::model::{Context, Fused, Fuser, Honest, Inputs, Task};
 use crate::registry::Method;
 use crate::seed::Seed;

@@ -11,7 +11,8 @@ use super::weighted::Weighted;
 use crate::calibrate;
 use crate::error::{Error, Result};
 use crate::model::{
-    Batch, Context, Fused, Fuser, Honest, Inputs, Loaders, Mask, Parts, Predictions, Staged, Task, Voices, cross_fitted,
+    Batch, Context, Fused, Fuser, Honest, Inputs, Loaders, Mask, Parts, Predictions, Staged, Task, Voices,
+    cross_fitted,
 };
 use crate::registry::Method;
 
@@ -52,10 +53,14 @@ impl Method for Cascade {
 
     fn validate(&self) -> Result<()> {
         if !self.slack.is_finite() || self.slack < 0.0 {
-            return Err(Error::argument("the slack is not a number from zero on").at("slack").got(self.slack));
+            return Err(Error::argument("the slack is not a number from zero on")
+                .at("slack")
+                .got(self.slack));
         }
         if self.costs.iter().any(|c| !c.is_finite() || *c <= 0.0) {
-            return Err(Error::argument("a cost is not a number above zero").at("costs").got(format!("{:?}", self.costs)));
+            return Err(Error::argument("a cost is not a number above zero")
+                .at("costs")
+                .got(format!("{:?}", self.costs)));
         }
         Ok(())
     }
@@ -65,8 +70,10 @@ impl Fuser for Cascade {
     fn check(&self, task: &Task, members: usize) -> Result<()> {
         self.validate()?;
         if task.classes().is_none() {
-            return Err(Error::argument("a cascade needs to know how sure its members are, and values do not say it")
-                .expected("a classification"));
+            return Err(Error::argument(
+                "a cascade needs to know how sure its members are, and values do not say it",
+            )
+            .expected("a classification"));
         }
         if !self.costs.is_empty() && self.costs.len() != members {
             return Err(Error::argument("there is not one cost for each member")
@@ -99,9 +106,21 @@ impl Fuser for Cascade {
             fitted.push((voices, stage.fit(&own, None, &context)?));
             answers.push(cross_fitted(&stage, &own, None, &context.child("crossed"))?);
         }
-        let spent: Vec<f64> = order.iter().scan(0.0, |sum, m| { *sum += costs[*m]; Some(*sum) }).collect();
+        let spent: Vec<f64> = order
+            .iter()
+            .scan(0.0, |sum, m| {
+                *sum += costs[*m];
+                Some(*sum)
+            })
+            .collect();
         let weight = row_weights(honest, &rows)?;
-        let stages = Stages { answers: &answers, target: honest.target(), rows: &rows, weight: &weight, spent: &spent };
+        let stages = Stages {
+            answers: &answers,
+            target: honest.target(),
+            rows: &rows,
+            weight: &weight,
+            spent: &spent,
+        };
         let curve = curve(&stages)?;
         let everybody = curve.last().map_or(f64::INFINITY, |p| p.loss);
         let best = curve
@@ -128,7 +147,9 @@ fn order(honest: &Honest, costs: &[f64], rows: &[usize]) -> Result<Vec<usize>> {
         let matrix = p.p()?;
         let here = || rows.iter().zip(&weight).filter(|(r, _)| !p.absent().is_set(**r));
         let sum: f64 = here()
-            .map(|(r, w)| -w * f64::from(matrix[[*r, codes[*r] as usize]].max(crate::array::MIN_PROBABILITY)).ln())
+            .map(|(r, w)| {
+                -w * f64::from(matrix[[*r, codes[*r] as usize]].max(crate::array::MIN_PROBABILITY)).ln()
+            })
             .sum();
         losses.push(sum / here().map(|(_, w)| w).sum::<f64>().max(f64::MIN_POSITIVE));
     }
@@ -166,7 +187,13 @@ pub(super) fn load(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Fused>> {
         stages.push((voices, loaders.fused(&parts.nested(&format!("stage_{asked}"))?)?));
     }
     let threshold = threshold.unwrap_or(f64::INFINITY);
-    Ok(Box::new(Cascaded { task: parts.field("task")?, order, stages, threshold, curve: parts.field("curve")? }))
+    Ok(Box::new(Cascaded {
+        task: parts.field("task")?,
+        order,
+        stages,
+        threshold,
+        curve: parts.field("curve")?,
+    }))
 }
 
 /// What a saved cascade spends and loses by its threshold, on rows that it was not fitted to; nothing for other compositions.
@@ -195,9 +222,8 @@ impl Cascaded {
 
     fn sure(&self, answer: &Predictions, last: bool) -> Result<Mask> {
         let p = answer.p()?;
-        let sure = |r: usize| {
-            !answer.absent().is_set(r) && p.row(r).iter().any(|v| f64::from(*v) >= self.threshold)
-        };
+        let sure =
+            |r: usize| !answer.absent().is_set(r) && p.row(r).iter().any(|v| f64::from(*v) >= self.threshold);
         Ok((0..answer.rows()).map(|r| last || sure(r)).collect())
     }
 }
@@ -226,7 +252,12 @@ impl Fused for Cascaded {
                 }
             }
             let sure = self.sure(&answer, asked == self.order.len())?;
-            open = open.into_iter().enumerate().filter(|(from, _)| !sure.is_set(*from)).map(|(_, r)| r).collect();
+            open = open
+                .into_iter()
+                .enumerate()
+                .filter(|(from, _)| !sure.is_set(*from))
+                .map(|(_, r)| r)
+                .collect();
             if open.is_empty() {
                 break;
             }
@@ -238,7 +269,8 @@ impl Fused for Cascaded {
     fn save(&self) -> Result<Parts> {
         // JSON has no infinity.
         let threshold = self.threshold.is_finite().then_some(self.threshold);
-        let config = json!({"task": self.task, "order": self.order, "threshold": threshold, "curve": self.curve});
+        let config =
+            json!({"task": self.task, "order": self.order, "threshold": threshold, "curve": self.curve});
         let mut parts = Parts::new(KIND, config);
         for (i, (_, fused)) in self.stages.iter().enumerate() {
             parts = parts.nest(&format!("stage_{}", i + 1), fused.save()?);

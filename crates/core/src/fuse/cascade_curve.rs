@@ -62,7 +62,8 @@ pub(super) fn curve(stages: &Stages<'_>) -> Result<Vec<Point>> {
         sure.push(stages.rows.iter().map(largest).collect());
     }
     let before_last = sure.len().saturating_sub(1);
-    let mut all: Vec<f32> = sure.iter().take(before_last).flatten().copied().filter(|v| v.is_finite()).collect();
+    let mut all: Vec<f32> =
+        sure.iter().take(before_last).flatten().copied().filter(|v| v.is_finite()).collect();
     all.sort_by(f32::total_cmp);
     let quantile = |i: usize| all.get(i * all.len().saturating_sub(1) / (TRIED - 1)).map(|v| f64::from(*v));
     let mut thresholds: Vec<f64> = (0..TRIED).filter_map(quantile).collect();
@@ -94,7 +95,9 @@ fn point(stages: &Stages<'_>, sure: &[Vec<f32>], threshold: f64) -> Result<Point
             let joined = ndarray::concatenate(ndarray::Axis(0), &views);
             let target = stages.target.take(stages.rows);
             // It is not defined where one class has no rows.
-            joined.ok().and_then(|p| metrics::get("auc").ok()?.score(&Sample::new(&target, p.view(), None)).ok())
+            joined
+                .ok()
+                .and_then(|p| metrics::get("auc").ok()?.score(&Sample::new(&target, p.view(), None)).ok())
         }
         _ => None,
     };

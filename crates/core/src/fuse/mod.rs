@@ -8,12 +8,12 @@ mod blending;
 mod boosted_stack;
 mod by_voices;
 mod calibrated;
+mod cascade;
+mod cascade_curve;
 #[cfg(test)]
 pub(crate) mod cases;
 #[cfg(test)]
 mod conformance;
-mod cascade;
-mod cascade_curve;
 mod dawid_skene;
 mod evidence;
 mod gate;

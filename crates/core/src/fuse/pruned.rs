@@ -10,7 +10,8 @@ use crate::array::MIN_PROBABILITY;
 use crate::error::{Error, Result};
 use crate::model::graph::{Answer, Graph, Value};
 use crate::model::{
-    Batch, Context, Fused, Fuser, Honest, Inputs, Loaders, Parts, Predictions, Target, Task, Voices, cross_fitted,
+    Batch, Context, Fused, Fuser, Honest, Inputs, Loaders, Parts, Predictions, Target, Task, Voices,
+    cross_fitted,
 };
 
 /// The key under which it is loaded.
@@ -34,7 +35,9 @@ pub struct Pruned {
 impl Fuser for Pruned {
     fn check(&self, task: &Task, members: usize) -> Result<()> {
         if !self.slack.is_finite() || self.slack < 0.0 {
-            return Err(Error::argument("the slack is not a number from zero on").at("prune").got(self.slack));
+            return Err(Error::argument("the slack is not a number from zero on")
+                .at("prune")
+                .got(self.slack));
         }
         self.fuser.check(task, members)
     }
@@ -43,7 +46,12 @@ impl Fuser for Pruned {
         self.fuser.wants_inputs()
     }
 
-    fn fit(&self, honest: &Honest, inputs: Option<Inputs<'_>>, context: &Context<'_>) -> Result<Box<dyn Fused>> {
+    fn fit(
+        &self,
+        honest: &Honest,
+        inputs: Option<Inputs<'_>>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn Fused>> {
         self.check(&honest.target().task(), honest.count())?;
         let whole = self.fuser.fit(honest, inputs, &context.child("whole"))?;
         let mut used: Voices = match whole.weights() {
@@ -83,7 +91,13 @@ impl Fuser for Pruned {
 
 impl Pruned {
     /// The cross-fitted loss of a composition of some members.
-    fn loss(&self, honest: &Honest, used: &[bool], inputs: Option<Inputs<'_>>, context: &Context<'_>) -> Result<f64> {
+    fn loss(
+        &self,
+        honest: &Honest,
+        used: &[bool],
+        inputs: Option<Inputs<'_>>,
+        context: &Context<'_>,
+    ) -> Result<f64> {
         let part = part_of(honest, used)?;
         // The same draws for every set of members: only the members differ.
         let crossed = cross_fitted(self.fuser.as_ref(), &part, inputs, &context.child("crossed"))?;
@@ -148,7 +162,8 @@ pub fn reduced(parts: &Parts) -> Result<Option<(Voices, Parts)>> {
         let inner = reduced(&parts.nested("fuser")?)?;
         let calibrator = parts.nested("calibrator")?;
         return Ok(inner.map(|(used, inner)| {
-            let whole = Parts::new(calibrated::KIND, json!({})).nest("fuser", inner).nest("calibrator", calibrator);
+            let whole =
+                Parts::new(calibrated::KIND, json!({})).nest("fuser", inner).nest("calibrator", calibrator);
             (used, whole)
         }));
     }

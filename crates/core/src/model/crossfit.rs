@@ -108,7 +108,7 @@ pub fn parts(honest: &Honest, seed: Seed) -> Result<Vec<u32>> {
 }
 
 /// Rows in units that stay together: groups, all in one stratum; or single rows, a stratum a class.
-pub(super) fn strata(honest: &Honest) -> BTreeMap<u32, Vec<Vec<usize>>> {
+pub(crate) fn strata(honest: &Honest) -> BTreeMap<u32, Vec<Vec<usize>>> {
     let mut strata: BTreeMap<u32, Vec<Vec<usize>>> = BTreeMap::new();
     if let Some(groups) = honest.group() {
         let mut by_group: BTreeMap<u64, Vec<usize>> = BTreeMap::new();

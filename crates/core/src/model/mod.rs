@@ -23,6 +23,7 @@ mod target;
 
 pub use adapter::{Adapted, Adapter};
 pub use batch::{Batch, Column};
+pub(crate) use crossfit::strata;
 pub use crossfit::{PARTS, cross_fitted, parts};
 pub use dir::{FORMAT, ModelDir, Record, load_parts, save_parts};
 pub use estimator::{

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use consilience_core::fuse;
 use consilience_core::members::Composition;
 use consilience_core::model::{
-    Context, Estimator, Honest, Keep, LogRow, ModelDir, Origin, Predictions, Record, Teacher, save_parts,
+    Context, Estimator, Honest, Keep, LogRow, ModelDir, Origin, Predictions, Record, save_parts,
 };
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -100,9 +100,7 @@ impl Session<'_> {
         let step = self.step(name, "fit", &key, |dir| {
             self.with_rows(name, self.seed.child("fit").child(name), rows, |data, context| {
                 let start = start.map(|s| s.model.as_ref());
-                let teacher =
-                    taught.map(|t| Teacher { said: t.said, share: t.share, temperature: t.temperature });
-                let context = Context { start, epochs, checkpoint, teacher, ..*context };
+                let context = Context { start, epochs, checkpoint, ..*context };
                 let fitted = build.estimator.fit(data, &context)?;
                 keep_model(dir, &fitted.model.save()?)?;
                 let (log, best_epoch, notes) = (fitted.log, fitted.best_epoch, fitted.notes);

@@ -182,6 +182,7 @@ pub fn methods() -> Methods {
     Methods {
         learners: all![Logistic, Forest, Knn, Cnn, Mlp],
         fusers: all![SoftVote, Weighted, Greedy, Stacking],
+        calibrators: vec![],
         fusions: all![Concat, Late],
         merges: all![Linear],
         adapters: all![Coral],

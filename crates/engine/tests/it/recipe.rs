@@ -128,7 +128,7 @@ fn a_whole_recipe_is_decoded_with_its_defaults() {
         other => panic!("{other:?}"),
     }
     match &recipe.synthesis[1] {
-        (name, Synthesis::Fuse { method, of }) => {
+        (name, Synthesis::Fuse { method, of, .. }) => {
             assert_eq!((name.as_str(), of.len()), ("best", 3));
             assert_eq!(method.parameters, json!({"c": 3.0, "start": [0.5, 1.0]}));
         }
