@@ -7,7 +7,7 @@
 //! 3. [`data`] (readers, splits, checks)
 //! 4. [`metrics`]
 //! 5. [`features`], [`learners`], [`augment`]
-//! 6. [`members`] (calibration, later)
+//! 6. [`members`], [`calibrate`]
 //! 7. [`fuse`], [`adapt`]
 //! 8. [`explain`] (privacy, later)
 
@@ -30,6 +30,7 @@ pub mod augment;
 pub mod features;
 pub mod learners;
 
+pub mod calibrate;
 pub mod members;
 
 pub mod adapt;

@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 8] = [
     &["data"],
     &["metrics"],
     &["features", "learners", "augment"],
-    &["members"],
+    &["members", "calibrate"],
     &["fuse", "adapt"],
     &["explain"],
 ];

@@ -4,11 +4,11 @@
 
 mod aligned;
 mod by_voices;
+mod calibrated;
 #[cfg(test)]
-mod cases;
+pub(crate) mod cases;
 #[cfg(test)]
 mod conformance;
-mod crossfit;
 mod evidence;
 mod gate;
 mod gate_graph;
@@ -27,7 +27,7 @@ mod soft_vote;
 mod stacking;
 mod weighted;
 
-pub use crossfit::{PARTS, cross_fitted, parts};
+pub use calibrated::Calibrated;
 pub use gate::Gate;
 pub use greedy::{Greedy, Objective};
 pub use hard_vote::HardVote;
@@ -37,6 +37,7 @@ pub use weighted::Weighted;
 
 use crate::entry;
 use crate::model::{Fused, Fuser, Load};
+pub use crate::model::{PARTS, cross_fitted, parts};
 use crate::registry::Registry;
 
 /// Every way to fuse, in the order in which it is shown.
@@ -58,4 +59,5 @@ pub const LOADERS: &[(&str, Load<dyn Fused>)] = &[
     (stacking::KIND, stacking::load),
     (gate::KIND, gate::load),
     (by_voices::KIND, by_voices::load),
+    (calibrated::KIND, calibrated::load),
 ];

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::calibrated::Calibrated;
 use super::cases::said;
 use super::evidence::Evidence;
 use super::greedy::Greedy;
 use super::weighted::best_weights;
 use crate::array::{MIN_PROBABILITY, Matrix, argmax};
+use crate::calibrate;
 use crate::fuse::REGISTRY;
-use crate::model::{Classes, Context, Honest, Mask, Origin, Predictions, Quiet, Stop, Target};
+use crate::model::{Classes, Context, Fuser, Honest, Mask, Origin, Predictions, Quiet, Stop, Target};
 use crate::registry::decode;
 use crate::seed::Seed;
 
@@ -147,6 +149,37 @@ fn test_rows_score_as_those_of_the_peers() {
     assert!((loss - 0.06032).abs() <= 2e-4 && (accuracy - 0.98704).abs() < 2e-3, "{loss} {accuracy}");
     assert!((on_test(&dir, "digits", "soft_vote", &none).1 - 0.9815).abs() < 1e-4);
     assert!((on_test(&dir, "digits", "weighted", &none).1 - 0.9741).abs() < 1e-4);
+}
+
+#[test]
+fn a_calibrated_mean_scores_as_that_of_the_peers() {
+    let Some(dir) = shared() else { return };
+    let stop = Stop::default();
+    for (name, calibrator, peer, near) in [
+        ("credit", "temperature", Some(0.43305), 1e-5),
+        ("digits", "temperature", Some(0.0643), 1e-4),
+        ("credit", "auto", None, 0.0),
+        ("digits", "auto", None, 0.0),
+    ] {
+        let both = Calibrated {
+            fuser: REGISTRY.build("soft_vote", &Value::Null).unwrap(),
+            calibrator: calibrate::REGISTRY.build(calibrator, &Value::Null).unwrap(),
+        };
+        let honest = load(&dir, name, "oof", "y_train", true);
+        let fused = both.fit(&honest, None, &Context::new(Seed::new(1), &Quiet, &stop)).unwrap();
+        let test = load(&dir, name, "test_refit", "y_test", false);
+        let (loss, accuracy) = log_loss_and_accuracy(&fused.fuse(&said(&test), None).unwrap(), test.target());
+        let kind = fused.save().unwrap().nested("calibrator").unwrap().kind;
+        println!("{name}: mean and {calibrator} ({kind}): log-loss {loss:.5}, accuracy {accuracy:.4}");
+        match peer {
+            Some(peer) => assert!((loss - peer).abs() <= near, "{name}: {loss} and {peer}"),
+            // Whatever is chosen by folds, the mean alone is far behind on new rows.
+            None => {
+                assert_ne!(kind, "uncalibrated", "{name}");
+                assert!(loss + 1e-3 < on_test(&dir, name, "soft_vote", &Value::Null).0, "{name}: {loss}");
+            }
+        }
+    }
 }
 
 /// Six members of unequal worth, and every set of them: no set is worse than the best of its members, which the fit to

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod batch;
+mod crossfit;
 mod dir;
 mod estimator;
 mod feature;
@@ -22,6 +23,7 @@ mod target;
 
 pub use adapter::{Adapted, Adapter};
 pub use batch::{Batch, Column};
+pub use crossfit::{PARTS, cross_fitted, parts};
 pub use dir::{FORMAT, ModelDir, Record, load_parts, save_parts};
 pub use estimator::{
     Context, Estimator, Fitted, Keep, Labelled, LogRow, Outline, Progress, Quiet, Stop, Unlabelled,

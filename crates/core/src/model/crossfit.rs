@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::seq::SliceRandom;
 
+use super::estimator::Context;
+use super::fuser::{Fuser, Honest, Inputs, Voices};
+use super::predictions::Predictions;
+use super::target::Target;
 use crate::error::{Error, Result};
-use crate::model::{Context, Fuser, Honest, Inputs, Predictions, Target, Voices};
 use crate::seed::Seed;
 
 /// Parts into which a single fold (a validation part) is cut.
