@@ -1,13 +1,14 @@
-//! Making probabilities mean what they say.
+//! Making probabilities mean what they say, and regions that hold the truth as often as they promise.
 //!
 //! A calibrator is a [`Fuser`] of one member: it is fitted to that member's honest predictions and gives probabilities
 //! again, so that whatever can be fused can be calibrated, a composition too. One way a file; a new one is a file with
-//! its parameters, formula, source and tests, and a line in each of the two lists here.
+//! its parameters, formula, source and tests, and a line in each of the two lists here. [`conformal`] holds regions.
 
 mod auto;
 mod beta;
 #[cfg(test)]
 mod cases;
+pub mod conformal;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
