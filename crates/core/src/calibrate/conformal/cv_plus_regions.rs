@@ -158,7 +158,8 @@ impl Regions for CvPlusRegions {
         let (rows, needed) = (self.scores.count(), needed(self.alpha));
         if rows < needed {
             notes.push(format!(
-                "there are {rows} calibration rows, fewer than the {needed} that alpha {} needs: regions are everything",
+                "there are {rows} calibration rows, fewer than the {needed} that alpha {} needs: regions are \
+                 everything",
                 self.alpha
             ));
         }

@@ -132,7 +132,7 @@ fn adaptive_scores_are_those_of_mapie_with_its_draws() {
 }
 
 #[test]
-fn what_raps_tunes_is_what_mapie_tunes() {
+fn raps_tunes_the_rank_of_mapie_and_the_price_of_the_paper() {
     let golden = golden();
     let (p, target) = classes(&golden);
     let theirs = &golden["raps"];
@@ -148,7 +148,7 @@ fn what_raps_tunes_is_what_mapie_tunes() {
     };
     let k_reg = super::raps::usual_rank(&data, &rows, 0.2).unwrap();
     assert_eq!(k_reg, get::<usize>(theirs, "k_reg"));
-    assert_eq!(super::raps::best_price(&data, &rows, 0.2, k_reg).unwrap(), get::<f64>(theirs, "lambda"));
+    assert_eq!(super::raps::best_price(&data, &rows, 0.2, k_reg).unwrap(), get::<f64>(theirs, "best_price"));
 }
 
 #[test]

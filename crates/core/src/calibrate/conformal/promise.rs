@@ -58,8 +58,8 @@ impl Promise {
         }
         if self.guaranteed.is_none() {
             notes.push(
-                "the thresholds come from out-of-fold predictions: of a model fitted to all rows nothing is guaranteed; use \
-                 cv_plus, or rows that no model was fitted to"
+                "the thresholds come from out-of-fold predictions: of a model fitted to all rows nothing is \
+                 guaranteed; use cv_plus, or rows that no model was fitted to"
                     .to_owned(),
             );
         }
