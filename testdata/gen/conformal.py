@@ -115,8 +115,6 @@ split_rows = StratifiedShuffleSplit(n_splits=1, test_size=inner.size_raps, rando
 used, again = next(split_rows)
 assert (again == tuning).all()
 
-<<<<<<< HEAD
-=======
 
 def best_price(rows, k_reg):
     """The lambda of the smallest sets, by the paper: MAPIE 1.6.0 puts lambda in the place of k_reg while it tunes."""
@@ -131,7 +129,6 @@ def best_price(rows, k_reg):
         sizes[price] = np.maximum((scores <= threshold).sum(1), 1).mean()
     return min(sizes, key=lambda price: (sizes[price], price))
 
->>>>>>> fuse-b
 t = rng.normal(0, 2, n).astype(np.float32).astype(float)
 f = (t + rng.normal(0, 1, n)).astype(np.float32).astype(float)
 wide = np.abs(rng.normal(1, 0.3, n))
@@ -142,14 +139,9 @@ cqr = ConformalizedQuantileRegressor([Values(v).fit(cal, t[:CAL]) for v in (low,
                                      prefit=True)
 _, quantiles = cqr.conformalize(cal, t[:CAL]).predict_interval(new, symmetric_correction=True)
 
-<<<<<<< HEAD
-# CV+ of 93 rows: (n + 1)(1 - alpha) is not whole, where definitions differ by one rank.
-FOLDS, ROWS = 3, 93
-=======
 # CV+ for classes: the paper asks for more than alpha (n + 1) - 1 rows with a score at least as large, MAPIE for alpha (n - 1)
 # of them. With 90 rows both are 18.
 FOLDS, ROWS = 3, 90
->>>>>>> fuse-b
 fold = np.arange(n) % FOLDS
 fold_p = np.array([probabilities(n, y, 1.2) for _ in range(FOLDS)])
 fold_f = np.array([(t + rng.normal(0, 1, n)).astype(np.float32).astype(float) for _ in range(FOLDS)])
@@ -170,12 +162,8 @@ out = {
     "lac": {"sets": lac, "threshold": lac_q},
     "aps": {"sets": aps, "drawn": drawn, "threshold": aps_q},
     "raps": {"sets": raps, "threshold": raps_q, "tuning": sorted(tuning.tolist()),
-<<<<<<< HEAD
-             "used": used.tolist(), "draws": r(np.random.RandomState(SEED).uniform(size=len(used))), "k_reg": int(np.ravel(inner.k_star)[0]), "lambda": float(np.ravel(inner.lambda_star)[0])},
-=======
              "used": used.tolist(), "draws": r(np.random.RandomState(SEED).uniform(size=len(used))), "k_reg": int(np.ravel(inner.k_star)[0]), "lambda": float(np.ravel(inner.lambda_star)[0]),
              "best_price": best_price(tuning, int(np.ravel(inner.k_star)[0]))},
->>>>>>> fuse-b
     "truth": r(t), "value": r(f), "lower": r(low), "upper": r(up),
     "split": r(absolute[:, :, 0]), "cqr": r(quantiles[:, :, 0]),
     "fold_rows": ROWS, "fold": fold[:ROWS].tolist(), "fold_p": r(fold_p), "fold_value": r(fold_f),

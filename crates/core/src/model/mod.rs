@@ -23,10 +23,7 @@ mod target;
 
 pub use adapter::{Adapted, Adapter};
 pub use batch::{Batch, Column};
-<<<<<<< HEAD
 pub(crate) use crossfit::strata;
-=======
->>>>>>> fuse-b
 pub use crossfit::{PARTS, cross_fitted, parts};
 pub use dir::{FORMAT, ModelDir, Record, load_parts, save_parts};
 pub use estimator::{
