@@ -234,6 +234,7 @@ mod tests {
             confusion: Vec::new(),
             reliability: BTreeMap::new(),
             explained: None,
+            regions: None,
             importances: Vec::new(),
             reproduce: Reproduce::default(),
             seconds: 1.0,

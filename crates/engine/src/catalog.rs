@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::foreign::{self, Onnx};
 use crate::recipe::{Call, MethodInfo, Methods, MetricInfo, augment_value, recipe_schema};
+use crate::regioned;
 use crate::run::{Build, Ground, Keyed};
 use crate::soup::GreedySoup;
 
@@ -63,6 +64,7 @@ pub fn loaders() -> Loaders {
     };
     loaders.models.insert("network", load_network);
     loaders.models.insert("onnx", foreign::load);
+    loaders.models.insert(regioned::KIND, regioned::load);
     loaders.features.insert("onnx", foreign::load_step);
     loaders
 }
@@ -89,6 +91,7 @@ pub fn methods() -> Methods {
         learners: fitted,
         fusers: infos(&fuse::REGISTRY),
         calibrators: infos(&calibrate::REGISTRY),
+        regions: regions(),
         fusions: infos(&FUSIONS),
         merges: MERGERS.entries.iter().map(MethodInfo::of_merger).collect(),
         adapters: infos(&adapt::REGISTRY),
@@ -97,6 +100,12 @@ pub fn methods() -> Methods {
         mixup: Some(MethodInfo::of_type::<Mixup>()),
         metrics: metrics::ALL.iter().map(|m| metric_info(*m)).collect(),
     }
+}
+
+/// The kinds of regions that one model has: not those that need two, or one a fold.
+fn regions() -> Vec<MethodInfo> {
+    let all = infos(&calibrate::conformal::REGISTRY);
+    all.into_iter().filter(|m| !["cqr", "cv_plus"].contains(&m.name.as_str())).collect()
 }
 
 fn metric_info(metric: &dyn metrics::Metric) -> MetricInfo {
@@ -151,6 +160,16 @@ pub fn list() -> Vec<Listed> {
         of("networks", "members: {name: {fit: ...}}", &NETWORKS),
         of("fusers", "synthesis: {name: {fuse: ...}}", &fuse::REGISTRY),
         of("calibrators", "members and synthesis: {name: {..., calibrate: ...}}", &calibrate::REGISTRY),
+        Listed {
+            kind: "regions",
+            place: "regions: {name: {...}}",
+            methods: calibrate::conformal::REGISTRY
+                .entries
+                .iter()
+                .filter(|e| regions().iter().any(|m| m.name == e.name))
+                .map(|e| ListedMethod { name: e.name, about: e.about, parameters: (e.schema)() })
+                .collect(),
+        },
         of("fusions", "synthesis: {name: {fusion: ...}}", &FUSIONS),
         of("mergers", "synthesis: {name: {merge: ...}}", &MERGERS),
         of("adapters", "synthesis: {name: {adapt: ...}}", &adapt::REGISTRY),

@@ -14,6 +14,7 @@ pub mod portable;
 pub mod predict;
 pub mod recipe;
 mod refusals;
+mod regioned;
 pub mod report;
 pub mod run;
 mod soup;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use consilience_core::calibrate::conformal::Coverage;
 use consilience_core::explain::MemberReadings;
 use consilience_core::fuse::Point;
 use consilience_core::model::LogRow;
@@ -89,6 +90,23 @@ pub struct Importance {
     pub mean: f64,
     /// The standard error over repeats.
     pub error: f64,
+}
+
+/// The regions of the exported model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegionsFound {
+    /// The kind.
+    pub method: String,
+    /// The chance of a hit that is promised; `None` if nothing is.
+    pub guaranteed: Option<f64>,
+    /// The rows that set the thresholds.
+    pub rows: usize,
+    /// What they do on the judged rows.
+    pub coverage: Coverage,
+    /// The values of the column of strata, by code.
+    pub strata: Vec<String>,
+    /// What a reader must know.
+    pub notes: Vec<String>,
 }
 
 /// What each member is worth to the best composition of predictions.
@@ -237,6 +255,9 @@ pub struct Outcome {
     /// What each member is worth to the best composition of predictions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explained: Option<Explained>,
+    /// The regions of the exported model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<RegionsFound>,
     /// How to do it again.
     pub reproduce: Reproduce,
     /// Seconds of the whole run, steps from the store not counted.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use consilience_core::array::argmax;
+use consilience_core::calibrate::conformal::{Held, Sets};
 use consilience_core::data::{DataSpec, Dataset, Role, Written, open_for, write_table};
 use consilience_core::files::sweep_strays;
 use consilience_core::model::{Field, Kind, Model, ModelDir, Output, Predictions, Schema, Stop};
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 use crate::catalog;
 use crate::ids::id_texts;
+use crate::regioned::Attached;
 use crate::run::{Learned, digested};
 
 /// Rows are read and predicted in blocks of this many.
@@ -20,6 +22,8 @@ const BLOCK: usize = 2048;
 /// A model directory that was opened, with the data it is to be used on.
 pub struct Opened {
     pub(crate) model: Box<dyn Model>,
+    /// The regions beside it, where it has some.
+    regions: Option<Attached>,
     /// Where the model comes from.
     pub(crate) directory: PathBuf,
     pub(crate) data: Dataset,
@@ -62,6 +66,7 @@ fn open_with(model: &Path, data: &Path, root: Option<&Path>, truth: bool) -> Res
         None => DataSpec::default(),
     };
     let directory = model.to_path_buf();
+    let regions = Attached::of(&dir.parts)?;
     let model = dir.model(&catalog::loaders())?;
     let (table, folder) = match (&spec.table, data.is_dir()) {
         (Some(table), true) => (data.join(table), data.to_path_buf()),
@@ -82,7 +87,7 @@ fn open_with(model: &Path, data: &Path, root: Option<&Path>, truth: bool) -> Res
     let target =
         spec.columns.iter().find(|(_, c)| c.role == Some(Role::Target)).map(|(name, _)| name.clone());
     let ids = id_texts(&data, &spec);
-    Ok(Opened { model, directory, data, place: table, target, ids, learned, unknown })
+    Ok(Opened { model, regions, directory, data, place: table, target, ids, learned, unknown })
 }
 
 /// Opens data with all columns of which the digests in a provenance were made, so that rows can be found again; and the
@@ -176,11 +181,36 @@ impl Opened {
             Some(texts) => Written::Texts(texts.to_vec()),
             None => Written::Ids(predictions.ids().to_vec()),
         };
-        write(ids, predictions, out)
+        let cells = self.regions.as_ref().and_then(|a| a.stratum.as_ref());
+        let cells = cells.and_then(|s| self.data.roles.cells.get(&s.column)).map(|c| c.as_slice());
+        let sets = self.regions.as_ref().map(|a| a.apply(predictions, cells)).transpose()?;
+        write(ids, predictions, sets.as_ref(), out)
     }
 }
 
-fn write(ids: Written, predictions: &Predictions, out: &Path) -> Result<()> {
+/// The regions of rows as columns: the classes of each set with a bar between them, or the ends of each interval.
+fn region_columns(sets: &Sets) -> Vec<(String, Written)> {
+    match sets.held() {
+        Held::Classes { classes, holds } => {
+            let named = |r: usize| -> String {
+                let names = classes.names().iter().enumerate();
+                names.filter(|(k, _)| holds[[r, *k]]).map(|(_, n)| n.as_str()).collect::<Vec<_>>().join("|")
+            };
+            let texts =
+                (0..sets.rows()).map(|r| if sets.absent().is_set(r) { String::new() } else { named(r) });
+            vec![("set".to_owned(), Written::Texts(texts.collect()))]
+        }
+        Held::Intervals { lower, upper } => {
+            let ends = |all: &[f64]| {
+                let end = |(r, v): (usize, &f64)| if sets.absent().is_set(r) { f32::NAN } else { *v as f32 };
+                Written::Numbers(all.iter().enumerate().map(end).collect())
+            };
+            vec![("lower".to_owned(), ends(lower)), ("upper".to_owned(), ends(upper))]
+        }
+    }
+}
+
+fn write(ids: Written, predictions: &Predictions, sets: Option<&Sets>, out: &Path) -> Result<()> {
     let mut columns = vec![("id".to_owned(), ids)];
     match predictions.output() {
         Output::Probabilities { classes, p } => {
@@ -201,6 +231,7 @@ fn write(ids: Written, predictions: &Predictions, out: &Path) -> Result<()> {
         Output::Values(v) => columns.push(("value".to_owned(), Written::Numbers(v.clone()))),
         _ => return Err(Error::internal("predictions of an unknown form")),
     }
+    columns.extend(sets.map(region_columns).unwrap_or_default());
     let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     sweep_strays(folder)?;
     write_table(out, &columns)

@@ -51,6 +51,23 @@ pub(crate) fn refusals(
             said.note(&["members", name, WEIGHTS], one_start(member))?;
         }
     }
+    if let Some(call) = &recipe.regions {
+        let built = calibrate::conformal::REGISTRY.build(&call.name, &call.parameters);
+        said.note(&["regions"], built.and_then(|c| c.check(task)))?;
+        let by = call.parameters.get("by").and_then(Value::as_str) == Some("stratum");
+        let error = match (&recipe.stratum, by) {
+            (None, true) => Some(
+                Error::argument("regions by stratum need the column of the strata")
+                    .expected("stratum: a column of the data"),
+            ),
+            (Some(column), false) => Some(Error::argument(format!("stratum: {column} without by: stratum"))),
+            (Some(column), true) if !opened.data.roles.cells.contains_key(column) => {
+                Some(Error::argument(format!("the data have no column \"{column}\"")))
+            }
+            _ => None,
+        };
+        said.note(&["regions", "stratum"], error.map_or(Ok(()), Err))?;
+    }
     for (name, call) in &recipe.calibrate {
         let group = if recipe.members.iter().any(|(n, _)| n == name) { "members" } else { "synthesis" };
         let built = calibrate::REGISTRY.build(&call.name, &call.parameters);

@@ -224,6 +224,9 @@ pub struct SplitSpec {
     /// The fraction (or, from 2 up, the number) of rows for choosing; none by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<f64>,
+    /// The fraction (or, from 2 up, the number) of the rows for fitting that set the thresholds of regions and nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regions: Option<f64>,
     /// The column whose values are spread evenly over the parts; the target for classifications.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stratify: Option<String>,

@@ -37,6 +37,11 @@ pub(super) fn decode(root: &Node, methods: &Methods, file_name: &str, findings: 
     let members = d.entries(root.get("members"), "members", Decoder::member);
     let synthesis = d.entries(root.get("synthesis"), "synthesis", Decoder::synthesis);
     let calibrate = d.calibrations(root);
+    let regions = root
+        .get("regions")
+        .filter(|_| d.is_sound("regions"))
+        .and_then(|n| d.step(n, &methods.regions, "regions"));
+    let stratum = root.get("regions").and_then(|n| n.get("stratum")).and_then(Node::text).map(str::to_owned);
     let judge = task.and_then(|task| d.judge(root, task));
     if findings.has_errors() {
         return None;
@@ -57,6 +62,8 @@ pub(super) fn decode(root: &Node, methods: &Methods, file_name: &str, findings: 
         members: members?,
         synthesis: synthesis?,
         calibrate,
+        regions,
+        stratum,
         judge: judge?,
     })
 }

@@ -64,8 +64,30 @@ fn split(root: &Node, findings: &mut List) {
             }
         }
     }
+    let parted = split.entry("regions");
+    match (parted, root.entry("regions")) {
+        (None, Some(regions)) => findings.push(
+            Finding::error("the split has no rows that set the thresholds of regions", regions.key_span)
+                .expected("split: {regions: 0.1}: rows that are used for nothing else")
+                .at("regions"),
+        ),
+        (Some(entry), None) => findings.push(
+            Finding::error("rows are kept for regions, and there are none", entry.key_span)
+                .expected("regions: lac, aps or raps for classes, split for values")
+                .at("split.regions"),
+        ),
+        (Some(entry), Some(_)) if ways.contains(&"folds") => findings.push(
+            Finding::error(
+                "regions are measured on one part for judging, and there are outer folds",
+                entry.key_span,
+            )
+            .expected("holdout, column or domain")
+            .at("split.regions"),
+        ),
+        _ => {}
+    }
     let mut fractions = 0.0;
-    for key in ["holdout", "validation"] {
+    for key in ["holdout", "validation", "regions"] {
         let Some(node) = split.get(key) else { continue };
         let Some(v) = number(node) else { continue };
         if !((v > 0.0 && v < 1.0) || (v >= 2.0 && v.fract() == 0.0)) {
@@ -76,7 +98,7 @@ fn split(root: &Node, findings: &mut List) {
         } else if v < 1.0 {
             fractions += v;
         }
-        if key == "validation" && fractions >= 1.0 {
+        if key != "holdout" && fractions >= 1.0 {
             let finding = Finding::error("no rows are left to fit on", node.span)
                 .expected("holdout and validation that sum to less than 1")
                 .got(format!("{fractions}"));

@@ -98,6 +98,8 @@ pub struct Methods {
     pub fusers: Vec<MethodInfo>,
     /// `calibrate:` what makes probabilities mean what they say.
     pub calibrators: Vec<MethodInfo>,
+    /// `regions:` what says which classes, or values, are possible.
+    pub regions: Vec<MethodInfo>,
     /// `fusion:` networks on several modalities.
     pub fusions: Vec<MethodInfo>,
     /// `merge:` what composes weights.

@@ -42,6 +42,13 @@ pub fn resolved_yaml(recipe: &Recipe) -> Result<String> {
     root.push(Entry::new("members", map(members.collect::<Result<_>>()?)));
     let syntheses = recipe.synthesis.iter().map(|(name, s)| calibrated(name, synthesis(s)));
     root.push(Entry::new("synthesis", map(syntheses.collect())));
+    if let Some(call) = &recipe.regions {
+        let mut step = Node::from_json(&call.to_step());
+        if let (Content::Map(entries), Some(column)) = (&mut step.content, &recipe.stratum) {
+            entries.push(Entry::new("stratum", text(column)));
+        }
+        root.push(Entry::new("regions", step));
+    }
     let mut judge = vec![
         Entry::new("choose", text(&recipe.judge.choose)),
         Entry::new("report", names(&recipe.judge.report)),

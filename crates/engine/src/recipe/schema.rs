@@ -76,6 +76,14 @@ pub fn recipe_schema(methods: &Methods) -> Value {
                 "description": "The ways of composing that are tried, by name.",
                 "additionalProperties": {"$ref": "#/$defs/synthesis"}
             },
+            "regions": described(
+                "Sets of classes, or intervals, that hold the truth as often as they promise; the rows that set them are those of \
+                 split: {regions: ...}.",
+                step("kind of region", &methods.regions, &json!({"stratum": {
+                    "type": "string",
+                    "description": "With by: stratum: the column whose values have thresholds of their own."
+                }})),
+            ),
             "judge": judge(),
         },
         "$defs": {
@@ -456,10 +464,11 @@ fn close(schema: &mut Value) {
 pub fn complaints(methods: &Methods) -> Vec<String> {
     let mut out = Vec::new();
     let mixup: Vec<MethodInfo> = methods.mixup.iter().cloned().collect();
-    let groups: [(&str, &str, &[MethodInfo]); 9] = [
+    let groups: [(&str, &str, &[MethodInfo]); 10] = [
         ("learner", "fit", &methods.learners),
         ("fuser", "fuse", &methods.fusers),
         ("calibrator", "", &methods.calibrators),
+        ("region", "", &methods.regions),
         ("fusion", "fusion", &methods.fusions),
         ("merge", "merge", &methods.merges),
         ("adapter", "adapt", &methods.adapters),

@@ -225,6 +225,12 @@ pub struct Recipe {
     /// How what a member or composition says is calibrated, by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub calibrate: BTreeMap<String, Call>,
+    /// Regions that the exported model gives beside its predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Call>,
+    /// The column whose values have thresholds of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stratum: Option<String>,
     /// How the result is judged.
     pub judge: Judge,
 }

@@ -1,6 +1,6 @@
 //! What each member is worth to the best composition of predictions.
 
-use consilience_core::explain::{MemberReading, MemberReadings, ShapleyMethod};
+use consilience_core::explain::{MemberReading, MemberReadings, Payoff, ShapleyMethod};
 
 use super::bars::{from_zero, strip};
 use super::number::{NONE, fixed};
@@ -93,10 +93,13 @@ fn pairs(readings: &MemberReadings) -> Vec<Pair> {
 fn payoff(readings: &MemberReadings) -> String {
     let from = fixed(readings.shapley.nobody, 4);
     let to = fixed(readings.shapley.everybody, 4);
-    format!(
-        "{}: from {from} of the prior alone to {to} of the mean of all",
-        text::words(&format!("{:?}", readings.shapley.payoff))
-    )
+    let what = match readings.shapley.payoff {
+        Payoff::LogLoss => "log-likelihood of a row",
+        Payoff::Brier => "negative Brier score",
+        Payoff::Accuracy => "accuracy",
+        Payoff::SquaredError => "negative squared error",
+    };
+    format!("{what}, from {from} of the prior alone to {to}")
 }
 
 fn method(readings: &MemberReadings) -> String {

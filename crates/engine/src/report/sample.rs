@@ -266,6 +266,7 @@ pub(super) fn digits() -> Outcome {
         confusion: confusion(10, 100),
         reliability: [("stack".to_owned(), bins(0.04)), ("looks".to_owned(), bins(0.22))].into(),
         explained: None,
+regions: None,
         importances: [
             ("image", true, 0.5312, 0.021),
             ("audio", true, 0.1874, 0.013),

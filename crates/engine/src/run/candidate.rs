@@ -6,6 +6,7 @@ use consilience_core::fuse::Point;
 use consilience_core::model::{LogRow, Predictions};
 
 use super::provenance::Learned;
+use super::regions::TableColumns;
 use super::session::Shared;
 use crate::outcome::{Cost, Role};
 use consilience_merge::analyze::Analysis;
@@ -42,6 +43,8 @@ pub(crate) struct Draft {
     pub made_by: String,
     pub curve: Vec<LogRow>,
     pub weights: Option<Vec<(String, f64)>>,
+    /// What a table of predictions says, by the names of its columns.
+    pub table: Option<TableColumns>,
     /// What a cascade spends and loses, by its threshold.
     pub spending: Vec<Point>,
     /// How the members of a merge pull.

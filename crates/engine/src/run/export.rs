@@ -15,6 +15,7 @@ use super::explained::explained;
 use super::judged::Judged;
 use super::looked::{importances, subsets};
 use super::provenance::provenance;
+use super::regions::regions;
 use super::session::{Session, unavailable};
 use super::{Finished, Request, Round};
 use crate::codec::write_json;
@@ -60,7 +61,13 @@ pub(crate) fn finish(
     write_metrics(&candidates, dir)?;
 
     let chosen = &drafts[exported];
-    if let Some(kept) = chosen.kept() {
+    let mut kept = chosen.kept().cloned();
+    let mut found = None;
+    if let Some((model, regions)) = regions(last, exported)? {
+        verdict.notes.extend(regions.notes.iter().map(|n| format!("regions: {n}")));
+        (kept, found) = (Some(model), Some(regions));
+    }
+    if let Some(kept) = kept {
         session.stop.check()?;
         let scores: BTreeMap<&str, f64> =
             candidates[exported].scores.iter().map(|s| (s.metric.as_str(), s.value)).collect();
@@ -95,6 +102,7 @@ pub(crate) fn finish(
         reliability,
         importances,
         explained,
+        regions: found,
         reproduce: Reproduce {
             command: request.command.clone(),
             recipe: yaml,

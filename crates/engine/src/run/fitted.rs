@@ -192,6 +192,7 @@ impl Session<'_> {
             judged,
             weights: made.model.weights(),
             given: None,
+            table: None,
             spending: Vec::new(),
             pull: None,
             model: Some(made),

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use consilience_core::files::{Hasher, sha256_bytes, sha256_file};
-use consilience_core::members::Given;
+use consilience_core::members::{Given, given_columns};
 use consilience_core::model::{Model, ModelDir, Origin, Parts, Predictions, Task};
 use consilience_core::{Error, Result};
 use serde_json::{Value, json};
 
 use super::candidate::{Draft, Made};
 use super::provenance::{Learned, digested};
+use super::regions::TableColumns;
 use super::session::Session;
 use crate::catalog;
 use crate::foreign::{self, Declared};
@@ -130,6 +131,7 @@ impl Session<'_> {
             judged,
             weights: made.model.weights(),
             given: None,
+            table: None,
             spending: Vec::new(),
             pull: None,
             fits: BTreeMap::new(),
@@ -218,6 +220,11 @@ impl Session<'_> {
             made_by: digest(all),
             curve: Vec::new(),
             weights: None,
+            table: Some(TableColumns {
+                names: given_columns(&self.task, name),
+                all: all.clone(),
+                position: position.clone(),
+            }),
             spending: Vec::new(),
             given: Some(Arc::new(Given::new(self.task.clone(), name))),
             pull: None,

@@ -190,6 +190,7 @@ impl Session<'_> {
             curve: Vec::new(),
             weights,
             given: None,
+            table: None,
             spending: Vec::new(),
             pull: pull(merging, &last),
             notes,

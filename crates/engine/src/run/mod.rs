@@ -11,6 +11,7 @@ mod judged;
 mod looked;
 mod merged;
 mod provenance;
+mod regions;
 mod session;
 mod table;
 mod tried;

@@ -48,6 +48,8 @@ pub struct Split {
     pub choose: Vec<usize>,
     /// The rows for judging.
     pub judge: Vec<usize>,
+    /// The rows that set the thresholds of regions and nothing else.
+    pub regions: Vec<usize>,
     /// The fold of each row of `fit`, in its order; empty unless `honest` asks for folds.
     pub folds: Vec<u32>,
     /// What should be known: leaks, classes that a part lacks, parts of another size than asked for.
@@ -161,6 +163,13 @@ fn complete(spec: &SplitSpec, honest: &HonestSpec, rows: &Rows, seed: Seed, out:
     } else if spec.validation.is_some() {
         return Err(Error::argument("the column already names rows for choosing")
             .expected("either validation, or values of the column for choosing"));
+    }
+    if let Some(size) = draw::size(spec.regions, out.fit.len(), "regions")? {
+        let mut notes = Vec::new();
+        let (regions, fit) = rows.take(&out.fit, size, seed.child("regions"), &mut notes)?;
+        out.regions = regions;
+        out.fit = fit;
+        out.notes.extend(notes);
     }
     checks::no_part_is_empty(out, honest, spec.folds.is_some() && out.judge.is_empty())?;
     checks::no_group_is_torn(out, rows)?;
