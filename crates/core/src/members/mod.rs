@@ -24,4 +24,6 @@ pub const LOADERS: &[(&str, Load<dyn Model>)] = &[
 ];
 
 #[cfg(test)]
+mod distilled;
+#[cfg(test)]
 mod tests;

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use self::objective::{Objective, probabilities};
 use super::constant::Same;
+use super::labels::Labels;
 use super::present::Present;
-use super::rows::{BLOCK, check_fit, check_predict, mean_one, predict_blocks};
+use super::rows::{BLOCK, check_fit, check_predict, check_shares, mean_one, predict_blocks};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
 use crate::model::graph::{Graph, Value as GraphValue};
-use crate::model::{Array, Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
+use crate::model::{Array, ByShares, Context, FittedLearner, Learner, Loaders, Parts, Shares, Target, Task};
 use crate::registry::Method;
 use crate::solve::{Lbfgs, cholesky_solve};
 
@@ -90,12 +91,43 @@ impl Learner for Logistic {
     ) -> Result<Box<dyn FittedLearner>> {
         let (classes, codes) = target.codes()?;
         check_fit(x, target, weight)?;
-        let present = Present::among(classes, codes);
+        let (present, labels) = Labels::codes(classes, codes);
+        self.fit_labels(x, present, labels, weight, context)
+    }
+
+    fn by_shares(&self) -> Option<&dyn ByShares> {
+        Some(self)
+    }
+}
+
+impl ByShares for Logistic {
+    fn fit_shares(
+        &self,
+        x: ArrayView2<'_, f32>,
+        shares: Shares<'_>,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
+        check_shares(x, shares, weight)?;
+        let (present, labels) = Labels::shares(shares);
+        self.fit_labels(x, present, labels, weight, context)
+    }
+}
+
+impl Logistic {
+    fn fit_labels(
+        &self,
+        x: ArrayView2<'_, f32>,
+        present: Present,
+        labels: Labels,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
         if present.count() < 2 {
-            return Ok(Box::new(Same::of(x.ncols(), target, weight)));
+            return Ok(Box::new(Same::among(x, &present, &labels, weight)));
         }
         let weight = mean_one(weight, x.nrows());
-        let objective = Objective::new(x, present.narrow(codes), present.count(), weight, self.c);
+        let objective = Objective::new(x, labels, present.count(), weight, self.c);
         let mut end =
             End { theta: vec![0.0; objective.size()], steps: 0, slope: f64::INFINITY, converged: false };
         let work = objective.size().saturating_mul(objective.size()).saturating_mul(x.nrows());
@@ -280,7 +312,8 @@ mod tests {
                 })
                 .map(|c| c.min(classes - 1))
                 .collect();
-            let objective = Objective::new(x.view(), codes, classes as usize, vec![1.0; 300], 1.0);
+            let objective =
+                Objective::new(x.view(), Labels::Codes(codes), classes as usize, vec![1.0; 300], 1.0);
             let stop = Stop::default();
             let context = Context::new(Seed::new(1), &Quiet, &stop);
             let start = || End {
