@@ -1,7 +1,7 @@
 """Golden values for the networks, made by PyTorch: python3 testdata/gen/nn.py > testdata/golden/nn.json
 
 Pinned: torch 2.15.0 (CPU). Forward passes, losses and gradients of small networks; steps of optimizers; schedules;
-losses with label smoothing and with weights of classes.
+losses with label smoothing, with weights of classes and with a teacher.
 """
 import json
 import sys
@@ -127,5 +127,30 @@ def loss_case(rows, classes, smoothing, weights):
 losses = [loss_case(7, 4, 0.1, None), loss_case(5, 2, 0.3, None), loss_case(6, 11, 0.9, None),
           loss_case(8, 3, 0.0, [0.5, 2.0, 1.25]), loss_case(9, 5, 0.0, [4.0, 0.125, 1.0, 1.0, 0.75])]
 
-json.dump({"peer": f"torch {torch.__version__}", "cases": cases, "steps": steps, "schedules": schedules, "losses": losses}, sys.stdout)
+
+def lesson_case(rows, classes, temperature, share, weighted):
+    """A student's loss by a teacher and by labels (values for one class), weighed by rows, and its gradient for the logits."""
+    logits = torch.randn(rows, classes, requires_grad=True)
+    weight = torch.rand(rows) + 0.5 if weighted else torch.ones(rows)
+    if classes == 1:
+        target, teacher = torch.randint(5, (rows,)), torch.randn(rows, 1)
+        each = share * (teacher[:, 0] - logits[:, 0]) ** 2 + (1 - share) * (target.float() - logits[:, 0]) ** 2
+    else:
+        target, teacher = torch.randint(classes, (rows,)), F.softmax(2 * torch.randn(rows, classes), 1)
+        soft = F.softmax(teacher.log() / temperature, 1)
+        cross = -(soft * F.log_softmax(logits / temperature, 1)).sum(1)
+        hard = F.cross_entropy(logits, target, reduction="none")
+        each = share * temperature ** 2 * cross + (1 - share) * hard
+    loss = (weight * each).sum() / weight.sum()
+    loss.backward()
+    return {"classes": classes, "logits": flat(logits)["values"], "target": target.tolist(),
+            "teacher": flat(teacher)["values"], "temperature": temperature, "share": share,
+            "weight": flat(weight)["values"], "loss": loss.item(), "gradient": flat(logits.grad)["values"]}
+
+
+lessons = [lesson_case(6, 4, 3.0, 0.9, False), lesson_case(5, 2, 1.0, 0.5, True), lesson_case(7, 11, 20.0, 1.0, True),
+           lesson_case(4, 3, 2.0, 0.25, False), lesson_case(8, 1, 1.0, 0.9, True)]
+
+json.dump({"peer": f"torch {torch.__version__}", "cases": cases, "steps": steps, "schedules": schedules, "losses": losses,
+           "lessons": lessons}, sys.stdout)
 print(f"torch {torch.__version__}, python {sys.version.split()[0]}", file=sys.stderr)

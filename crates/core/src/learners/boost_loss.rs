@@ -3,6 +3,7 @@
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
+use super::labels::Labels;
 use super::rows::BLOCK;
 use crate::seed::Seed;
 
@@ -12,7 +13,7 @@ const FLAT: f64 = 1e-16;
 enum Truth {
     /// Positions among `count` classes.
     Classes {
-        codes: Vec<u32>,
+        labels: Labels,
         count: usize,
     },
     Values(Vec<f32>),
@@ -27,8 +28,8 @@ pub(super) struct Loss {
 
 impl Loss {
     /// Logistic loss for two classes, softmax loss for more.
-    pub(super) fn classes(codes: Vec<u32>, count: usize, weight: Vec<f64>) -> Self {
-        Self { truth: Truth::Classes { codes, count }, weight }
+    pub(super) fn classes(labels: Labels, count: usize, weight: Vec<f64>) -> Self {
+        Self { truth: Truth::Classes { labels, count }, weight }
     }
 
     /// Half the squared error.
@@ -53,10 +54,11 @@ impl Loss {
                     rows.iter().map(|r| self.weight[*r as usize] * f64::from(values[*r as usize])).sum();
                 vec![sum / total]
             }
-            Truth::Classes { codes, count } => {
+            Truth::Classes { labels, count } => {
                 let mut shares = vec![0.0; *count];
                 for r in rows {
-                    shares[codes[*r as usize] as usize] += self.weight[*r as usize] / total;
+                    let part = self.weight[*r as usize] / total;
+                    labels.each(*r as usize, |class, share| shares[class] += part * share);
                 }
                 let logs: Vec<f64> = shares.iter().map(|s| s.max(f64::MIN_POSITIVE).ln()).collect();
                 match logs.as_slice() {
@@ -76,12 +78,18 @@ impl Loss {
             let own = &scores[r * outputs..(r + 1) * outputs];
             let loss = match (&self.truth, own) {
                 (Truth::Values(values), [score, ..]) => 0.5 * (score - f64::from(values[r])).powi(2),
-                (Truth::Classes { codes, .. }, [score]) => {
-                    let z = if codes[r] == 1 { *score } else { -score };
-                    (-z).max(0.0) + (-z.abs()).exp().ln_1p()
+                (Truth::Classes { labels, .. }, [score]) => {
+                    let mut loss = 0.0;
+                    labels.each(r, |class, share| {
+                        let z = if class == 1 { *score } else { -score };
+                        loss += share * ((-z).max(0.0) + (-z.abs()).exp().ln_1p());
+                    });
+                    loss
                 }
-                (Truth::Classes { codes, .. }, own) => {
-                    crate::array::log_sum_exp(own) - own[codes[r] as usize]
+                (Truth::Classes { labels, .. }, own) => {
+                    let mut said = 0.0;
+                    labels.each(r, |class, share| said += share * own[class]);
+                    crate::array::log_sum_exp(own) - said
                 }
                 (Truth::Values(_), []) => 0.0,
             };
@@ -103,11 +111,11 @@ impl Loss {
                     Truth::Values(values) => {
                         own[0] = ((w * (score[0] - f64::from(values[r]))) as f32, w as f32);
                     }
-                    Truth::Classes { codes, count } => Self::probabilities(score, |k, p| {
+                    Truth::Classes { labels, count } => Self::probabilities(score, |k, p| {
                         // For two classes the one score is that of the second.
                         let at = if *count == 2 { k.checked_sub(1) } else { Some(k) };
                         if let Some(to) = at.and_then(|at| own.get_mut(at)) {
-                            let truth = f64::from(u8::from(codes[r] as usize == k));
+                            let truth = labels.of(r, k);
                             *to = ((w * (p - truth)) as f32, (w * (p * (1.0 - p)).max(FLAT)) as f32);
                         }
                     }),
@@ -137,10 +145,10 @@ impl Loss {
     pub(super) fn hold_back(&self, share: f64, seed: &Seed) -> (Vec<u32>, Vec<u32>) {
         let groups = match &self.truth {
             Truth::Values(values) => vec![(0u32..).take(values.len()).collect::<Vec<u32>>()],
-            Truth::Classes { codes, count } => {
+            Truth::Classes { labels, count } => {
                 let mut groups = vec![Vec::new(); *count];
-                for (&c, r) in codes.iter().zip(0u32..) {
-                    groups[c as usize].push(r);
+                for (row, r) in (0..self.weight.len()).zip(0u32..) {
+                    groups[labels.most(row)].push(r);
                 }
                 groups
             }
@@ -167,8 +175,18 @@ mod tests {
         let weight = vec![0.5, 2.0, 1.0];
         let losses = [
             Loss::values(&[1.0, -2.0, 3.0], weight.clone()),
-            Loss::classes(vec![0, 1, 1], 2, weight.clone()),
-            Loss::classes(vec![0, 2, 1], 3, weight.clone()),
+            Loss::classes(Labels::Codes(vec![0, 1, 1]), 2, weight.clone()),
+            Loss::classes(Labels::Codes(vec![0, 2, 1]), 3, weight.clone()),
+            Loss::classes(
+                Labels::Shares { p: vec![0.25, 0.75, 0.0, 1.0, 0.5, 0.5], count: 2 },
+                2,
+                weight.clone(),
+            ),
+            Loss::classes(
+                Labels::Shares { p: vec![0.25, 0.5, 0.25, 0.0, 1.0, 0.0, 0.125, 0.0, 0.875], count: 3 },
+                3,
+                weight.clone(),
+            ),
         ];
         for loss in losses {
             let k = loss.outputs();
@@ -195,7 +213,7 @@ mod tests {
     #[test]
     fn the_base_has_no_slope_and_the_holdout_is_a_share_of_each_class() {
         let codes: Vec<u32> = (0..100).map(|i| u32::from(i % 4 == 0)).collect();
-        let loss = Loss::classes(codes.clone(), 2, vec![1.0; 100]);
+        let loss = Loss::classes(Labels::Codes(codes.clone()), 2, vec![1.0; 100]);
         let rows: Vec<u32> = (0..100).collect();
         let base = loss.base(&rows);
         let slope: f32 = loss.derivatives(&vec![base[0]; 100])[0].0.iter().sum();

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::{LOADERS, REGISTRY};
 use crate::array::Matrix;
 use crate::error::{Error, Result};
-use crate::model::{Array, Classes, Context, FittedLearner, Learner, Loaders, Parts, Quiet, Stop, Target};
+use crate::model::{
+    Array, Classes, Context, FittedLearner, Learner, Loaders, Parts, Quiet, Shares, Stop, Target,
+};
 use crate::registry::Entry;
 use crate::seed::Seed;
 
@@ -302,6 +304,114 @@ fn a_weight_of_two_is_a_row_twice() {
             // Naive Bayes smooths by the plain variance of the rows, which repeated rows change in the ninth digit.
             assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
         }
+    }
+}
+
+/// One share of each row for its class.
+fn whole(target: &Target) -> (Classes, Matrix) {
+    let (classes, codes) = target.codes().unwrap();
+    let p = Matrix::from_shape_fn((codes.len(), classes.count()), |(r, k)| {
+        f32::from(u8::from(codes[r] as usize == k))
+    });
+    (classes.clone(), p)
+}
+
+fn shared(
+    learner: &dyn Learner,
+    x: &Matrix,
+    classes: &Classes,
+    p: &Matrix,
+    weight: Option<&[f32]>,
+) -> Result<Box<dyn FittedLearner>> {
+    let stop = Stop::default();
+    let context = Context::new(Seed::new(5), &Quiet, &stop);
+    let shares = Shares { classes, p: p.view() };
+    learner.by_shares().unwrap().fit_shares(x.view(), shares, weight, &context)
+}
+
+/// Linear regression has no classes, and the nearest rows are kept with one class each.
+#[test]
+fn whole_shares_are_classes_and_the_threads_do_not_matter() {
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let mut deaf = Vec::new();
+    for entry in REGISTRY.entries {
+        let learner = (entry.build)(&parameters(entry.name)).unwrap();
+        if learner.by_shares().is_none() {
+            deaf.push(entry.name);
+            continue;
+        }
+        let weight: Vec<f32> = (0..2000).map(|r| 0.5 + (r % 7) as f32 / 4.0).collect();
+        for (x, target) in tasks(entry, 2000, 8).into_iter().filter(|(_, t)| t.codes().is_ok()) {
+            let (classes, p) = whole(&target);
+            let plain = fit(entry, &x, &target, Some(&weight)).unwrap().save().unwrap();
+            let same = shared(learner.as_ref(), &x, &classes, &p, Some(&weight)).unwrap();
+            assert!(same.save().unwrap() == plain, "{}: shares of one class give something else", entry.name);
+            let soft = p.mapv(|v| 0.7 * v + 0.3 / classes.count() as f32);
+            let run =
+                || shared(learner.as_ref(), &x, &classes, &soft, Some(&weight)).unwrap().save().unwrap();
+            let (one, two) = (pool(1).install(run), pool(2).install(run));
+            assert!(one == two && one != plain, "{}", entry.name);
+        }
+    }
+    assert_eq!(deaf, ["linear", "knn"]);
+}
+
+/// The penalty of a logistic regression is in units of rows, and there are twice as many.
+#[test]
+fn a_row_of_two_classes_is_two_rows_of_parts_of_its_weight() {
+    for (name, one, two) in [
+        ("constant", json!({}), json!({})),
+        ("naive_bayes", json!({}), json!({})),
+        ("logistic", json!({"c": 2.0}), json!({"c": 1.0})),
+    ] {
+        let (x, target, _) = data(60, 3, 2);
+        let (classes, p) = whole(&target);
+        let soft = p.mapv(|v| 0.75 * v + 0.125);
+        let weight: Vec<f32> = (0..60).map(|r| 1.0 + (r % 3) as f32).collect();
+        let learner = REGISTRY.build(name, &one).unwrap();
+        let got = shared(learner.as_ref(), &x, &classes, &soft, Some(&weight)).unwrap();
+        let twice: Vec<usize> = (0..120).map(|i| i / 2).collect();
+        let codes = (0..120).map(|i| i % 2).collect();
+        let parts: Vec<f32> = (0..120).map(|i| weight[i / 2] * soft[[i / 2, i % 2]]).collect();
+        let copies = Target::Classes { classes, codes };
+        let learner = REGISTRY.build(name, &two).unwrap();
+        let stop = Stop::default();
+        let context = Context::new(Seed::new(5), &Quiet, &stop);
+        let repeated = x.select(ndarray::Axis(0), &twice);
+        let want = learner.fit(repeated.view(), &copies, Some(&parts), &context).unwrap();
+        let (a, b) = (got.predict(x.view()).unwrap(), want.predict(x.view()).unwrap());
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+    }
+}
+
+#[test]
+fn shares_that_are_no_distribution_are_refused() {
+    let (x, target, _) = data(20, 3, 2);
+    let (classes, p) = whole(&target);
+    for entry in REGISTRY.entries {
+        let learner = (entry.build)(&Value::Null).unwrap();
+        if learner.by_shares().is_none() {
+            continue;
+        }
+        for bad in [[0.5, 0.6], [-0.5, 1.5], [f32::NAN, 1.0]] {
+            let mut p = p.clone();
+            p.row_mut(4).assign(&ndarray::arr1(&bad));
+            let error = shared(learner.as_ref(), &x, &classes, &p, None).err().unwrap();
+            assert!(error.to_string().contains("row 4") && error.exit_code() == 3, "{}: {error}", entry.name);
+        }
+        let narrow = p.slice(ndarray::s![.., ..1]).to_owned();
+        assert!(shared(learner.as_ref(), &x, &classes, &narrow, None).is_err(), "{}", entry.name);
+        let few = p.slice(ndarray::s![..3, ..]).to_owned();
+        assert!(shared(learner.as_ref(), &x, &classes, &few, None).is_err(), "{}", entry.name);
+        // A class of which no row has a share gets nothing, and one that has all is the answer.
+        let three = Classes::new(["a", "b", "c"].map(String::from).to_vec()).unwrap();
+        let mut wide = Matrix::zeros((20, 3));
+        wide.slice_mut(ndarray::s![.., 1..]).assign(&p.mapv(|v| 0.5 * v + 0.25));
+        let said = shared(learner.as_ref(), &x, &three, &wide, None).unwrap().predict(x.view()).unwrap();
+        assert!(said.rows().into_iter().all(|r| r[0] == 0.0 && r[1] > 0.0), "{}", entry.name);
+        let all = Matrix::from_shape_fn((20, 3), |(_, k)| f32::from(u8::from(k == 2)));
+        let said = shared(learner.as_ref(), &x, &three, &all, None).unwrap().predict(x.view()).unwrap();
+        assert!(said.rows().into_iter().all(|r| r.to_vec() == [0.0, 0.0, 1.0]), "{}", entry.name);
     }
 }
 

@@ -4,11 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::rows::{as_given, check_lengths};
+use super::labels::Labels;
+use super::present::Present;
+use super::rows::{as_given, check_lengths, check_shares};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
 use crate::model::graph::{Graph, Value};
-use crate::model::{Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
+use crate::model::{ByShares, Context, FittedLearner, Learner, Loaders, Parts, Shares, Target, Task};
 use crate::registry::Method;
 
 /// Says the same of every row and looks at no feature: the share of each class, `p_c = sum of the weights of class c /
@@ -41,6 +43,24 @@ impl Learner for Constant {
         check_lengths(x.nrows(), target, weight)?;
         Ok(Box::new(Same::of(x.ncols(), target, weight)))
     }
+
+    fn by_shares(&self) -> Option<&dyn ByShares> {
+        Some(self)
+    }
+}
+
+impl ByShares for Constant {
+    fn fit_shares(
+        &self,
+        x: ArrayView2<'_, f32>,
+        shares: Shares<'_>,
+        weight: Option<&[f32]>,
+        _context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
+        check_shares(x, shares, weight)?;
+        let (present, labels) = Labels::shares(shares);
+        Ok(Box::new(Same::among(x, &present, &labels, weight)))
+    }
 }
 
 /// The fitted answer.
@@ -51,6 +71,20 @@ pub(super) struct Same {
 }
 
 impl Same {
+    /// The shares of the classes that occur.
+    pub(super) fn among(
+        x: ArrayView2<'_, f32>,
+        present: &Present,
+        labels: &Labels,
+        weight: Option<&[f32]>,
+    ) -> Self {
+        let weight = as_given(weight, x.nrows());
+        let mass = labels.mass(&weight, present.count());
+        let total: f64 = weight.iter().sum();
+        let narrow = Matrix::from_shape_fn((1, mass.len()), |(_, k)| (mass[k] / total) as f32);
+        Self { width: x.ncols(), output: present.widen(narrow).into_iter().collect() }
+    }
+
     /// The class shares, or the mean. Lengths were checked.
     pub(super) fn of(width: usize, target: &Target, weight: Option<&[f32]>) -> Self {
         let weight = as_given(weight, target.len());

@@ -12,13 +12,14 @@ use serde_json::json;
 
 use super::boost_loss::Loss;
 use super::constant::Same;
+use super::labels::Labels;
 use super::present::Present;
-use super::rows::{BLOCK, check_fit, check_predict, mean_one, predict_blocks};
+use super::rows::{BLOCK, check_fit, check_predict, check_shares, mean_one, predict_blocks};
 use super::trees::{Binned, Booster, Tree, Trees};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
 use crate::model::graph::{Graph, Value};
-use crate::model::{Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
+use crate::model::{ByShares, Context, FittedLearner, Learner, Loaders, Parts, Shares, Target, Task};
 use crate::registry::Method;
 use crate::seed::Seed;
 
@@ -27,7 +28,8 @@ use crate::seed::Seed;
 /// class and round, squared error for values). A leaf says `-learning_rate * G / (H + l2)` with the sums of the
 /// derivatives over its rows, and the leaf that gains most is split first. Features are binned.
 ///
-/// Early stopping: a share `holdout` of the rows (drawn by seed, the same share of each class) is kept back, and the
+/// Early stopping: a share `holdout` of the rows (drawn by seed, the same share of each class; of a row with shares of
+/// several its largest) is kept back, and the
 /// number of rounds is the one with the lowest loss there, looked for until `patience` rounds bring nothing lower.
 /// With `refit` the trees are then grown again on all rows for that many rounds. With fewer than ten rows a class (or
 /// values) nothing can be held back and all `rounds` are run.
@@ -152,23 +154,62 @@ impl Learner for GradientBoosting {
         context: &Context<'_>,
     ) -> Result<Box<dyn FittedLearner>> {
         check_fit(x, target, weight)?;
-        let present = match target {
-            Target::Values(_) => None,
-            Target::Classes { classes, codes } => Some((Present::among(classes, codes), codes)),
-        };
-        if present.as_ref().is_some_and(|(p, _)| p.count() < 2) {
-            return Ok(Box::new(Same::of(x.ncols(), target, weight)));
-        }
-        let weight = mean_one(weight, x.nrows());
-        let (present, loss) = match (present, target) {
-            (Some((present, codes)), _) => {
-                let loss = Loss::classes(present.narrow(codes), present.count(), weight);
-                (Some(present), loss)
+        match target {
+            Target::Values(values) => {
+                let loss = Loss::values(values, mean_one(weight, x.nrows()));
+                self.boost(x, None, &loss, context)
             }
-            (None, target) => (None, Loss::values(target.values()?, weight)),
-        };
+            Target::Classes { classes, codes } => {
+                let (present, labels) = Labels::codes(classes, codes);
+                self.fit_labels(x, present, labels, weight, context)
+            }
+        }
+    }
+
+    fn by_shares(&self) -> Option<&dyn ByShares> {
+        Some(self)
+    }
+}
+
+impl ByShares for GradientBoosting {
+    fn fit_shares(
+        &self,
+        x: ArrayView2<'_, f32>,
+        shares: Shares<'_>,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
+        check_shares(x, shares, weight)?;
+        let (present, labels) = Labels::shares(shares);
+        self.fit_labels(x, present, labels, weight, context)
+    }
+}
+
+impl GradientBoosting {
+    fn fit_labels(
+        &self,
+        x: ArrayView2<'_, f32>,
+        present: Present,
+        labels: Labels,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
+        if present.count() < 2 {
+            return Ok(Box::new(Same::among(x, &present, &labels, weight)));
+        }
+        let loss = Loss::classes(labels, present.count(), mean_one(weight, x.nrows()));
+        self.boost(x, Some(present), &loss, context)
+    }
+
+    fn boost(
+        &self,
+        x: ArrayView2<'_, f32>,
+        present: Option<Present>,
+        loss: &Loss,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
         let data = Binned::new(x, self.bins as usize, context.stop)?;
-        let run = Run { settings: self, x, data: &data, loss: &loss, context };
+        let run = Run { settings: self, x, data: &data, loss, context };
         let all: Vec<u32> = (0u32..).take(x.nrows()).collect();
         let (kept, held) = match context.epochs {
             None if self.patience > 0 => loss.hold_back(self.holdout, &context.seed.child("holdout")),

@@ -8,6 +8,7 @@ mod boost_loss;
 mod constant;
 mod gradient_boosting;
 mod knn;
+mod labels;
 mod linear;
 mod logistic;
 mod naive_bayes;

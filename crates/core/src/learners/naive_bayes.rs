@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::constant::Same;
+use super::labels::Labels;
 use super::present::Present;
-use super::rows::{BLOCK, as_given, check_fit, check_predict, predict_blocks};
+use super::rows::{BLOCK, as_given, check_fit, check_predict, check_shares, predict_blocks};
 use crate::array::{ArrayView2, Matrix, log_sum_exp};
 use crate::error::{Error, Result};
 use crate::model::graph::{Element, Graph, Value};
-use crate::model::{Array, Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
+use crate::model::{Array, ByShares, Context, FittedLearner, Learner, Loaders, Parts, Shares, Target, Task};
 use crate::registry::Method;
 
 /// How a feature is distributed within a class.
@@ -84,14 +85,44 @@ impl Learner for NaiveBayes {
     ) -> Result<Box<dyn FittedLearner>> {
         let (classes, codes) = target.codes()?;
         check_fit(x, target, weight)?;
-        let present = Present::among(classes, codes);
+        let (present, labels) = Labels::codes(classes, codes);
+        self.fit_labels(x, present, labels, weight, context)
+    }
+
+    fn by_shares(&self) -> Option<&dyn ByShares> {
+        Some(self)
+    }
+}
+
+impl ByShares for NaiveBayes {
+    fn fit_shares(
+        &self,
+        x: ArrayView2<'_, f32>,
+        shares: Shares<'_>,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
+        check_shares(x, shares, weight)?;
+        let (present, labels) = Labels::shares(shares);
+        self.fit_labels(x, present, labels, weight, context)
+    }
+}
+
+impl NaiveBayes {
+    fn fit_labels(
+        &self,
+        x: ArrayView2<'_, f32>,
+        present: Present,
+        labels: Labels,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
         if present.count() < 2 {
-            return Ok(Box::new(Same::of(x.ncols(), target, weight)));
+            return Ok(Box::new(Same::among(x, &present, &labels, weight)));
         }
         context.stop.check()?;
-        let codes = present.narrow(codes);
         let weight = as_given(weight, x.nrows());
-        let rows = Rows { x, codes: &codes, weight: &weight, classes: present.count() };
+        let rows = Rows { x, labels: &labels, weight: &weight, classes: present.count() };
         let mass = rows.mass();
         let prior = mass.mapv(|m| (m / mass.sum()).ln());
         let evidence = match self.kind {
@@ -123,9 +154,7 @@ impl Learner for NaiveBayes {
         context.progress.step(1, 1, "counted");
         Ok(Box::new(Bayes { present, prior, evidence }))
     }
-}
 
-impl NaiveBayes {
     fn gaussian(&self, rows: &Rows<'_>, mass: &Array1<f64>) -> Evidence {
         let mut mean = rows.sums(f64::from);
         for (mut row, m) in mean.rows_mut().into_iter().zip(mass) {
@@ -140,12 +169,14 @@ impl NaiveBayes {
         }
         center /= count;
         let mut whole = Array1::<f64>::zeros(width);
-        for ((row, &k), w) in rows.x.rows().into_iter().zip(rows.codes).zip(rows.weight) {
-            let k = k as usize;
+        for (i, (row, w)) in rows.x.rows().into_iter().zip(rows.weight).enumerate() {
+            rows.labels.each(i, |k, share| {
+                for (j, v) in row.iter().enumerate() {
+                    variance[[k, j]] += w * share * (f64::from(*v) - mean[[k, j]]).powi(2);
+                }
+            });
             for (j, v) in row.iter().enumerate() {
-                let v = f64::from(*v);
-                variance[[k, j]] += w * (v - mean[[k, j]]).powi(2);
-                whole[j] += (v - center[j]).powi(2);
+                whole[j] += (f64::from(*v) - center[j]).powi(2);
             }
         }
         let largest = whole.iter().fold(0.0f64, |a, v| a.max(*v)) / count;
@@ -158,10 +189,10 @@ impl NaiveBayes {
     }
 }
 
-/// Labelled rows; codes are positions among the classes that occur.
+/// Labelled rows, of the classes that occur.
 struct Rows<'a> {
     x: ArrayView2<'a, f32>,
-    codes: &'a [u32],
+    labels: &'a Labels,
     weight: &'a [f64],
     classes: usize,
 }
@@ -169,18 +200,16 @@ struct Rows<'a> {
 impl Rows<'_> {
     /// The weight of each class.
     fn mass(&self) -> Array1<f64> {
-        let mut mass = Array1::zeros(self.classes);
-        for (&k, w) in self.codes.iter().zip(self.weight) {
-            mass[k as usize] += w;
-        }
-        mass
+        Array1::from(self.labels.mass(self.weight, self.classes))
     }
 
     /// Weighted sums of `f` of each feature within each class: `[classes, features]`.
     fn sums(&self, f: impl Fn(f32) -> f64) -> Array2<f64> {
         let mut sums = Array2::zeros((self.classes, self.x.ncols()));
-        for ((row, &k), w) in self.x.rows().into_iter().zip(self.codes).zip(self.weight) {
-            sums.row_mut(k as usize).zip_mut_with(&row, |s, v| *s += w * f(*v));
+        for (i, (row, w)) in self.x.rows().into_iter().zip(self.weight).enumerate() {
+            self.labels.each(i, |k, share| {
+                sums.row_mut(k).zip_mut_with(&row, |s, v| *s += w * share * f(*v));
+            });
         }
         sums
     }

@@ -29,8 +29,18 @@ impl Present {
                 *mark = true;
             }
         }
+        Self::of(marks)
+    }
+
+    /// The classes that are marked, of as many as there are marks.
+    pub(super) fn of(marks: Vec<bool>) -> Self {
         let seen = marks.iter().zip(0u32..).filter(|(m, _)| **m).map(|(_, c)| c).collect();
-        Self { classes: classes.count(), seen }
+        Self { classes: marks.len(), seen }
+    }
+
+    /// The positions of the classes that occur, rising.
+    pub(super) fn seen(&self) -> &[u32] {
+        &self.seen
     }
 
     /// How many occur.

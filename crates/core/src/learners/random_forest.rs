@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::constant::Same;
+use super::labels::Labels;
 use super::present::Present;
-use super::rows::{as_given, check_fit, check_predict, mean_one, predict_blocks};
+use super::rows::{as_given, check_fit, check_predict, check_shares, mean_one, predict_blocks};
 use super::trees::{Binned, Grower, Tree, Trees, Truth};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
 use crate::model::graph::{Element, Graph, Value};
-use crate::model::{Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
+use crate::model::{ByShares, Context, FittedLearner, Learner, Loaders, Parts, Shares, Target, Task};
 use crate::registry::Method;
 
 /// Rows predicted at once by one thread.
@@ -109,33 +110,15 @@ impl Learner for RandomForest {
         context: &Context<'_>,
     ) -> Result<Box<dyn FittedLearner>> {
         check_fit(x, target, weight)?;
-        let present = match target {
-            Target::Values(_) => None,
-            Target::Classes { classes, codes } => Some((Present::among(classes, codes), codes)),
-        };
-        if present.as_ref().is_some_and(|(p, _)| p.count() < 2) {
-            return Ok(Box::new(Same::of(x.ncols(), target, weight)));
-        }
-        let data = Binned::new(x, self.bins as usize, context.stop)?;
-        let width = x.ncols();
-        match (present, target) {
-            (Some((present, codes)), _) => {
-                let codes = present.narrow(codes);
-                let weight = mean_one(weight, x.nrows());
-                let mut shares = vec![0.0; present.count()];
-                for (&c, w) in codes.iter().zip(&weight) {
-                    shares[c as usize] += w / x.nrows() as f64;
-                }
-                let few = (width as f64).sqrt().floor();
-                let count = present.count();
-                let truth = Truth::Classes { codes: &codes, count, shares: &shares };
-                let grown = self.grow(&data, truth, &weight, few, context)?;
-                let trees = Trees::new(width, count, grown)?;
-                Ok(Box::new(Forest { present: Some(present), mean: 0.0, trees }))
+        match target {
+            Target::Classes { classes, codes } => {
+                let (present, labels) = Labels::codes(classes, codes);
+                self.fit_labels(x, present, labels, weight, context)
             }
-            (None, target) => {
+            Target::Values(values) => {
+                let data = Binned::new(x, self.bins as usize, context.stop)?;
+                let width = x.ncols();
                 let weight = as_given(weight, x.nrows());
-                let values = target.values()?;
                 let total: f64 = weight.iter().sum();
                 let mean = values.iter().zip(&weight).map(|(v, w)| f64::from(*v) * w).sum::<f64>() / total;
                 let around: Vec<f64> = values.iter().map(|v| f64::from(*v) - mean).collect();
@@ -145,9 +128,56 @@ impl Learner for RandomForest {
             }
         }
     }
+
+    fn by_shares(&self) -> Option<&dyn ByShares> {
+        Some(self)
+    }
+}
+
+impl ByShares for RandomForest {
+    fn fit_shares(
+        &self,
+        x: ArrayView2<'_, f32>,
+        shares: Shares<'_>,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
+        check_shares(x, shares, weight)?;
+        let (present, labels) = Labels::shares(shares);
+        self.fit_labels(x, present, labels, weight, context)
+    }
 }
 
 impl RandomForest {
+    fn fit_labels(
+        &self,
+        x: ArrayView2<'_, f32>,
+        present: Present,
+        labels: Labels,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
+        if present.count() < 2 {
+            return Ok(Box::new(Same::among(x, &present, &labels, weight)));
+        }
+        let data = Binned::new(x, self.bins as usize, context.stop)?;
+        let (rows, width) = x.dim();
+        let weight = mean_one(weight, rows);
+        let count = present.count();
+        let mut shares = vec![0.0; count];
+        for (row, w) in weight.iter().enumerate() {
+            let part = w / rows as f64;
+            labels.each(row, |class, share| shares[class] += part * share);
+        }
+        let truth = match &labels {
+            Labels::Codes(codes) => Truth::Classes { codes, count, shares: &shares },
+            Labels::Shares { p, count } => Truth::Parts { p, count: *count, shares: &shares },
+        };
+        let grown = self.grow(&data, truth, &weight, (width as f64).sqrt().floor(), context)?;
+        let trees = Trees::new(width, count, grown)?;
+        Ok(Box::new(Forest { present: Some(present), mean: 0.0, trees }))
+    }
+
     fn grow(
         &self,
         data: &Binned,

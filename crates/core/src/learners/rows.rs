@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
-use crate::model::Target;
+use crate::model::{Shares, Target};
 
 /// Rows in a block of parallel work. Blocks do not depend on the number of threads, so sums over them do not either.
 pub(super) const BLOCK: usize = 1024;
@@ -71,6 +71,28 @@ pub(super) fn check_predict(x: ArrayView2<'_, f32>, width: usize) -> Result<()> 
             .got(x.ncols()));
     }
     check_finite(x)
+}
+
+/// Checks what a fit to shares is given: rows, features, finite numbers, lengths, positive weights, and shares that sum to
+/// one.
+pub(super) fn check_shares(x: ArrayView2<'_, f32>, shares: Shares<'_>, weight: Option<&[f32]>) -> Result<()> {
+    if shares.p.ncols() != shares.classes.count() {
+        return Err(Error::data("there is not one share for each class")
+            .expected(format!("{} shares a row", shares.classes.count()))
+            .got(shares.p.ncols()));
+    }
+    let none = Target::Classes { classes: shares.classes.clone(), codes: vec![0; shares.p.nrows()] };
+    check_fit(x, &none, weight)?;
+    let bad = |p: ndarray::ArrayView1<'_, f32>| {
+        p.iter().any(|s| !(*s >= 0.0 && s.is_finite())) || (p.sum() - 1.0).abs() > 1e-3
+    };
+    match shares.p.rows().into_iter().enumerate().find(|(_, p)| bad(*p)) {
+        Some((row, p)) => Err(Error::data("the shares of a row are not a distribution over the classes")
+            .at(format!("row {row}"))
+            .expected("numbers from 0 on that sum to 1")
+            .got(format!("{:?}", p.to_vec()))),
+        None => Ok(()),
+    }
 }
 
 fn check_finite(x: ArrayView2<'_, f32>) -> Result<()> {

@@ -27,4 +27,6 @@ pub const LOADERS: &[(&str, Load<dyn Model>)] = &[
 ];
 
 #[cfg(test)]
+mod distilled;
+#[cfg(test)]
 mod tests;

@@ -8,8 +8,8 @@ use crate::array::Matrix;
 use crate::error::{Error, Result};
 use crate::model::graph::{Answer, Graph};
 use crate::model::{
-    Batch, Context, Estimator, Fitted, FittedLearner, Labelled, Learner, Loaders, Model, Outline, Parts,
-    Predictions, Schema, Task,
+    Batch, Context, Distill, Estimator, Fitted, FittedLearner, Labelled, Learner, Lesson, Loaders, Model,
+    Outline, Parts, Predictions, Schema, Shares, Target, Task, Teacher,
 };
 
 pub(super) const KIND: &str = "tabular";
@@ -38,6 +38,35 @@ impl Tabular {
         let x = if rows.len() == x.nrows() { x } else { x.select(ndarray::Axis(0), &rows) };
         Ok((x, rows))
     }
+
+    /// Fits the learner to what the teacher says of rows, mixed with their truth.
+    fn taught(
+        &self,
+        x: &Matrix,
+        target: &Target,
+        weight: Option<&[f32]>,
+        (teacher, ids): (Teacher<'_>, &[u64]),
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
+        let task = target.task();
+        let mixed = teacher.on(ids, &task)?.mixed(target)?;
+        match (&task, self.learner.by_shares()) {
+            (Task::Regress, _) => {
+                let mixed = Target::Values(mixed.into_iter().collect());
+                self.learner.fit(x.view(), &mixed, weight, context)
+            }
+            (Task::Classify(classes), Some(learner)) => {
+                learner.fit_shares(x.view(), Shares { classes, p: mixed.view() }, weight, context)
+            }
+            (Task::Classify(_), None) => Err(deaf()),
+        }
+    }
+}
+
+fn deaf() -> Error {
+    Error::argument("this learner wants one class a row, and a teacher says how much of each")
+        .expected("a learner that takes shares of classes")
+        .remedy("distill into another learner, such as gradient_boosting or logistic")
 }
 
 impl Estimator for Tabular {
@@ -48,15 +77,35 @@ impl Estimator for Tabular {
         self.learner.check(task)
     }
 
+    fn lesson(&self, task: &Task, asked: Distill) -> Result<Lesson> {
+        self.learner.check(task)?;
+        if task.classes().is_some() && self.learner.by_shares().is_none() {
+            return Err(deaf());
+        }
+        asked.plain(0.5)
+    }
+
     fn fit(&self, data: &Labelled<'_>, context: &Context<'_>) -> Result<Fitted> {
         if context.start.is_some() {
             return Err(Error::argument("this member cannot start from another").remedy("remove from:"));
+        }
+        if let Some(teacher) = context.teacher {
+            self.lesson(&data.target.task(), teacher.lesson.into())?;
         }
         let prepared = self.preprocess.fit(data, &context.child("features"))?;
         let (x, rows) = Self::matrix(&prepared, data)?;
         let target = data.target.take(&rows);
         let weight: Option<Vec<f32>> = data.weight.map(|w| rows.iter().map(|&r| w[r]).collect());
-        let learner = self.learner.fit(x.view(), &target, weight.as_deref(), &context.child("learner"))?;
+        let inner = Context { teacher: None, ..context.child("learner") };
+        let weight = weight.as_deref();
+        let learner = match context.teacher {
+            Some(teacher) if teacher.lesson.share > 0.0 => {
+                let all = data.ids()?;
+                let ids: Vec<u64> = rows.iter().map(|&r| all[r]).collect();
+                self.taught(&x, &target, weight, (teacher, &ids), &inner)?
+            }
+            _ => self.learner.fit(x.view(), &target, weight, &inner)?,
+        };
         let model = TabularModel { prepared, learner, task: target.task() };
         Ok(Fitted { model: Box::new(model), log: Vec::new(), best_epoch: None, notes: Vec::new() })
     }

@@ -6,7 +6,7 @@ use super::prepared::Prepared;
 use super::preprocess::Preprocess;
 use super::tabular::{Tabular, agree};
 use crate::array::Matrix;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::graph::{Answer, Graph};
 use crate::model::{
     Adapted, Adapter, Batch, Context, FittedLearner, Labelled, Learner, Loaders, Model, Parts, Predictions,
@@ -27,7 +27,7 @@ pub struct Transferred {
 /// Target labels cannot take part: `target` has none.
 ///
 /// # Errors
-/// [`Error::Data`](crate::Error::Data) for rows that the parts cannot be fitted to.
+/// [`Error::Data`] for rows that the parts cannot be fitted to; [`Error::Argument`] for a teacher.
 pub fn transfer(
     preprocess: &Preprocess,
     adapter: &dyn Adapter,
@@ -36,6 +36,11 @@ pub fn transfer(
     target: &Unlabelled<'_>,
     context: &Context<'_>,
 ) -> Result<Transferred> {
+    if context.teacher.is_some() {
+        return Err(Error::argument(
+            "a learner that is carried to another domain cannot learn from a teacher",
+        ));
+    }
     let prepared = preprocess.fit(source, &context.child("features"))?;
     let (xs, rows) = Tabular::matrix(&prepared, source)?;
     let labels = source.target.take(&rows);

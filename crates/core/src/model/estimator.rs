@@ -13,6 +13,7 @@ use super::predictor::Model;
 use super::schema::{Field, Schema};
 use super::source::Source;
 use super::target::{Target, Task};
+use super::teacher::{Distill, Lesson, Teacher};
 use crate::error::{Error, Result};
 use crate::seed::Seed;
 
@@ -71,6 +72,8 @@ pub struct Context<'a> {
     pub root: Option<&'a Path>,
     /// Where a long fit keeps what it has reached.
     pub checkpoint: Option<Keep<'a>>,
+    /// What to learn from beside the truth, for estimators that can (see [`Estimator::lesson`]).
+    pub teacher: Option<Teacher<'a>>,
 }
 
 /// A folder where a long fit keeps what it has reached, and finds it again when it is run once more. It belongs to one
@@ -87,7 +90,7 @@ pub struct Keep<'a> {
 impl<'a> Context<'a> {
     /// A context with a seed, progress and a stop, and nothing else.
     pub fn new(seed: Seed, progress: &'a dyn Progress, stop: &'a Stop) -> Self {
-        Self { seed, progress, stop, start: None, epochs: None, root: None, checkpoint: None }
+        Self { seed, progress, stop, start: None, epochs: None, root: None, checkpoint: None, teacher: None }
     }
 
     /// The same with another seed, derived by label.
@@ -128,6 +131,18 @@ impl Labelled<'_> {
     /// As [`Source::read`].
     pub fn read(&self, columns: &[&str]) -> Result<Batch> {
         self.source.read(self.rows, columns)
+    }
+
+    /// The stable ids of the rows.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a row that the source does not have.
+    pub fn ids(&self) -> Result<Vec<u64>> {
+        let all = self.source.ids();
+        let id = |r: &usize| {
+            all.get(*r).copied().ok_or_else(|| Error::internal(format!("no row at position {r}")))
+        };
+        self.rows.iter().map(id).collect()
     }
 }
 
@@ -188,6 +203,17 @@ pub trait Estimator: Send + Sync {
     /// # Errors
     /// [`Error::Data`] for rows it cannot be fitted to, [`Error::Interrupted`] when stopped.
     fn fit(&self, data: &Labelled<'_>, context: &Context<'_>) -> Result<Fitted>;
+
+    /// Says before any work how it would learn from a teacher ([`Context::teacher`]): as asked, and as is usual for it where
+    /// nothing was asked.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if it cannot learn from one at all, not for such a task, or not as asked. Its fit refuses a
+    /// teacher then too.
+    fn lesson(&self, _task: &Task, _asked: Distill) -> Result<Lesson> {
+        Err(Error::argument("this member cannot learn from a teacher")
+            .remedy("distill into a network, or into a learner on tables"))
+    }
 
     /// What it would become: lines for `csl plan` such as "conv1 16x28x28", with a parameter count where it is known.
     fn outline(&self, _schema: &Schema, _task: &Task) -> Outline {

@@ -3,7 +3,7 @@
 use super::estimator::Context;
 use super::graph::{Graph, Value, refused};
 use super::parts::Parts;
-use super::target::{Target, Task};
+use super::target::{Classes, Target, Task};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::Result;
 
@@ -23,6 +23,37 @@ pub trait Learner: Send + Sync {
         &self,
         x: ArrayView2<'_, f32>,
         target: &Target,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>>;
+
+    /// The same learner fitted to shares of classes, if it can be.
+    fn by_shares(&self) -> Option<&dyn ByShares> {
+        None
+    }
+}
+
+/// How much of each row belongs to each class: what a teacher says, mixed with the truth.
+#[derive(Debug, Clone, Copy)]
+pub struct Shares<'a> {
+    /// The classes.
+    pub classes: &'a Classes,
+    /// `[rows, classes]`, from zero on; every row sums to one.
+    pub p: ArrayView2<'a, f32>,
+}
+
+/// A learner whose loss is linear in the truth: a row that belongs to several classes counts as so many rows, each of one
+/// class and with its share of the weight, but is drawn, held back and counted as the one row that it is.
+pub trait ByShares: Send + Sync {
+    /// Fits to `x [rows, features]`, finite, with shares of the classes and optionally one positive weight a row. Where
+    /// every row belongs to one class it gives what [`Learner::fit`] gives.
+    ///
+    /// # Errors
+    /// [`Error::Data`](crate::Error::Data) for rows it cannot be fitted to.
+    fn fit_shares(
+        &self,
+        x: ArrayView2<'_, f32>,
+        shares: Shares<'_>,
         weight: Option<&[f32]>,
         context: &Context<'_>,
     ) -> Result<Box<dyn FittedLearner>>;

@@ -20,6 +20,7 @@ mod ragged;
 mod schema;
 mod source;
 mod target;
+mod teacher;
 
 pub use adapter::{Adapted, Adapter};
 pub use batch::{Batch, Column};
@@ -32,7 +33,7 @@ pub use estimator::{
 pub use feature::{Feature, FittedFeature};
 pub use fuser::{Fused, Fuser, Honest, Inputs, Origin, Staged, Voices};
 pub use graph::Graph;
-pub use learner::{FittedLearner, Learner};
+pub use learner::{ByShares, FittedLearner, Learner, Shares};
 pub use mask::Mask;
 pub use parts::{Array, Load, Loaders, Parts};
 pub use predictions::{Output, Predictions};
@@ -41,3 +42,4 @@ pub use ragged::{Audios, Images, Sequences, Vectors};
 pub use schema::{Field, Kind, Schema};
 pub use source::{Memory, Source};
 pub use target::{Classes, Target, Task};
+pub use teacher::{Distill, Heard, Lesson, Teacher};

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use consilience_core::entry;
 use consilience_core::features::Reader;
-use consilience_core::model::{Context, Field, Fitted, Labelled, Outline, Task};
+use consilience_core::model::{Context, Distill, Field, Fitted, Labelled, Lesson, Outline, Task};
 use consilience_core::registry::{Registry, nearest};
 use consilience_core::{Error, Result};
 
@@ -69,6 +69,14 @@ pub trait NetworkMethod: Send + Sync {
         let mut architecture = self.architecture(fields)?;
         let weights = architecture.take_weights();
         train::outside(&weights, &architecture, task, Some(root)).map(drop)
+    }
+
+    /// How it learns from a teacher, before any work; see [`Estimator::lesson`](consilience_core::model::Estimator::lesson).
+    ///
+    /// # Errors
+    /// As [`train::lesson`].
+    fn lesson(&self, task: &Task, asked: Distill) -> Result<Lesson> {
+        train::lesson(task, asked)
     }
 
     /// Fits. `prepare` is the fitted preprocessing, which the model takes in; `augment` changes the rows

@@ -1,6 +1,6 @@
 //! Fitting a network: everything that must hold before the first step, and the model after the last.
 
-use consilience_core::model::{Context, Fitted, Keep, Labelled, Target};
+use consilience_core::model::{Context, Distill, Fitted, Keep, Labelled, Lesson, Target, Task};
 use consilience_core::registry::Method;
 use consilience_core::{Error, Result};
 use serde_json::json;
@@ -11,6 +11,7 @@ use super::loss::Goal;
 use super::mixing::Mixing;
 use super::run::{Run, Setup};
 use super::standing::Standing;
+use super::taught::Taught;
 use super::{Augmentation, Training, outside, split, start};
 use crate::architecture::Architecture;
 use crate::inputs::Prepare;
@@ -26,6 +27,11 @@ use crate::params::Params;
 /// The result depends on the seed only, not on threads. With mixup the losses of the learning curve on the fitting rows
 /// are those of the mixed rows, with smoothing those of the smoothed truth; held-out rows are never mixed or smoothed. With
 /// an average, held-out rows are scored by the averaged parameters, which the fitted network has.
+///
+/// With `context.teacher` it learns from what another model says too (see [`Lesson`](consilience_core::model::Lesson)): in
+/// units of the deviation for values, of each head where there are several. Rows about which the teacher is silent have the
+/// truth alone, held-out rows are scored by the truth, with mixup what the teacher says is mixed as the truth is, and
+/// smoothing is for the truth only.
 ///
 /// With `context.checkpoint` the fit keeps where it stands in a file there, between batches: as often as is asked for, and
 /// when it is stopped. It goes on from it when it is run again: with the same bytes at the end. Files of other fits in the
@@ -104,7 +110,8 @@ pub fn fit(
     }
     let feed = Feed::new(data, prepare.as_ref(), augment.batch.as_ref(), context)?;
     let mixing = augment.mixup.as_ref().map(|m| Mixing::new(m, Feed::seed(context), &fit_rows));
-    let mut goal = Goal::new(data.target, data.weight, scale).smoothed(training.smoothing);
+    let taught = taught(data, &task, scale, context)?;
+    let mut goal = Goal::new(data.target, data.weight, scale).smoothed(training.smoothing).taught(taught);
     if let Some(weights) = training.class_weights.of(data.target, &fit_rows) {
         goal = goal.weighed(&weights)?;
     }
@@ -148,6 +155,26 @@ pub fn fit(
     let model = Network::new(architecture, task, scale, params, prepare);
     notes.extend(retries);
     Ok(Fitted { model: Box::new(model), log, best_epoch, notes })
+}
+
+/// How a network learns from a teacher: as asked, and otherwise with nine tenths of the loss at a temperature of 3.
+///
+/// # Errors
+/// As [`Lesson::validate`]; [`Error::Argument`] for a temperature with values.
+pub fn lesson(task: &Task, asked: Distill) -> Result<Lesson> {
+    match task {
+        Task::Classify(_) => asked.or(Lesson { temperature: 3.0, share: 0.9 }),
+        Task::Regress => asked.plain(0.9),
+    }
+}
+
+/// What the teacher says of the rows, if there is one that counts.
+fn taught(data: &Labelled<'_>, task: &Task, scale: Scale, context: &Context<'_>) -> Result<Option<Taught>> {
+    let Some(teacher) = context.teacher else { return Ok(None) };
+    if lesson(task, teacher.lesson.into())?.share == 0.0 {
+        return Ok(None);
+    }
+    Ok(Some(Taught::new(&teacher.on(&data.ids()?, task)?, task, scale)))
 }
 
 fn check_rows(data: &Labelled<'_>) -> Result<()> {

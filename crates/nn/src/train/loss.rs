@@ -5,6 +5,7 @@ use consilience_core::model::{Target, Task};
 use consilience_core::{Error, Result};
 
 use super::mixing::Pairs;
+use super::taught::{Soft, Taught, Truth};
 use crate::backend::{self, Tensor};
 use crate::fusion::Heads;
 use crate::kernels::cross_entropy;
@@ -17,6 +18,7 @@ pub struct Goal {
     truth: Vec<f32>,
     weight: Vec<f32>,
     smoothing: f32,
+    taught: Option<Taught>,
 }
 
 impl Goal {
@@ -37,7 +39,7 @@ impl Goal {
             }
         };
         let weight = weight.map_or_else(|| vec![1.0; target.len()], <[f32]>::to_vec);
-        Self { task, truth, weight, smoothing: 0.0 }
+        Self { task, truth, weight, smoothing: 0.0, taught: None }
     }
 
     /// Trains towards `(1 - e) y + e / K` with `K` classes; what is held out is scored as before.
@@ -47,6 +49,15 @@ impl Goal {
     #[must_use]
     pub fn smoothed(self, smoothing: f64) -> Self {
         Self { smoothing: smoothing as f32, ..self }
+    }
+
+    /// Trains towards what a teacher says too, of all rows; what is held out is scored by the truth as before.
+    ///
+    /// # Reference
+    /// Hinton, Vinyals and Dean (2015), "Distilling the knowledge in a neural network".
+    #[must_use]
+    pub fn taught(self, taught: Option<Taught>) -> Self {
+        Self { taught, ..self }
     }
 
     /// Multiplies the weight of each row by that of its class, in training and for what is held out.
@@ -68,9 +79,10 @@ impl Goal {
         Ok(self)
     }
 
-    /// The truths and weights as bytes, to tell one fit from another by.
+    /// The truths, the weights and what is taught as bytes, to tell one fit from another by.
     pub fn bytes(&self) -> Vec<u8> {
-        self.truth.iter().chain(&self.weight).flat_map(|v| v.to_le_bytes()).collect()
+        let own = self.truth.iter().chain(&self.weight).flat_map(|v| v.to_le_bytes());
+        own.chain(self.taught.iter().flat_map(Taught::bytes)).collect()
     }
 
     fn row(&self, position: usize) -> Result<(&[f32], f32)> {
@@ -81,14 +93,15 @@ impl Goal {
 
     /// The loss to train by, and the weight of the rows in it:
     /// `sum_i w_i sum_m r_im L(head_m, y_i) / sum_i w_i`, with one head for all modalities or one for each, and `y_i` from
-    /// [`Goal::truths`]. `None` if no row has any modality.
+    /// [`Goal::truths`]. Where a teacher has the share `a_i` of a row, `L` is `(1 - a_i) L(head_m, y_i) + a_i T^2
+    /// L(head_m / T, s_i)`. `None` if no row has any modality.
     ///
     /// # Errors
     /// [`Error::Internal`] for rows without a truth.
     pub fn training(
         &self,
         heads: Heads,
-        truth: &[f32],
+        truth: &Truth,
         positions: &[usize],
         present: &[Vec<f32>],
         any: &[bool],
@@ -117,12 +130,13 @@ impl Goal {
         Ok(sum.map(|s| (s, total)))
     }
 
-    /// What some rows are trained towards, `[rows, outputs]`. With pairs it is `l y_i + (1 - l) y_j` for row `i`, in one-hot
-    /// classes or standardized values, while the weight of the row stays `w_i`; smoothing comes after.
+    /// What some rows are trained towards. With pairs it is `l y_i + (1 - l) y_j` for row `i`, in one-hot
+    /// classes or standardized values, while the weight of the row stays `w_i`; smoothing comes after,
+    /// and what a teacher says is mixed in the same way.
     ///
     /// # Errors
     /// [`Error::Internal`] for rows without a truth.
-    pub fn truths(&self, positions: &[usize], pairs: Option<&Pairs>) -> Result<Vec<f32>> {
+    pub fn truths(&self, positions: &[usize], pairs: Option<&Pairs>) -> Result<Truth> {
         let width = self.task.width();
         let mut truth = Vec::with_capacity(positions.len() * width);
         for p in positions {
@@ -134,11 +148,13 @@ impl Goal {
                 mine.iter_mut().zip(theirs).for_each(|(y, z)| *y = own * *y + (1.0 - own) * z);
             }
         }
+        let plain = |p: usize| self.row(p).map(|(truth, _)| truth).unwrap_or_default();
+        let soft = self.taught.as_ref().map(|t| t.mix(positions, pairs, plain, &mut truth));
         if self.smoothing > 0.0 {
             let (kept, spread) = (1.0 - self.smoothing, self.smoothing / width as f32);
             truth.iter_mut().for_each(|y| *y = kept * *y + spread);
         }
-        Ok(truth)
+        Ok(Truth { hard: truth, soft })
     }
 
     /// How well rows with any modality are told: how many of them have the largest output where the truth is largest, or
@@ -149,7 +165,7 @@ impl Goal {
     pub fn score(
         &self,
         heads: &Heads,
-        truth: &[f32],
+        truth: &Truth,
         present: &[Vec<f32>],
         any: &[bool],
     ) -> Result<(f64, u64)> {
@@ -161,7 +177,7 @@ impl Goal {
         let width = self.task.width();
         let (mut score, mut rows) = (0.0f64, 0);
         for ((output, truth), _) in
-            outputs.chunks(width).zip(truth.chunks(width)).zip(any).filter(|(_, a)| **a)
+            outputs.chunks(width).zip(truth.hard.chunks(width)).zip(any).filter(|(_, a)| **a)
         {
             rows += 1;
             score += match self.task {
@@ -175,24 +191,36 @@ impl Goal {
     fn head(
         &self,
         head: Tensor<2>,
-        truth: &[f32],
+        truth: &Truth,
         positions: &[usize],
         flags: &[f32],
         total: f64,
     ) -> Result<Tensor<1>> {
-        let (rows, width) = (positions.len(), self.task.width());
-        let mut share = Vec::with_capacity(rows);
+        let mut share = Vec::with_capacity(positions.len());
         for (p, flag) in positions.iter().zip(flags) {
             share.push((f64::from(self.row(*p)?.1 * flag) / total) as f32);
         }
+        let (Some(Soft { said, share: theirs }), Some(taught)) = (&truth.soft, &self.taught) else {
+            return Ok(self.distance(head, &truth.hard, share));
+        };
+        let t = taught.temperature;
+        let soft = share.iter().zip(theirs).map(|(w, a)| w * a * t * t).collect();
+        let hard = share.iter().zip(theirs).map(|(w, a)| w * (1.0 - a)).collect();
+        let soft = self.distance(head.clone() / t, said, soft);
+        Ok(self.distance(head, &truth.hard, hard) + soft)
+    }
+
+    /// The sum of the losses of rows, each with its weight.
+    fn distance(&self, head: Tensor<2>, truth: &[f32], weight: Vec<f32>) -> Tensor<1> {
+        let (rows, width) = (weight.len(), self.task.width());
         let truth = backend::constant(truth.to_vec(), [rows, width]);
-        Ok(match self.task {
-            Task::Classify(_) => cross_entropy(head, truth, backend::constant(share, [rows])),
+        match self.task {
+            Task::Classify(_) => cross_entropy(head, truth, backend::constant(weight, [rows])),
             Task::Regress => {
                 let miss = head - truth;
-                (miss.clone() * miss * backend::constant(share, [rows, width])).sum()
+                (miss.clone() * miss * backend::constant(weight, [rows, width])).sum()
             }
-        })
+        }
     }
 
     /// The weighted sum over present rows of the loss of what would be predicted (`-ln p_y`, or the squared error in
@@ -224,7 +252,7 @@ impl Goal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consilience_core::model::Classes;
+    use consilience_core::model::{Classes, Heard, Lesson, Mask};
 
     fn loss(goal: &Goal, logits: &[f32], positions: &[usize], pairs: Option<&Pairs>) -> f64 {
         let rows = positions.len();
@@ -301,6 +329,86 @@ mod tests {
             assert_eq!(gradient.numbers().len(), case.gradient.len());
             gradient.numbers().iter().zip(case.gradient).for_each(|(a, b)| near(*a, b));
         }
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Lessons {
+        classes: usize,
+        logits: Vec<f32>,
+        target: Vec<u32>,
+        teacher: Vec<f32>,
+        temperature: f64,
+        share: f64,
+        weight: Vec<f32>,
+        loss: f32,
+        gradient: Vec<f32>,
+    }
+
+    fn heard(said: Vec<f32>, width: usize, silent: &[usize], temperature: f64, share: f64) -> Heard {
+        let rows = said.len() / width;
+        let said = ndarray::Array2::from_shape_vec((rows, width), said).unwrap();
+        let silent = Mask::from_marks((0..rows).map(|r| silent.contains(&r)).collect());
+        Heard { said, silent, lesson: Lesson { temperature, share } }
+    }
+
+    #[test]
+    fn what_is_taught_agrees_with_pytorch() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/nn.json");
+        let golden: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let cases: Vec<Lessons> = serde_json::from_value(golden["lessons"].clone()).unwrap();
+        assert_eq!(cases.len(), 5);
+        for case in cases {
+            let (rows, k) = (case.weight.len(), case.classes);
+            let target = if k == 1 {
+                Target::Values(case.target.iter().map(|v| *v as f32).collect())
+            } else {
+                let classes = Classes::new((0..k).map(|c| format!("c{c}")).collect()).unwrap();
+                Target::Classes { classes, codes: case.target }
+            };
+            let heard = heard(case.teacher, k, &[], case.temperature, case.share);
+            let taught = Taught::new(&heard, &target.task(), Scale::default());
+            let goal = Goal::new(&target, Some(&case.weight), Scale::default()).taught(Some(taught));
+            let logits = backend::leaf(&backend::Host::new(case.logits, [rows, k]));
+            let head = Heads::One(logits.clone().reshape([rows, k]));
+            let positions: Vec<usize> = (0..rows).collect();
+            let truth = goal.truths(&positions, None).unwrap();
+            let any = vec![true; rows];
+            let (loss, _) =
+                goal.training(head, &truth, &positions, &[vec![1.0; rows]], &any).unwrap().unwrap();
+            let near =
+                |a: f32, b: f32| assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{a} instead of {b}");
+            near(backend::read(loss.clone()).unwrap()[0], case.loss);
+            let mut gradients = backend::backward(&loss).unwrap();
+            let gradient = backend::take_gradient(&logits, &mut gradients).unwrap().unwrap();
+            assert_eq!(gradient.numbers().len(), case.gradient.len());
+            gradient.numbers().iter().zip(case.gradient).for_each(|(a, b)| near(*a, b));
+        }
+    }
+
+    #[test]
+    fn the_loss_of_a_mixed_row_is_the_mixed_loss_and_smoothing_is_for_the_truth() {
+        let classes = Classes::new(vec!["a".into(), "b".into()]).unwrap();
+        let target = Target::Classes { classes, codes: vec![0, 1, 1] };
+        let said = vec![0.3, 0.7, 0.0, 0.0, 0.2, 0.8];
+        let goal = || {
+            let taught =
+                Taught::new(&heard(said.clone(), 2, &[1], 3.0, 0.6), &target.task(), Scale::default());
+            Goal::new(&target, None, Scale::default()).smoothed(0.2).taught(Some(taught))
+        };
+        let goal = goal();
+        let logits = [0.5, -1.0];
+        let plain = |row: usize| loss(&goal, &logits, &[row], None);
+        for (mine, partner) in [(0, 1), (1, 0), (0, 2), (1, 1)] {
+            let pairs = Pairs { partners: vec![partner], own: vec![0.25] };
+            let mixed = loss(&goal, &logits, &[mine], Some(&pairs));
+            let expected = 0.25 * plain(mine) + 0.75 * plain(partner);
+            assert!((mixed - expected).abs() < 1e-6, "{mine} {partner}: {mixed} instead of {expected}");
+        }
+        // A row about which the teacher is silent has the smoothed truth alone.
+        let alone = Goal::new(&target, None, Scale::default()).smoothed(0.2);
+        assert_eq!(plain(1), loss(&alone, &logits, &[1], None));
+        assert_ne!(goal.bytes(), alone.bytes());
     }
 
     #[test]

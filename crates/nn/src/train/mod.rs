@@ -22,10 +22,11 @@ mod split;
 mod standing;
 mod start;
 mod step;
+mod taught;
 
 pub use adam::Adam;
 pub use class_weights::{ClassWeights, Rule};
-pub use fit::fit;
+pub use fit::{fit, lesson};
 pub use moments::{MOMENT_ROWS, MOMENTS_VERSION, refresh_moments};
 pub use outside::{Outside, Weights, read as outside};
 pub use rates::Factors;

@@ -5,6 +5,7 @@
 mod architectures;
 mod checkpoint;
 mod data;
+mod distilled;
 mod golden;
 mod graph;
 mod kernels;

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use self::objective::{Objective, probabilities};
 use super::constant::Same;
+use super::labels::Labels;
 use super::present::Present;
-use super::rows::{BLOCK, check_fit, check_predict, mean_one, predict_blocks};
+use super::rows::{BLOCK, check_fit, check_predict, check_shares, mean_one, predict_blocks};
 use crate::array::{ArrayView2, Matrix};
 use crate::error::{Error, Result};
 use crate::model::graph::{Graph, Value as GraphValue};
-use crate::model::{Array, Context, FittedLearner, Learner, Loaders, Parts, Target, Task};
+use crate::model::{Array, ByShares, Context, FittedLearner, Learner, Loaders, Parts, Shares, Target, Task};
 use crate::registry::Method;
 use crate::solve::{Bound, Lbfgs, ProjectedNewton, cholesky_solve};
 
@@ -88,9 +89,45 @@ impl Learner for Logistic {
         weight: Option<&[f32]>,
         context: &Context<'_>,
     ) -> Result<Box<dyn FittedLearner>> {
-        let Some((present, objective)) = self.objective(x, target, weight)? else {
-            return Ok(Box::new(Same::of(x.ncols(), target, weight)));
-        };
+        let (classes, codes) = target.codes()?;
+        check_fit(x, target, weight)?;
+        let (present, labels) = Labels::codes(classes, codes);
+        self.fit_labels(x, present, labels, weight, context)
+    }
+
+    fn by_shares(&self) -> Option<&dyn ByShares> {
+        Some(self)
+    }
+}
+
+impl ByShares for Logistic {
+    fn fit_shares(
+        &self,
+        x: ArrayView2<'_, f32>,
+        shares: Shares<'_>,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
+        check_shares(x, shares, weight)?;
+        let (present, labels) = Labels::shares(shares);
+        self.fit_labels(x, present, labels, weight, context)
+    }
+}
+
+impl Logistic {
+    fn fit_labels(
+        &self,
+        x: ArrayView2<'_, f32>,
+        present: Present,
+        labels: Labels,
+        weight: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn FittedLearner>> {
+        if present.count() < 2 {
+            return Ok(Box::new(Same::among(x, &present, &labels, weight)));
+        }
+        let weight = mean_one(weight, x.nrows());
+        let objective = Objective::new(x, labels, present.count(), weight, self.c);
         let mut end =
             End { theta: vec![0.0; objective.size()], steps: 0, slope: f64::INFINITY, converged: false };
         let work = objective.size().saturating_mul(objective.size()).saturating_mul(x.nrows());
@@ -121,24 +158,6 @@ impl End {
 }
 
 impl Logistic {
-    /// The classes that occur and the loss; nothing where there is one class only.
-    fn objective<'a>(
-        &self,
-        x: ArrayView2<'a, f32>,
-        target: &Target,
-        weight: Option<&[f32]>,
-    ) -> Result<Option<(Present, Objective<'a>)>> {
-        let (classes, codes) = target.codes()?;
-        check_fit(x, target, weight)?;
-        let present = Present::among(classes, codes);
-        if present.count() < 2 {
-            return Ok(None);
-        }
-        let weight = mean_one(weight, x.nrows());
-        let objective = Objective::new(x, present.narrow(codes), present.count(), weight, self.c);
-        Ok(Some((present, objective)))
-    }
-
     /// Fits with bounds on the coefficients: `bound(class, feature)`. Of two classes the coefficients are those of the
     /// second one. Intercepts are free.
     ///
@@ -152,9 +171,13 @@ impl Logistic {
         context: &Context<'_>,
         bound: &dyn Fn(usize, usize) -> Bound,
     ) -> Result<Box<dyn FittedLearner>> {
-        let Some((present, objective)) = self.objective(x, target, weight)? else {
-            return Ok(Box::new(Same::of(x.ncols(), target, weight)));
-        };
+        let (classes, codes) = target.codes()?;
+        check_fit(x, target, weight)?;
+        let (present, labels) = Labels::codes(classes, codes);
+        if present.count() < 2 {
+            return Ok(Box::new(Same::among(x, &present, &labels, weight)));
+        }
+        let objective = Objective::new(x, labels, present.count(), mean_one(weight, x.nrows()), self.c);
         let mut bounds = Vec::with_capacity(objective.size());
         for &class in &present.seen()[usize::from(present.count() == 2)..] {
             bounds.extend((0..x.ncols()).map(|feature| bound(class as usize, feature)));
@@ -335,7 +358,8 @@ mod tests {
                 })
                 .map(|c| c.min(classes - 1))
                 .collect();
-            let objective = Objective::new(x.view(), codes, classes as usize, vec![1.0; 300], 1.0);
+            let objective =
+                Objective::new(x.view(), Labels::Codes(codes), classes as usize, vec![1.0; 300], 1.0);
             let stop = Stop::default();
             let context = Context::new(Seed::new(1), &Quiet, &stop);
             let start = || End {

@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
+use crate::learners::labels::Labels;
 use crate::learners::rows::{BLOCK, blocks};
 
 /// Keeps the Hessian of the multinomial loss definite: a common shift of all intercepts changes nothing.
@@ -30,7 +31,7 @@ pub(super) fn probabilities(logits: ArrayView1<'_, f64>, p: &mut [f64]) {
 /// `u_j = w_j scale_j` of the features `(x_j - center_j) / scale_j`: the same minimum, better conditioned.
 pub(super) struct Objective<'a> {
     x: ArrayView2<'a, f32>,
-    codes: Vec<u32>,
+    labels: Labels,
     outputs: usize,
     weight: Vec<f64>,
     total: f64,
@@ -48,7 +49,7 @@ struct Share {
 impl<'a> Objective<'a> {
     pub(super) fn new(
         x: ArrayView2<'a, f32>,
-        codes: Vec<u32>,
+        labels: Labels,
         classes: usize,
         weight: Vec<f64>,
         c: f64,
@@ -67,7 +68,7 @@ impl<'a> Objective<'a> {
         }
         let scale = variance.mapv(|v| (v / total + 1.0 / (c * total)).sqrt());
         let outputs = if classes == 2 { 1 } else { classes };
-        Self { x, codes, outputs, weight, total, c, center, scale }
+        Self { x, labels, outputs, weight, total, c, center, scale }
     }
 
     /// How many coefficients: for each output one a feature, and an intercept last.
@@ -97,14 +98,14 @@ impl<'a> Objective<'a> {
                 let mut p = vec![0.0; self.outputs.max(2)];
                 let mut value = 0.0;
                 for ((i, logit), mut r) in range.zip(logits.rows()).zip(rest.rows_mut()) {
-                    let (class, w) = (self.codes[i] as usize, self.weight[i]);
-                    value += w * loss(logit, class);
+                    let w = self.weight[i];
+                    value += w * loss(logit, &self.labels, i);
                     probabilities(logit, &mut p);
                     if self.outputs == 1 {
-                        r[0] = w * (p[1] - class as f64);
+                        r[0] = w * (p[1] - self.labels.of(i, 1));
                     } else {
                         for (k, r) in r.iter_mut().enumerate() {
-                            *r = w * (p[k] - f64::from(u8::from(k == class)));
+                            *r = w * (p[k] - self.labels.of(i, k));
                         }
                     }
                 }
@@ -220,14 +221,20 @@ impl<'a> Objective<'a> {
     }
 }
 
-/// `-ln p(class)` from the logits, without loss of digits.
-fn loss(logits: ArrayView1<'_, f64>, class: usize) -> f64 {
+/// `-ln p(class)` of a row from its logits, without loss of digits; the mean over the classes that it belongs to.
+fn loss(logits: ArrayView1<'_, f64>, labels: &Labels, row: usize) -> f64 {
     if logits.len() == 1 {
-        let z = if class == 1 { logits[0] } else { -logits[0] };
-        return (-z).max(0.0) + (-z.abs()).exp().ln_1p();
+        let mut loss = 0.0;
+        labels.each(row, |class, share| {
+            let z = if class == 1 { logits[0] } else { -logits[0] };
+            loss += share * ((-z).max(0.0) + (-z.abs()).exp().ln_1p());
+        });
+        return loss;
     }
+    let mut own = 0.0;
+    labels.each(row, |class, share| own += share * logits[class]);
     let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    max + logits.iter().map(|z| (z - max).exp()).sum::<f64>().ln() - logits[class]
+    max + logits.iter().map(|z| (z - max).exp()).sum::<f64>().ln() - own
 }
 
 #[cfg(test)]
@@ -239,12 +246,20 @@ mod tests {
     /// Central differences of the value agree with the gradient, and of the gradient with the Hessian.
     #[test]
     fn derivatives_agree_with_differences() {
-        for classes in [2u32, 3] {
+        for (classes, shared) in [(2u32, false), (3, false), (2, true), (3, true)] {
             let mut rng = Seed::new(5).rng();
             let x = Array2::from_shape_fn((50, 4), |_| rng.random_range(-2.0f32..2.0));
             let codes = (0..50).map(|_| rng.random_range(0..classes)).collect();
+            let labels = if shared {
+                let rest = 0.4 / f64::from(classes - 1);
+                let p =
+                    (0..50 * classes).map(|i| if i / classes % classes == i % classes { 0.6 } else { rest });
+                Labels::Shares { p: p.collect(), count: classes as usize }
+            } else {
+                Labels::Codes(codes)
+            };
             let weight = (0..50).map(|_| rng.random_range(0.5..2.0)).collect();
-            let objective = Objective::new(x.view(), codes, classes as usize, weight, 0.7);
+            let objective = Objective::new(x.view(), labels, classes as usize, weight, 0.7);
             let theta: Vec<f64> = (0..objective.size()).map(|_| rng.random_range(-1.0..1.0)).collect();
             let (mut gradient, mut scratch) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
             objective.value(&theta, &mut gradient);

@@ -13,6 +13,8 @@ const FEW: usize = 96;
 pub(in crate::learners) enum Truth<'a> {
     /// A class a row, below `count`, and the weighted share of each class.
     Classes { codes: &'a [u32], count: usize, shares: &'a [f64] },
+    /// `count` shares a row that sum to one, and the weighted share of each class among all rows.
+    Parts { p: &'a [f64], count: usize, shares: &'a [f64] },
     /// A value a row, around the mean.
     Values(&'a [f64]),
 }
@@ -78,7 +80,7 @@ impl Grower<'_> {
         }
         let mut rows: Vec<u32> = (0u32..).take(n).filter(|r| weight[*r as usize] > 0.0).collect();
         let classes = match &self.truth {
-            Truth::Classes { count, .. } => *count,
+            Truth::Classes { count, .. } | Truth::Parts { count, .. } => *count,
             Truth::Values(_) => 0,
         };
         let mut scratch = Scratch {
@@ -141,6 +143,15 @@ impl Grower<'_> {
                 let total: f64 = votes.iter().sum();
                 tree.leaf(node, votes.iter().map(|v| (v / total) as f32));
             }
+            Truth::Parts { p, count, shares } => {
+                let mut votes: Vec<f64> = shares.iter().map(|s| s * self.smoothing).collect();
+                for &r in rows {
+                    let own = &p[r as usize * count..(r as usize + 1) * count];
+                    votes.iter_mut().zip(own).for_each(|(v, share)| *v += weight[r as usize] * share);
+                }
+                let total: f64 = votes.iter().sum();
+                tree.leaf(node, votes.iter().map(|v| (v / total) as f32));
+            }
         }
     }
 
@@ -161,6 +172,13 @@ impl Grower<'_> {
                 scratch.class.extend(rows.iter().map(|r| codes[*r as usize]));
                 let first = scratch.class.first()?;
                 if scratch.class.iter().all(|c| c == first) {
+                    return None;
+                }
+            }
+            Truth::Parts { p, count, .. } => {
+                let of = |r: u32| &p[r as usize * count..(r as usize + 1) * count];
+                let first = of(*rows.first()?);
+                if rows.iter().all(|r| of(*r) == first) {
                     return None;
                 }
             }
@@ -187,6 +205,7 @@ impl Grower<'_> {
             }
             let found = match &self.truth {
                 Truth::Classes { .. } => self.scan_classes(scratch),
+                Truth::Parts { p, count, .. } => self.scan_parts(scratch, rows, p, *count),
                 Truth::Values(_) => self.scan_values(scratch),
             };
             if let Some((bin, score)) = found
@@ -217,6 +236,44 @@ impl Grower<'_> {
             s.right[c] -= w;
             left += w;
             right -= w;
+            let bin = s.codes[at];
+            if bin == s.codes[pair[1] as usize] || i + 1 < self.min_leaf {
+                continue;
+            }
+            if s.order.len() - i - 1 < self.min_leaf || right <= 0.0 {
+                break;
+            }
+            let score = left_square / left + right_square / right;
+            if best.is_none_or(|(_, b)| score > b) {
+                best = Some((bin, score));
+            }
+        }
+        best
+    }
+
+    /// As [`Grower::scan_classes`], a row with a part of its weight in each class.
+    fn scan_parts(&self, s: &mut Scratch, rows: &[u32], p: &[f64], count: usize) -> Option<(u8, f64)> {
+        let of = |at: usize| &p[rows[at] as usize * count..(rows[at] as usize + 1) * count];
+        s.left.fill(0.0);
+        s.right.fill(0.0);
+        for (at, w) in s.weight.iter().enumerate() {
+            s.right.iter_mut().zip(of(at)).for_each(|(r, share)| *r += w * share);
+        }
+        let mut right: f64 = s.right.iter().sum();
+        let (mut left, mut left_square) = (0.0, 0.0);
+        let mut right_square: f64 = s.right.iter().map(|v| v * v).sum();
+        let mut best: Option<(u8, f64)> = None;
+        for (i, pair) in s.order.windows(2).enumerate() {
+            let at = pair[0] as usize;
+            for (c, share) in of(at).iter().enumerate() {
+                let w = s.weight[at] * share;
+                left_square += w * (2.0 * s.left[c] + w);
+                right_square += w * (w - 2.0 * s.right[c]);
+                s.left[c] += w;
+                s.right[c] -= w;
+            }
+            left += s.weight[at];
+            right -= s.weight[at];
             let bin = s.codes[at];
             if bin == s.codes[pair[1] as usize] || i + 1 < self.min_leaf {
                 continue;
