@@ -82,20 +82,20 @@ pub struct Files {
 pub struct Merge {
     /// The merge file; with --verify the folder of a merge.
     pub config: PathBuf,
-    /// The folder of the result.
+    /// The folder of the result; with --check, whether it could be put there is said too.
     #[arg(required_unless_present_any = ["check", "verify", "analyze"])]
     pub out: Option<PathBuf>,
     /// Read headers only: show every tensor of the result, memory, disk and time.
-    #[arg(long, conflicts_with_all = ["out", "verify", "analyze"])]
+    #[arg(long, conflicts_with_all = ["verify", "analyze"])]
     pub check: bool,
     /// Say how the members pull, layer by layer: conflicts of signs, cosines between what they changed, lengths.
     #[arg(long, conflicts_with_all = ["out", "verify"])]
     pub analyze: bool,
     /// Where to write what --analyze finds as a page for people.
-    #[arg(long, value_name = "FILE", requires = "analyze")]
+    #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Hash a merge again, and its inputs; exit code 1 if it is not what it was.
-    #[arg(long, conflicts_with = "out")]
+    #[arg(long, conflicts_with_all = ["out", "resume", "replace"])]
     pub verify: bool,
     /// Go on with a merge that was stopped.
     #[arg(long)]

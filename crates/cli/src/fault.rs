@@ -42,7 +42,7 @@ impl Fault {
     pub fn report(&self, json: bool) -> ExitCode {
         let code = match self {
             Self::Error(e) => e.exit_code(),
-            Self::Findings(_) => 2,
+            Self::Findings(f) => f.exit_code(),
         };
         if json {
             let value = match self {

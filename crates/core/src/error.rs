@@ -194,10 +194,8 @@ impl Error {
                 _ => "check the path and the disk",
             }),
             Self::Write { source, .. } => Some(match source.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                    "free some space; csl runs --prune removes steps that no run uses"
-                }
-                _ => "choose a place that can be written (--runs DIR, --out FILE)",
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space on this disk",
+                _ => "choose a place that can be written, or allow this user to write there",
             }),
             Self::Interrupted => Some("run the same command to go on"),
             Self::Internal(_) => None,

@@ -31,9 +31,10 @@ pub struct Pull {
     pub numbers: u64,
     /// The part of the numbers in which at least two members changed the base, and not all in one direction.
     pub conflicts: f64,
-    /// The cosine between the task vectors of each pair of members `(i, j)`, `i < j`, row by row; `None` where one of them is zero.
+    /// The cosine between the task vectors of each pair of members `(i, j)`, `i < j`, row by row; `None` where one of them is zero or
+    /// not finite.
     pub cosines: Vec<Option<f64>>,
-    /// For each member the length of its task vector by that of the base; `None` where the base is zero.
+    /// For each member the length of its task vector by that of the base; `None` where the base is zero, or one of them not finite.
     pub ratios: Vec<Option<f64>>,
     /// Members whose task vectors are at least twice as long as the middle one, or at most half as long.
     pub outliers: Vec<usize>,
@@ -52,6 +53,9 @@ pub struct Analysis {
     pub tensors: Vec<Pull>,
     /// Everything.
     pub whole: Pull,
+    /// Tensors of members that hold numbers that are not finite: nothing can be said of their lengths and directions.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl Analysis {
@@ -71,6 +75,8 @@ pub struct Sums {
     products: Vec<f64>,
     base: f64,
     members: usize,
+    /// Which members hold numbers that are not finite.
+    odd: Vec<bool>,
 }
 
 impl Sums {
@@ -82,6 +88,7 @@ impl Sums {
             products: vec![0.0; members * (members + 1) / 2],
             base: 0.0,
             members,
+            odd: vec![false; members],
         }
     }
 
@@ -103,6 +110,7 @@ impl Sums {
         self.conflicts += other.conflicts;
         self.base += other.base;
         self.products.iter_mut().zip(&other.products).for_each(|(sum, v)| *sum += v);
+        self.odd.iter_mut().zip(&other.odd).for_each(|(all, one)| *all |= one);
         self
     }
 
@@ -115,7 +123,9 @@ impl Sums {
         let off: Vec<Vec<f32>> =
             block.members.iter().map(|m| m.iter().zip(&mean).map(|(v, mean)| v - mean).collect()).collect();
         let members: Vec<&[f32]> = off.iter().map(Vec::as_slice).collect();
-        Self::block(&Block { start: block.start, base: Some(&mean), members: &members })
+        // The mean of numbers one of which is not finite is not finite, and nobody's distance from it.
+        let odd = block.members.iter().map(|m| !crate::kernels::dot(m, m).is_finite()).collect();
+        Self { odd, ..Self::block(&Block { start: block.start, base: Some(&mean), members: &members }) }
     }
 
     fn block(block: &Block<'_>) -> Self {
@@ -140,22 +150,29 @@ impl Sums {
             products: products.collect(),
             base,
             members: count,
+            odd: (0..count).map(|i| !gram.dot(i, i).is_finite()).collect(),
         }
+    }
+
+    /// The length of the task vector of a member.
+    fn norm(&self, i: usize) -> f64 {
+        length(self.products.get(i * (i + 3) / 2).copied().unwrap_or(0.0))
     }
 
     /// What they say, under a name.
     pub fn pull(&self, name: impl Into<String>) -> Pull {
         let dot = |i: usize, j: usize| self.products.get(i * (i + 1) / 2 + j).copied().unwrap_or(0.0);
-        let norms: Vec<f64> = (0..self.members).map(|i| dot(i, i).max(0.0).sqrt()).collect();
+        let norms: Vec<f64> = (0..self.members).map(|i| self.norm(i)).collect();
         let mut cosines = Vec::new();
         for (i, a) in norms.iter().enumerate() {
             for (j, b) in norms.iter().enumerate().skip(i + 1) {
-                let length = a * b;
-                cosines.push((length > 0.0).then(|| (dot(j, i) / length).clamp(-1.0, 1.0)));
+                let both = a * b;
+                let known = both > 0.0 && both.is_finite();
+                cosines.push(known.then(|| (dot(j, i) / both).clamp(-1.0, 1.0)));
             }
         }
-        let base = self.base.max(0.0).sqrt();
-        let mut sorted = norms.clone();
+        let base = length(self.base);
+        let mut sorted: Vec<f64> = norms.iter().copied().filter(|n| n.is_finite()).collect();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
         let far = |n: f64| middle > 0.0 && (n >= OUTLIER * middle || n <= middle / OUTLIER);
@@ -164,7 +181,7 @@ impl Sums {
             numbers: self.numbers,
             conflicts: self.conflicts as f64 / self.numbers.max(1) as f64,
             cosines,
-            ratios: norms.iter().map(|n| (base > 0.0).then(|| n / base)).collect(),
+            ratios: norms.iter().map(|n| (base > 0.0).then(|| n / base).filter(|r| r.is_finite())).collect(),
             outliers: if self.members > 2 {
                 (0..self.members).filter(|i| far(norms[*i])).collect()
             } else {
@@ -172,6 +189,11 @@ impl Sums {
             },
         }
     }
+}
+
+/// The length of a vector by the sum of its squares; none where that is none.
+fn length(squares: f64) -> f64 {
+    if squares.is_finite() { squares.max(0.0).sqrt() } else { f64::NAN }
 }
 
 /// What gathers sums into an analysis.
@@ -208,7 +230,19 @@ impl Gathered {
                 }
             }
         }
+        let mut notes = Vec::new();
+        for (name, sums) in &self.tensors {
+            let names = self.members.iter().zip(&sums.odd).filter(|(_, odd)| **odd).map(|(name, _)| name);
+            let base = Some(&self.from).filter(|from| *from != CENTER && length(sums.base).is_nan());
+            // Of a base that is not finite no change is.
+            let wrong: Vec<&String> = match base {
+                Some(base) => vec![base],
+                None => names.collect(),
+            };
+            notes.extend(wrong.into_iter().map(|n| format!("{n}: {name} holds numbers that are not finite")));
+        }
         Analysis {
+            notes,
             layers: order.iter().filter_map(|l| Some(layers.get(l)?.pull(l.as_str()))).collect(),
             tensors: self.tensors.iter().map(|(name, sums)| sums.pull(name.as_str())).collect(),
             whole: whole.pull("all"),
@@ -393,6 +427,22 @@ mod tests {
         assert_eq!(pull.outliers, [2]);
         let still = sums(&[&base, &base], Some(&base)).pull("w");
         assert_eq!((still.conflicts, still.cosines), (0.0, vec![None]));
+        // What is not finite is not zero: nothing is said of it, and of the others as before.
+        let bad = [f32::NAN, 4.0, 1.0, 0.0];
+        let pull = sums(&[&a, &bad, &c], Some(&base)).pull("w");
+        assert!(pull.ratios[1].is_none() && pull.ratios[0].is_some() && pull.outliers == [0], "{pull:?}");
+        assert!(pull.cosines[0].is_none() && pull.cosines[1].is_some(), "{pull:?}");
+        let mut gathered = Gathered::new(vec!["a".into(), "bad".into()], Some("base".into()));
+        gathered.add("w", sums(&[&a, &bad], Some(&base)));
+        gathered.add("x", sums(&[&a, &b], Some(&bad)));
+        let notes = gathered.finish().notes;
+        let mut centered = Gathered::new(vec!["a".into(), "bad".into()], None);
+        centered.add("w", sums(&[&a, &bad], None));
+        assert_eq!(centered.finish().notes, ["bad: w holds numbers that are not finite"]);
+        assert_eq!(
+            notes,
+            ["bad: w holds numbers that are not finite", "base: x holds numbers that are not finite"]
+        );
         // Without a base two members pull away from their mean, against each other.
         let apart = sums(&[&a, &b], None).pull("w");
         assert!((apart.cosines[0].unwrap() + 1.0).abs() < 1e-12 && apart.conflicts == 0.5);

@@ -1,6 +1,6 @@
 //! From a merge file to its result: read, open the models, plan, run, document by document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use consilience_core::Error;
-use consilience_core::document::{Content, Finding, Findings, List, Node, Severity};
+use consilience_core::document::{Finding, Findings, List, Severity};
 use consilience_core::files::{STRAY_PREFIX, write_atomic};
 
-use crate::config::{Config, ModelName, read};
+use crate::config::{Config, read_all};
 use crate::model::{Model, Places};
-use crate::plan::{Estimate, Options, Plan, check_parameters, estimate, make};
-use crate::run::{Along, Lock, Merged, Running, another, beside, copy_tokenizer, goal, is_merge, key, run};
-use crate::tokenizer::{Member, MergedTokenizer, TokenizerSettings, Vocabulary, chat_template};
+use crate::plan::{Estimate, Options, Plan, check_parameters, donor_of, estimate, make};
+use crate::run::{
+    Along, Lock, Merged, Provenance, Running, State, WriteTokenizer, another, beside, check_goal,
+    check_space, copy_tokenizer, goal, key, run,
+};
+use crate::tokens::{self, check_template, check_words, has_policy, too_little};
 
 /// The longest merge file, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -51,6 +54,8 @@ pub struct Ready {
 pub struct MergeFile {
     /// Its name in findings.
     pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
     /// Its text.
     pub text: String,
     /// Its documents.
@@ -66,7 +71,12 @@ impl MergeFile {
     /// # Errors
     /// Every finding; [`Error::Read`].
     pub fn read(path: &Path) -> Result<Self, Refused> {
-        let size = fs::metadata(path).map_err(|e| Error::read(path, e))?;
+        let size = fs::metadata(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => {
+                Error::argument("there is no such merge file").at(path.display()).remedy("check the path")
+            }
+            _ => Error::read(path, e),
+        })?;
         if !size.is_file() || size.len() > MAX_FILE {
             return Err(Error::argument("this is no merge file")
                 .at(path.display())
@@ -85,8 +95,18 @@ impl MergeFile {
     /// Every finding.
     pub fn parse(text: String, path: &Path) -> Result<Self, Refused> {
         let name = path.display().to_string();
-        let (configs, warnings) = read(&text, &name).map_err(|f| Refused::Findings(Box::new(f)))?;
-        Ok(Self { name, text, configs, warnings: warnings.findings, places: Places::of(path) })
+        let (configs, mut findings) = read_all(&text);
+        let places = Places::of(path);
+        if findings.has_errors() {
+            // All that can be known in spite of it.
+            beyond(&configs, &configs, &places, &mut findings)?;
+            return Err(Refused::Findings(Box::new(Findings::new(name, text, findings.into_vec()))));
+        }
+        Ok(Self { name, path: path.to_path_buf(), text, configs, warnings: findings.into_vec(), places })
+    }
+
+    fn refused(&self, list: Vec<Finding>) -> Refused {
+        Refused::Findings(Box::new(self.findings(list)))
     }
 
     /// Findings with the text that they are about.
@@ -106,42 +126,46 @@ impl MergeFile {
         limits: &Limits,
         options: &Options,
     ) -> Result<(Ready, Vec<Finding>), Refused> {
-        let mut models = Vec::new();
-        let mut missing = Vec::new();
-        let places = Places { named: made.clone(), ..self.places.clone() };
-        for (name, span) in config.models() {
-            match Model::open(name, &places) {
-                Ok(model) => models.push(model),
-                Err(error @ Error::Internal(_)) => return Err(error.into()),
-                Err(error) => missing.push(Finding::of(&error, span)),
-            }
-        }
-        if !missing.is_empty() {
-            let mut findings = List::default();
-            check_parameters(config, &mut findings);
-            missing.extend(findings.into_vec());
-            return Err(Refused::Findings(Box::new(self.findings(missing))));
-        }
         let mut findings = List::default();
+        let places = Places { named: made.clone(), ..self.places.clone() };
+        let models = open(config, &places, &BTreeSet::new(), &mut findings)?;
+        check_words(config, &mut findings);
+        if models.len() < config.models().len() || findings.has_errors_under("tokenizer") {
+            check_parameters(config, &mut findings);
+            return Err(self.refused(findings.into_vec()));
+        }
+        if let Some(donor) = donor_of(config, &models) {
+            check_template(config, donor, &mut findings);
+        }
         // What is written at the end is planned here too, so that nothing can be wrong with it then.
-        let tokens = tokens(&with_tokenizer(config), &models, &mut findings)?;
-        let merged = tokens.as_ref().and_then(|t| t.merged(&mut findings)).map(|m| Arc::new(m.rows));
-        let rows = merged.filter(|_| config.tokenizer.is_some());
-        drop(tokens);
-        if let Some((setting, span)) = &config.chat_template
-            && let Err(error) = chat_template(setting, &[])
+        let (mut rows, mut tokenizers) = (None, 0);
+        if let Some(tokens) = tokens::read(config, &models, Some(limits), &mut findings)?
+            && let Some(merged) = tokens.merged(&mut findings)
         {
-            findings.push(Finding::of(&error, *span).at("chat_template"));
+            tokenizers = tokens.bytes(&merged);
+            rows = Some(Arc::new(merged.rows));
         }
-        if findings.has_errors() {
-            return Err(Refused::Findings(Box::new(self.findings(findings.into_vec()))));
+        if config.tokenizer.is_some() && rows.is_none() {
+            check_parameters(config, &mut findings);
+            return Err(self.refused(findings.into_vec()));
         }
-        let (plan, told) = make(config, &models, rows.as_ref(), options)
-            .map_err(|all| Refused::Findings(Box::new(self.findings(all))))?;
-        let mut warnings = findings.into_vec();
-        warnings.extend(told);
-        let estimate = estimate(&plan, &models, limits.threads, limits.memory)?;
-        Ok((Ready { config: config.clone(), models, plan, estimate }, warnings))
+        let failed = findings.has_errors();
+        let mut all = findings.into_vec();
+        let plan = match make(config, &models, rows.as_ref(), options) {
+            Ok((plan, told)) => {
+                all.extend(told);
+                if failed {
+                    return Err(self.refused(all));
+                }
+                plan
+            }
+            Err(told) => return Err(self.refused(all.into_iter().chain(told).collect())),
+        };
+        let estimate = estimate(&plan, &models, tokenizers, limits.threads, limits.memory)?;
+        if let Some(most) = limits.memory.filter(|most| tokenizers > 0 && estimate.memory > *most) {
+            return Err(too_little(estimate.memory, most).into());
+        }
+        Ok((Ready { config: config.clone(), models, plan, estimate }, all))
     }
 
     /// Plans every document from headers alone. Earlier documents stand in for their results with headers without numbers.
@@ -153,7 +177,17 @@ impl MergeFile {
         let mut made = BTreeMap::new();
         let (mut all, mut warnings) = (Vec::new(), Vec::new());
         for (i, config) in self.configs.iter().enumerate() {
-            let (ready, told) = self.prepare(config, &made, limits, options)?;
+            let (ready, told) = match self.prepare(config, &made, limits, options) {
+                Err(Refused::Findings(one)) => {
+                    warnings.extend(one.findings);
+                    let rest = self.configs.get(i + 1..).unwrap_or_default();
+                    let mut findings = List::default();
+                    beyond(rest, &self.configs, &self.places, &mut findings)?;
+                    warnings.extend(findings.into_vec());
+                    return Err(self.refused(warnings));
+                }
+                other => other?,
+            };
             warnings.extend(told);
             if let (Some(hollow), Some(name)) = (&hollow, &config.name) {
                 let dir = hollow.0.join(i.to_string());
@@ -163,6 +197,18 @@ impl MergeFile {
             all.push(ready);
         }
         Ok((all, self.findings(warnings)))
+    }
+
+    /// Says whether anything is in the way of a result that was checked: what lies in its place, or a disk without room for it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`]; [`Error::Write`] for a disk that is too full.
+    pub fn foretell(&self, ready: &[Ready], out: &Path, replace: bool) -> Result<(), Error> {
+        let goal = goal(out)?;
+        for one in ready {
+            check_goal(&goal, replace, &one.models, &self.path)?;
+        }
+        check_space(&goal, out, ready.iter().map(|r| r.estimate.disk).sum())
     }
 
     /// Merges: every document, the last into `out`.
@@ -213,8 +259,9 @@ impl MergeFile {
             };
             let is_done = part.map_or(Ok(false), |p| p.is_done(i, &key))?;
             if !is_done {
-                let write = |dir: &Path| write_tokens(&ready, dir);
-                let along = Along { text: &self.text, tokenizer: has_policy(config).then_some(&write) };
+                let write = |dir: &Path| tokens::write(&ready, dir);
+                let tokenizer = has_policy(config).then_some(&write as &WriteTokenizer<'_>);
+                let along = Along { text: &self.text, file: &self.path, tokenizer };
                 merged = Some(run(
                     (config, options),
                     &ready.models,
@@ -242,94 +289,45 @@ impl MergeFile {
     }
 }
 
-/// The vocabularies of all models, and what the merge file says of them. They are large: what is found in them is kept, not they.
-struct Tokens {
-    settings: TokenizerSettings,
-    names: Vec<String>,
-    vocabularies: Vec<Vocabulary>,
-    rows: Vec<usize>,
-    base: Option<usize>,
-}
-
-impl Tokens {
-    fn members(&self) -> Vec<Member<'_>> {
-        let all = self.names.iter().zip(&self.vocabularies).zip(&self.rows);
-        all.map(|((name, vocabulary), rows)| Member { name, vocabulary, rows: *rows }).collect()
-    }
-
-    fn merged(&self, findings: &mut List) -> Option<MergedTokenizer<'_>> {
-        MergedTokenizer::plan(&self.settings, &self.members(), self.base, findings)
-    }
-}
-
-/// Reads the vocabularies that a `tokenizer` section speaks of; `None` without one.
-fn tokens(config: &Config, models: &[Model], findings: &mut List) -> Result<Option<Tokens>, Refused> {
-    let Some(node) = &config.tokenizer else { return Ok(None) };
-    let find = |node: &Node, path: &str, findings: &mut List| -> Option<usize> {
-        let (name, span) = ModelName::read(node, path, findings)?;
-        let found = models.iter().position(|m| m.name == name);
-        if found.is_none() {
-            findings.push(
-                Finding::error("this is no model of the merge", span)
-                    .at(path)
-                    .expected(models.iter().map(|m| m.name.to_string()).collect::<Vec<_>>().join(", ")),
-            );
+/// Opens the models of a document, in its order, but for those that are results of others. Those that cannot be opened are told.
+///
+/// # Errors
+/// [`Error::Internal`].
+fn open(
+    config: &Config,
+    places: &Places,
+    made: &BTreeSet<&str>,
+    findings: &mut List,
+) -> Result<Vec<Model>, Error> {
+    let mut models = Vec::new();
+    for (name, span) in config.models() {
+        if made.contains(name.path.as_str()) {
+            continue;
         }
-        found
-    };
-    let settings = TokenizerSettings::decode(node, "tokenizer", &find, findings);
-    let mut vocabularies = Vec::new();
-    for model in models {
-        match Vocabulary::read(&model.dir) {
-            Ok(vocabulary) => vocabularies.push(vocabulary),
-            Err(error) => findings.push(Finding::of(&error, node.span).at("tokenizer")),
-        }
-        if model.embedding().is_none() {
-            findings.push(
-                Finding::error("a model has no embedding whose rows a tokenizer could name", node.span)
-                    .at("tokenizer")
-                    .got(model.name.to_string()),
-            );
+        match Model::open(name, places) {
+            Ok(model) => models.push(model),
+            Err(error @ Error::Internal(_)) => return Err(error),
+            Err(error) if places.find(name).is_ok() => {
+                findings.push(Finding::of(&error, span).of_file());
+            }
+            Err(error) => findings.push(Finding::of(&error, span)),
         }
     }
-    if findings.has_errors() {
-        return Ok(None);
-    }
-    let rows = |m: &Model| m.embedding().and_then(|e| m.tensor(e)?.shape().first().copied()).unwrap_or(0);
-    Ok(Some(Tokens {
-        settings,
-        names: models.iter().map(|m| m.name.to_string()).collect(),
-        vocabularies,
-        rows: models.iter().map(rows).collect(),
-        base: config.base.as_ref().and_then(|(b, _)| models.iter().position(|m| m.name == *b)),
-    }))
+    Ok(models)
 }
 
-/// A document with a `tokenizer`: one that has a chat template alone takes that of the base, else of the first model.
-fn with_tokenizer(config: &Config) -> Config {
-    let mut config = config.clone();
-    if let (None, Some((_, span))) = (&config.tokenizer, &config.chat_template) {
-        config.tokenizer = Some(Node { content: Content::String("base".to_owned()), span: *span });
+/// What can be told of documents that cannot be laid out, because of something else. `all` are those of the file.
+///
+/// # Errors
+/// [`Error::Internal`].
+fn beyond(some: &[Config], all: &[Config], places: &Places, findings: &mut List) -> Result<(), Error> {
+    let made = all.iter().filter_map(|c| c.name.as_deref()).collect();
+    for config in some {
+        open(config, places, &made, findings)?;
+        check_words(config, findings);
+        check_parameters(config, findings);
     }
-    config
-}
-
-/// Writes the files of the merged tokenizer and the chat template.
-fn write_tokens(ready: &Ready, dir: &Path) -> Result<Vec<String>, Error> {
-    let mut findings = List::default();
-    let config = with_tokenizer(&ready.config);
-    let again = || Error::internal("a tokenizer that was planned cannot be planned again");
-    let tokens = match tokens(&config, &ready.models, &mut findings) {
-        Ok(tokens) => tokens.ok_or_else(again)?,
-        Err(Refused::Error(error)) => return Err(error),
-        Err(Refused::Findings(_)) => return Err(again()),
-    };
-    let merged = tokens.merged(&mut findings).ok_or_else(again)?;
-    let chat = match &config.chat_template {
-        Some((setting, _)) => chat_template(setting, &tokens.members())?,
-        None => None,
-    };
-    merged.write(dir, chat.as_deref())
+    Ok(())
 }
 
 /// What a merge may take.
@@ -339,11 +337,6 @@ pub struct Limits {
     pub threads: usize,
     /// Bytes of memory beside the system's cache of files.
     pub memory: Option<u64>,
-}
-
-/// Whether the result's tokenizer is another one than the donor's.
-fn has_policy(config: &Config) -> bool {
-    config.tokenizer.is_some() || config.chat_template.is_some()
 }
 
 /// A folder that goes when it is dropped.
@@ -386,10 +379,20 @@ fn write_hollow(dir: &Path, ready: &Ready) -> Result<(), Error> {
         fs::write(&path, config.to_string()).map_err(|e| Error::write(&path, e))?;
     }
     if has_policy(&ready.config) {
-        return write_tokens(ready, dir).map(drop);
+        return tokens::write(ready, dir).map(drop);
     }
     let donor = ready.models.get(plan.donor).ok_or_else(|| Error::internal("a plan without a donor"))?;
     copy_tokenizer(&donor.dir, dir)
+}
+
+/// Whether a folder is a merge as it was written.
+fn is_whole(dir: &Path) -> Result<bool, Error> {
+    let Ok(merge) = Provenance::read(dir) else { return Ok(false) };
+    let mut sound = merge.is_sealed;
+    for file in &merge.files {
+        sound = sound && file.state(dir, u64::MAX)? == State::Sound;
+    }
+    Ok(sound)
 }
 
 /// The results of the documents before the last, in a hidden folder beside the last one's.
@@ -427,7 +430,7 @@ impl Parts {
     fn is_done(&self, i: usize, key: &str) -> Result<bool, Error> {
         match fs::read_to_string(self.key(i)) {
             Ok(other) if other != key => Err(another()),
-            Ok(_) => Ok(is_merge(&self.dir.join(i.to_string()))),
+            Ok(_) => is_whole(&self.dir.join(i.to_string())),
             Err(_) => Ok(false),
         }
     }

@@ -14,6 +14,7 @@ mod parts;
 pub mod plan;
 pub mod run;
 pub mod tokenizer;
+mod tokens;
 mod work;
 
 pub use file::{Limits, MergeFile, Ready, Refused};

@@ -51,6 +51,19 @@ pub trait MergeMethod: Send + Sync {
     /// [`Error::Model`] for tensors that it cannot merge; what reading and writing them give.
     fn merge(&self, work: &Work<'_>) -> Result<()>;
 
+    /// Whether it gives its only member as it is, so that the bytes can be copied.
+    fn copies(&self) -> bool {
+        false
+    }
+
+    /// Whether the weights of so many members give a result; `compat` as in [`Work::compat`].
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the parameter.
+    fn check_weights(&self, _members: usize, _compat: bool) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether it can merge so many members, with or without a base; called before any tensor is touched.
     ///
     /// # Errors
@@ -131,6 +144,20 @@ impl PerMember {
             }
         }
     }
+}
+
+/// The sum of some weights, which is to divide them. A sum that is nothing but rounding is zero.
+///
+/// # Errors
+/// [`Error::Argument`] if it is zero.
+pub fn sum_of(weights: &[f64], otherwise: &str) -> Result<f64> {
+    let (total, size) = (weights.iter().sum::<f64>(), weights.iter().map(|w| w.abs()).sum::<f64>());
+    if total.abs() <= 1e-12 * size {
+        return Err(Error::argument("the weights sum to zero")
+            .at("weight")
+            .expected(format!("a sum other than zero{otherwise}")));
+    }
+    Ok(total)
 }
 
 impl JsonSchema for PerMember {

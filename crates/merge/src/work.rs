@@ -172,9 +172,13 @@ impl Work<'_> {
         self.seed.child(self.labels.get(i).copied().unwrap_or_default())
     }
 
-    /// Keeps what the user should know.
-    pub fn note(&self, text: impl Into<String>) {
-        self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(text.into());
+    /// Keeps what the user should know of this tensor, once.
+    pub fn note(&self, text: impl std::fmt::Display) {
+        let text = format!("{}: {text}", self.name);
+        let mut notes = self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !notes.contains(&text) {
+            notes.push(text);
+        }
     }
 
     fn block_len(&self, cut: Cut) -> usize {

@@ -55,6 +55,12 @@ pub fn merge(
     json: bool,
     stop: &Stop,
 ) -> std::result::Result<ExitCode, Fault> {
+    // A flag that is not given counts as given to `requires`.
+    if how.html.is_some() && !how.analyze {
+        return Err(Error::argument("--html writes what --analyze finds")
+            .remedy("give both, or neither")
+            .into());
+    }
     if how.verify {
         return verified(&how.config, json);
     }
@@ -76,6 +82,9 @@ pub fn merge(
     }
     let Some(out) = how.out.as_deref().filter(|_| !how.check) else {
         let (ready, warnings) = file.check(&limits, &options)?;
+        if let Some(out) = &how.out {
+            file.foretell(&ready, out, how.replace)?;
+        }
         if json {
             show::out(&format!(
                 "{:#}\n",
@@ -157,6 +166,7 @@ fn rows(ready: &Ready) -> Vec<Vec<String>> {
                 let base = if base.is_some() { " + base" } else { "" };
                 (parameters.to_string(), format!("{}{base}", members.len()))
             }
+            Act::Same(inputs) if inputs.len() == 1 => ("copied".to_owned(), "1".to_owned()),
             Act::Same(inputs) => ("copied: the same in all".to_owned(), inputs.len().to_string()),
         };
         vec![
@@ -272,6 +282,7 @@ fn analysis_text(analysis: &Analysis) -> String {
     analysis.members.iter().for_each(|m| text.push_str(&format!("  {m}\n")));
     text.push('\n');
     text.push_str(&show::table(&head, rows, &[1, 2]));
+    analysis.notes.iter().for_each(|note| text.push_str(&format!("note: {note}\n")));
     text
 }
 
@@ -282,7 +293,8 @@ fn verified(dir: &Path, json: bool) -> std::result::Result<ExitCode, Fault> {
     } else {
         let mut text = String::new();
         verdict.wrong.iter().for_each(|w| text.push_str(&format!("wrong: {w}\n")));
-        verdict.changed.iter().for_each(|c| text.push_str(&format!("input: {c}\n")));
+        verdict.changed.iter().for_each(|c| text.push_str(&format!("warning: input: {c}\n")));
+        verdict.others.iter().for_each(|o| text.push_str(&format!("note: {o} is no part of the merge\n")));
         let sound = if verdict.wrong.is_empty() {
             "the merge is what it was"
         } else {

@@ -39,6 +39,9 @@ pub struct Finding {
     pub nearest: Option<String>,
     /// What to do about it.
     pub remedy: String,
+    /// Whether a file that the text names is at fault, and not the text.
+    #[serde(skip)]
+    pub of_file: bool,
 }
 
 impl Finding {
@@ -53,6 +56,7 @@ impl Finding {
             got: String::new(),
             nearest: None,
             remedy: String::new(),
+            of_file: false,
         }
     }
 
@@ -105,6 +109,13 @@ impl Finding {
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = remedy.into();
+        self
+    }
+
+    /// Says that a file is at fault which the text names.
+    #[must_use]
+    pub fn of_file(mut self) -> Self {
+        self.of_file = true;
         self
     }
 
@@ -203,6 +214,12 @@ impl Findings {
     /// How many are errors.
     pub fn errors(&self) -> usize {
         self.findings.iter().filter(|f| f.severity == Severity::Error).count()
+    }
+
+    /// The exit code of a program that ends with them: 2 for a mistake in the text, 3 if only files that it names are at fault.
+    pub fn exit_code(&self) -> u8 {
+        let mut errors = self.findings.iter().filter(|f| f.severity == Severity::Error).peekable();
+        if errors.peek().is_some() && errors.all(|f| f.of_file) { 3 } else { 2 }
     }
 
     /// How many are warnings.

@@ -26,7 +26,7 @@ pub struct Grammar {
     /// Whether several documents may stand in it.
     pub documents: bool,
     /// Whether values may be named (`&name`) and used again (`*name`, `<<: *name`). They are written out while they are read, within the
-    /// bounds on size.
+    /// bounds on size. Such a text may also begin with a directive (`%YAML 1.1`), as other programs write it; it changes nothing.
     pub aliases: bool,
     /// What to do about a text without anything in it.
     pub start: &'static str,
@@ -50,7 +50,7 @@ pub fn parse_all(text: &str, grammar: Grammar) -> (Vec<Node>, Vec<Finding>) {
     }
     let options = granit_parser::options! {
         emit_comments: false,
-        disallow_directives: true,
+        disallow_directives: !grammar.aliases,
         emit_anchor_events: true,
         emit_unresolved_aliases: true,
         flow_nesting_limit: MAX_DEPTH + 1,
@@ -472,6 +472,8 @@ mod tests {
         assert!(findings.is_empty(), "{findings:?}");
         let json = |i: usize| roots[i].to_json();
         assert_eq!(roots.len(), 2);
+        let (directed, findings) = parse_all("%YAML 1.1\n---\na: 1\n", config);
+        assert!(findings.is_empty() && directed[0].to_json()["a"] == 1, "{findings:?}");
         assert_eq!(json(0)["b"], json(0)["a"]);
         assert_eq!(json(0)["c"], serde_json::json!({"x": 7, "y": [2, 3]}));
         assert_eq!(json(0)["d"], serde_json::json!({"x": 1, "y": 0, "z": 9}));

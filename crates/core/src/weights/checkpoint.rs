@@ -251,13 +251,18 @@ fn by_name(tensors: &[Tensor]) -> Result<Vec<u32>> {
     });
     match twice {
         None => Ok(order),
-        Some(name) => Err(Error::model(format!("two tensors have the name \"{}\"", shown(name, 100)))),
+        Some(name) => Err(Error::model(format!("two tensors have the name \"{}\"", shown(name, 100)))
+            .expected("each tensor once")
+            .remedy("get it again, or save it again with each tensor in one file")),
     }
 }
 
 /// The error about a file that is no checkpoint; one that asks to run something is told so.
 fn stranger(opened: &Opened, start: &[u8]) -> Error {
     const LONGEST: u64 = 1 << 20;
+    if opened.size() == 0 {
+        return Error::model("the file is empty").expected("a checkpoint").remedy("get it again");
+    }
     if start.starts_with(b"version https://git-lfs") {
         return Error::model("the file is a pointer of Git LFS and not the checkpoint itself")
             .remedy("run git lfs pull where it was cloned");

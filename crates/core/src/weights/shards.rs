@@ -17,6 +17,9 @@ use crate::files::confine;
 /// As many files one checkpoint may have: each stays open.
 const MAX_SHARDS: usize = 500;
 
+/// What helps where an index and its files do not fit.
+const AGAIN: &str = "get the index and all its shards again";
+
 /// The longest index, in bytes.
 const MAX_INDEX: u64 = 100_000_000;
 
@@ -45,7 +48,13 @@ pub(super) fn open(index: &Opened) -> Result<(Vec<Opened>, Vec<Tensor>)> {
     };
     let (mut files, mut tensors) = (Vec::new(), Vec::new());
     for (shard, &number) in &shards {
-        let opened = Opened::open(&inside(folder, shard)?)?;
+        let opened = inside(folder, shard).and_then(|path| Opened::open(&path)).map_err(|e| match e {
+            Error::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                Error::model("a file that the index names is missing").at(path.display()).remedy(AGAIN)
+            }
+            Error::Data(_) => e.remedy(AGAIN),
+            e => e,
+        })?;
         for mut tensor in of_shard(&opened).map_err(|e| e.at(shard))? {
             tensor.place.file = files.len();
             if places.binary_search_by(|p| (p.0.as_str(), p.1).cmp(&(tensor.name(), number))).is_err() {
@@ -106,8 +115,7 @@ fn of_shard(opened: &Opened) -> Result<Vec<Tensor>> {
 }
 
 fn invalid(why: &str) -> Error {
-    Error::model(format!("the file is no valid index of a checkpoint's files: {why}"))
-        .remedy("get the index and all its shards again")
+    Error::model(format!("the file is no valid index of a checkpoint's files: {why}")).remedy(AGAIN)
 }
 
 #[derive(Deserialize)]

@@ -89,7 +89,7 @@ pub(super) fn table(name: &str, method: &str, analysis: &Analysis) -> Table {
             false => vec!["shortest".to_owned(), "longest".to_owned()],
         },
         many: !each,
-        sentence: sentence(analysis),
+        sentence: said(analysis),
         rows: rows.map(|pull| row(pull, each, &analysis.members)).collect(),
         more: analysis.layers.len().saturating_sub(ROWS),
     }
@@ -132,6 +132,13 @@ fn row(pull: &Pull, each: bool, members: &[String]) -> Row {
                 .join(", "),
         },
     }
+}
+
+/// What there is to say in words: of the whole, and of numbers that are not finite.
+fn said(analysis: &Analysis) -> String {
+    const NOTES: usize = 3;
+    let notes = analysis.notes.iter().take(NOTES).map(|note| format!(" {}.", text::whole(note)));
+    notes.fold(sentence(analysis), |all, note| all + &note)
 }
 
 /// What the whole says, in words.

@@ -1,8 +1,8 @@
 //! From a tree to a [`Config`]: what a document may hold, and what cannot be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use consilience_core::document::{Content, Entry, Finding, List, Node, Span, quote, suggest};
+use consilience_core::document::{Content, Entry, Finding, List, Node, Span, flow, quote, suggest};
 use consilience_core::weights::Dtype;
 
 use super::{Config, ModelName, Module, Setting, Settings, Slice, Source};
@@ -31,7 +31,7 @@ const MAX_LAYERS: usize = 1 << 20;
 const MAX_DOCUMENTS: usize = 100;
 
 /// Parameters that mergekit knows and that change nothing in a result.
-const WITHOUT_EFFECT: [&str; 1] = ["int8_mask"];
+const WITHOUT_EFFECT: [&str; 2] = ["int8_mask", "embed_slerp"];
 
 /// Reads one document. `None` where there is not enough to go on with; there are findings then.
 pub fn decode(root: &Node, findings: &mut List) -> Option<Config> {
@@ -42,6 +42,10 @@ pub fn decode(root: &Node, findings: &mut List) -> Option<Config> {
         return None;
     };
     known(root, &TOP, "", findings);
+    if let Some(entry) = root.entry("architecture") {
+        let what = "architecture has no effect: layers are found by the tensors' names";
+        findings.push(Finding::warning(what, entry.key_span).at("architecture"));
+    }
     let method = root.get("merge_method");
     let (method_name, method_span) = match method.map(|n| (n.text(), n.span)) {
         Some((Some(name), span)) => (name.to_owned(), span),
@@ -232,14 +236,15 @@ fn dtype(root: &Node, key: &str, findings: &mut List) -> Option<Dtype> {
         [("float32", Dtype::F32), ("float16", Dtype::F16), ("bfloat16", Dtype::Bf16), ("int64", Dtype::I64)];
     let node = root.get(key).filter(|n| n.content != Content::Null)?;
     let text = node.text().unwrap_or_default();
-    let found = KNOWN.iter().find(|(name, _)| *name == text).map(|(_, dtype)| *dtype);
+    let plain = text.strip_prefix("torch.").unwrap_or(text);
+    let found = KNOWN.iter().find(|(name, _)| *name == plain).map(|(_, dtype)| *dtype);
     if found.is_none() {
         findings.push(
             Finding::error(format!("{key} is no type of numbers"), node.span)
                 .at(key)
                 .expected("float32, float16, bfloat16 or int64")
-                .got(quote(text))
-                .near(suggest(text, KNOWN.iter().map(|(name, _)| *name))),
+                .got(flow(node))
+                .near(suggest(plain, KNOWN.iter().map(|(name, _)| *name))),
         );
     }
     found
@@ -320,12 +325,9 @@ fn slices_of(entry: &Entry, path: &str, findings: &mut List) -> Vec<Slice> {
         let sources = items.iter().enumerate().filter_map(|(i, item)| {
             source(item, &["model", "parameters"], &format!("{path}[{i}]"), findings)
         });
-        return vec![Slice {
-            span: entry.key_span,
-            sources: sources.collect(),
-            base: None,
-            parameters: Settings::new(),
-        }];
+        let sources: Vec<Source> = sources.collect();
+        warn_of_twins(&sources, path, findings);
+        return vec![Slice { span: entry.key_span, sources, base: None, parameters: Settings::new() }];
     }
     let mut all = Vec::new();
     for (i, item) in items.iter().enumerate() {
@@ -348,6 +350,7 @@ fn slices_of(entry: &Entry, path: &str, findings: &mut List) -> Vec<Slice> {
             })
             .collect();
         check_lengths(&sources, &path, findings);
+        warn_of_twins(&sources, &path, findings);
         if items.is_empty() {
             findings.push(Finding::error("a slice without sources", item.span).at(&path));
         }
@@ -355,6 +358,18 @@ fn slices_of(entry: &Entry, path: &str, findings: &mut List) -> Vec<Slice> {
         all.push(Slice { span: item.span, sources, base: base(item, &path, findings), parameters });
     }
     all
+}
+
+/// A member that is listed twice counts twice, which may not be meant: mergekit takes the last.
+fn warn_of_twins(sources: &[Source], path: &str, findings: &mut List) {
+    let mut seen = BTreeSet::new();
+    for source in sources {
+        if !seen.insert((&source.model, source.layers)) {
+            let what =
+                format!("the model {} is listed twice, and counts twice", quote(&source.model.to_string()));
+            findings.push(Finding::warning(what, source.span).at(path).expected("each model once"));
+        }
+    }
 }
 
 fn check_lengths(sources: &[Source], path: &str, findings: &mut List) {

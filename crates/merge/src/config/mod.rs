@@ -6,7 +6,7 @@ mod setting;
 
 use std::collections::BTreeMap;
 
-use consilience_core::document::{Findings, Grammar, Node, Span, parse_all};
+use consilience_core::document::{Content, Finding, Findings, Grammar, Node, Span, parse_all};
 
 pub use model_name::ModelName;
 pub use setting::Setting;
@@ -94,6 +94,11 @@ pub struct Source {
 }
 
 impl Config {
+    /// Whether the tokenizers of all models go into the result, and not only the donor's.
+    pub fn reads_all_tokenizers(&self) -> bool {
+        self.tokenizer.is_some() || self.chat_template.as_ref().is_some_and(|(name, _)| name == "auto")
+    }
+
     /// Every model that it names, each once, in the order of the text; the base last where it is no member.
     pub fn models(&self) -> Vec<(&ModelName, Span)> {
         let mut all: Vec<(&ModelName, Span)> = Vec::new();
@@ -114,14 +119,45 @@ impl Config {
 /// # Errors
 /// Every finding, if at least one is an error.
 pub fn read(text: &str, file_name: &str) -> Result<(Vec<Config>, Findings), Findings> {
+    let (configs, findings) = read_all(text);
+    let (failed, all) = (findings.has_errors(), Findings::new(file_name, text, findings.into_vec()));
+    if failed || configs.is_empty() { Err(all) } else { Ok((configs, all)) }
+}
+
+/// As [`read`]: what could be understood, and every finding. Without a document there is an error.
+pub(crate) fn read_all(text: &str) -> (Vec<Config>, List) {
     let (roots, refused) = parse_all(text, GRAMMAR);
     let mut findings = List::default();
     findings.extend(refused);
     let mut configs = Vec::new();
     for root in &roots {
+        numbers_of_two_kinds(root, text, &mut findings);
         configs.extend(decode::decode(root, &mut findings));
     }
-    let configs = decode::ordered(configs, &mut findings);
-    let (failed, all) = (findings.has_errors(), Findings::new(file_name, text, findings.into_vec()));
-    if failed || configs.is_empty() { Err(all) } else { Ok((configs, all)) }
+    (decode::ordered(configs, &mut findings), findings)
+}
+
+/// Finds whole numbers with a zero in front that are others in YAML 1.1, which mergekit reads, than in YAML 1.2.
+fn numbers_of_two_kinds(node: &Node, text: &str, findings: &mut List) {
+    match &node.content {
+        Content::Int(value) => {
+            let written = text.get(node.span.start..node.span.end).unwrap_or_default();
+            let octal = written.strip_prefix('0').and_then(|digits| i128::from_str_radix(digits, 8).ok());
+            if let Some(octal) = octal.filter(|octal| octal != value) {
+                findings.push(
+                    Finding::error(
+                        format!("{written} is {octal} to mergekit, and {value} in YAML 1.2"),
+                        node.span,
+                    )
+                    .expected("a number without a zero in front")
+                    .remedy(format!("write {octal} or {value}")),
+                );
+            }
+        }
+        Content::Seq(items) => items.iter().for_each(|item| numbers_of_two_kinds(item, text, findings)),
+        Content::Map(entries) => {
+            entries.iter().for_each(|entry| numbers_of_two_kinds(&entry.value, text, findings));
+        }
+        _ => {}
+    }
 }

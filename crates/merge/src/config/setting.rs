@@ -60,6 +60,14 @@ impl Setting {
         }
     }
 
+    /// Every value in it, whatever its filter; of a gradient every point, between which all others lie.
+    pub fn values(&self) -> impl Iterator<Item = Value> {
+        self.cases.iter().flat_map(|case| match &case.value {
+            Shape::Same(value) => vec![value.clone()],
+            Shape::Gradient(points) => points.iter().map(|p| Value::from(*p)).collect(),
+        })
+    }
+
     /// Every filter in it.
     pub fn filters(&self) -> impl Iterator<Item = &str> {
         self.cases.iter().filter_map(|c| c.filter.as_deref())
@@ -135,7 +143,7 @@ fn shape(node: &Node, path: &str, findings: &mut List) -> Option<Shape> {
             let value = match text.to_ascii_lowercase().as_str() {
                 "yes" | "on" => Value::Bool(true),
                 "no" | "off" => Value::Bool(false),
-                _ => Value::String(text.clone()),
+                _ => number(node).map_or_else(|| Value::String(text.clone()), Value::from),
             };
             Some(Shape::Same(value))
         }
@@ -157,9 +165,14 @@ fn scalar(node: &Node) -> Value {
 }
 
 fn number(node: &Node) -> Option<f64> {
-    match node.content {
-        Content::Int(v) => Some(v as f64),
-        Content::Float(v) => Some(v),
+    match &node.content {
+        Content::Int(v) => Some(*v as f64),
+        Content::Float(v) => Some(*v),
+        // A number in quotes, and one with the underscores of YAML 1.1, is a number to mergekit.
+        Content::String(text) => {
+            let digits = text.bytes().all(|b| b.is_ascii_digit() || b"_.eE+-".contains(&b));
+            text.replace('_', "").parse().ok().filter(|v: &f64| digits && v.is_finite())
+        }
         _ => None,
     }
 }
@@ -187,6 +200,10 @@ mod tests {
         assert_eq!(of("[0, 1, 0.5]", "a", 1.0), Some(json!(0.5)));
         assert_eq!(of("[0, 1, 0.5]", "a", 0.75), Some(json!(0.75)));
         assert_eq!(of("[3]", "a", 0.75), Some(json!(3.0)));
+        for (text, value) in [("\"0.3\"", 0.3), ("1_0.0", 10.0), ("[\"1\", 3]", 2.0), ("'1e-1'", 0.1)] {
+            assert_eq!(of(text, "a", 0.5), Some(json!(value)), "{text}");
+        }
+        assert_eq!(of("'nan'", "a", 0.5), Some(json!("nan")));
         let text = "[{filter: mlp, value: [0, 1]}, {filter: attn, value: 2}, {value: 3}]";
         assert_eq!(of(text, "l.mlp.w", 0.5), Some(json!(0.5)));
         assert_eq!(of(text, "l.attn.w", 0.5), Some(json!(2)));

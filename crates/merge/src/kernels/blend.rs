@@ -66,6 +66,21 @@ struct Term {
     scale: f32,
 }
 
+/// What divides a sum over all members: with `normalize` the sum of their weights, else one, as where every weight is zero.
+///
+/// # Errors
+/// [`Error::Argument`] for weights that sum to zero; with `compat` one divides then.
+pub fn divisor(weights: &[f64], normalize: bool, compat: bool) -> Result<f32> {
+    let total: f32 = weights.iter().map(|w| *w as f32).sum();
+    match normalize && weights.iter().any(|w| *w != 0.0) {
+        true if total.abs() >= LEAST => Ok(total),
+        true if !compat => Err(Error::argument("the weights sum to zero")
+            .at("weight")
+            .expected("a sum other than zero, or normalize: false")),
+        _ => Ok(1.0),
+    }
+}
+
 impl Blend {
     /// Merges the tensor: one pass to write, one before it if something must be rescaled.
     ///
@@ -75,14 +90,10 @@ impl Blend {
         let members: Vec<usize> =
             (0..work.members.len()).filter(|i| self.weights.get(*i).is_some_and(|w| *w != 0.0)).collect();
         let weight = |member: usize| self.weights.get(member).copied().unwrap_or(0.0) as f32;
-        let total: f32 = members.iter().map(|member| weight(*member)).sum();
-        let divides = self.normalize && self.elect == Elect::All && !members.is_empty();
-        if divides && total.abs() < LEAST && !work.compat {
-            return Err(Error::argument("the weights sum to zero")
-                .at("weight")
-                .expected("a sum other than zero, or normalize: false"));
+        let total = divisor(&self.weights, self.normalize && self.elect == Elect::All, work.compat)?;
+        if members.is_empty() {
+            work.note("every weight is zero: it is the base's");
         }
-        let total = if divides && total.abs() >= LEAST { total } else { 1.0 };
         let (scales, seen) = self.scales(work, cut, keep, &members)?;
         let term =
             |(&member, scale): (&usize, f64)| Term { member, weight: weight(member), scale: scale as f32 };
@@ -121,8 +132,7 @@ impl Blend {
         match lost.into_inner() {
             0 => {}
             lost => work.note(format!(
-                "\"{}\": {lost} of {} numbers are the base's, for the weights of the members that agree on them sum to less than {LEAST:e}",
-                work.name,
+                "{lost} of {} numbers are the base's, for the weights of the members that agree on them sum to less than {LEAST:e}",
                 work.len()
             )),
         }

@@ -1,5 +1,7 @@
 //! Numbers of other types as 32-bit floats and back. Rounding is to the nearest, ties to even.
 
+use std::cmp::Ordering;
+
 use consilience_core::weights::Dtype;
 
 use crate::kernels::wide;
@@ -129,6 +131,35 @@ pub fn not_finite(dtype: Dtype, values: &[f32]) -> Option<usize> {
         || values.iter().fold(false, |bad, v| bad | (v.abs() < bound).eq(&false)),
     );
     if bad { values.iter().position(|v| v.is_nan() || v.abs() >= bound) } else { None }
+}
+
+/// The first of little-endian floats of a type that is infinite or no number.
+pub fn not_finite_bytes(dtype: Dtype, bytes: &[u8]) -> Option<usize> {
+    match dtype {
+        Dtype::F64 => first(bytes, |b| u64::from_le_bytes(b) & 0x7ff0 << 48 == 0x7ff0 << 48),
+        Dtype::F32 => first(bytes, |b| u32::from_le_bytes(b) & 0x7f80_0000 == 0x7f80_0000),
+        Dtype::F16 => first(bytes, |b| u16::from_le_bytes(b) & 0x7c00 == 0x7c00),
+        Dtype::Bf16 => first(bytes, |b| u16::from_le_bytes(b) & 0x7f80 == 0x7f80),
+        _ => None,
+    }
+}
+
+fn first<const N: usize>(bytes: &[u8], is: impl Fn([u8; N]) -> bool) -> Option<usize> {
+    let all = bytes.as_chunks().0;
+    let any = wide(
+        #[inline(always)]
+        || all.iter().fold(false, |any, word| any | is(*word)),
+    );
+    if any { all.iter().position(|word| is(*word)) } else { None }
+}
+
+/// What the sum of numbers of two types has, where types are mixed: the larger of them, and of two unlike ones of 16 bits 32 bits.
+pub fn promoted(a: Dtype, b: Dtype) -> Dtype {
+    match (a.bytes().cmp(&b.bytes()), a == b) {
+        (_, true) | (Ordering::Greater, _) => a,
+        (Ordering::Less, _) => b,
+        (Ordering::Equal, false) => Dtype::F32,
+    }
 }
 
 /// A 16-bit float: a sign, 5 bits of exponent (bias 15), 10 of mantissa. Every one fits into 32 bits.
@@ -269,6 +300,19 @@ mod tests {
         assert_eq!(not_finite(Dtype::F32, &[1.0, f32::INFINITY]), Some(1));
         assert_eq!(not_finite(Dtype::F32, &[f32::MAX]), None);
         assert_eq!(not_finite(Dtype::F16, &[65519.0]), None);
+        for (dtype, fine, bad) in [
+            (Dtype::F64, 1e300f64.to_le_bytes().to_vec(), f64::NAN.to_le_bytes().to_vec()),
+            (Dtype::F32, f32::MAX.to_le_bytes().to_vec(), f32::NEG_INFINITY.to_le_bytes().to_vec()),
+            (Dtype::F16, vec![0xff, 0x7b], vec![0x00, 0xfc]),
+            (Dtype::Bf16, vec![0x7f, 0x7f], vec![0xc0, 0x7f]),
+        ] {
+            assert_eq!(not_finite_bytes(dtype, &[fine.clone(), fine.clone()].concat()), None, "{dtype}");
+            assert_eq!(not_finite_bytes(dtype, &[fine, bad].concat()), Some(1), "{dtype}");
+        }
+        assert_eq!(promoted(Dtype::Bf16, Dtype::F16), Dtype::F32);
+        assert_eq!(promoted(Dtype::Bf16, Dtype::F32), Dtype::F32);
+        assert_eq!(promoted(Dtype::F64, Dtype::F32), Dtype::F64);
+        assert_eq!(promoted(Dtype::F16, Dtype::F16), Dtype::F16);
         assert_eq!(not_finite(Dtype::F16, &[-65520.0]), Some(0));
         assert_eq!(not_finite(Dtype::Bf16, &[f32::from_bits(0x7f7f_7fff)]), None);
         assert_eq!(not_finite(Dtype::Bf16, &[f32::MAX]), Some(0));

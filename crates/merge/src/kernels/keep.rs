@@ -151,7 +151,7 @@ pub fn densities(density: &PerMember, weight: &PerMember, members: usize) -> Vec
 pub fn portion(work: &Work<'_>, density: f64) -> usize {
     let part = (density * work.len() as f64) as usize;
     if part == 0 && density > 0.0 && !work.is_empty() {
-        work.note(format!("\"{}\": a density of {density} keeps none of {} numbers", work.name, work.len()));
+        work.note(format!("a density of {density} keeps none of {} numbers", work.len()));
     }
     part
 }

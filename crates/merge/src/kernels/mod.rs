@@ -16,9 +16,9 @@ pub mod shares;
 mod varied;
 
 pub use arc::{NEAR, arc, opposite};
-pub use blend::{Blend, Elect};
+pub use blend::{Blend, Elect, divisor};
 pub use combine::combine;
-pub use convert::{decode, decodes, encode, encodes, not_finite, round};
+pub use convert::{decode, decodes, encode, encodes, not_finite, not_finite_bytes, promoted, round};
 pub use exp::exp;
 pub use gram::{Gram, dot, gram, gram_with_base};
 pub use keep::{Band, Chance, densities, portion};

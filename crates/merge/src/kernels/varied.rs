@@ -36,12 +36,10 @@ impl Varied {
             count
         })?;
         let varied: usize = varied.iter().sum();
-        let count = (part * varied as f64) as usize;
+        // The rounding of a part, of a gradient say, must not take one from a whole share.
+        let count = (part * varied as f64 + 1e-6) as usize;
         if count == 0 && part > 0.0 && varied > 0 {
-            work.note(format!(
-                "\"{}\": a part of {part} selects none of {varied} positions with variance",
-                work.name
-            ));
+            work.note(format!("a part of {part} selects none of {varied} positions with variance"));
         }
         let edge = edges(work, &[vec![count]], &variances)?.pop().and_then(|mut lane| lane.pop());
         Ok(Self { edge: edge.unwrap_or(Edge::NONE) })

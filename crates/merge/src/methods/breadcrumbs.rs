@@ -5,7 +5,7 @@ use consilience_core::registry::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::{Band, Blend, Elect, densities};
+use crate::kernels::{Band, Blend, Elect, densities, divisor};
 use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
@@ -67,6 +67,10 @@ impl MergeMethod for Breadcrumbs {
 
     fn per_member(&self) -> Vec<(&'static str, &PerMember)> {
         vec![("weight", &self.weight), ("density", &self.density), ("gamma", &self.gamma)]
+    }
+
+    fn check_weights(&self, members: usize, compat: bool) -> Result<()> {
+        divisor(&self.weight.list(members), self.normalize, compat).map(drop)
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

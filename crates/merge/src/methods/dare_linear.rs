@@ -5,7 +5,7 @@ use consilience_core::registry::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::{Blend, Chance, Elect, densities};
+use crate::kernels::{Blend, Chance, Elect, densities, divisor};
 use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
@@ -61,6 +61,10 @@ impl MergeMethod for DareLinear {
 
     fn per_member(&self) -> Vec<(&'static str, &PerMember)> {
         vec![("weight", &self.weight), ("density", &self.density)]
+    }
+
+    fn check_weights(&self, members: usize, compat: bool) -> Result<()> {
+        divisor(&self.weight.list(members), self.normalize, compat).map(drop)
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

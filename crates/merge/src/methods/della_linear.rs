@@ -5,7 +5,7 @@ use consilience_core::registry::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::{Blend, Elect, Ranked, densities, odds, odds_fit};
+use crate::kernels::{Blend, Elect, Ranked, densities, divisor, odds, odds_fit};
 use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
@@ -74,6 +74,10 @@ impl MergeMethod for DellaLinear {
 
     fn whole_rows(&self) -> bool {
         true
+    }
+
+    fn check_weights(&self, members: usize, compat: bool) -> Result<()> {
+        divisor(&self.weight.list(members), self.normalize, compat).map(drop)
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

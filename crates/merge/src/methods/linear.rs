@@ -1,12 +1,12 @@
 //! The weighted average of weights.
 
+use consilience_core::Result;
 use consilience_core::registry::Method;
-use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::wide;
-use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember, sum_of};
 use crate::work::{Cut, Work};
 
 /// Weighted average of the members' weights: `sum_i w_i x_i / sum_i w_i`, or `sum_i w_i x_i` with `normalize: false`.
@@ -49,14 +49,17 @@ impl MergeMethod for Linear {
         vec![("weight", &self.weight)]
     }
 
+    fn check_weights(&self, members: usize, _: bool) -> Result<()> {
+        match self.normalize {
+            true => sum_of(&self.weight.list(members), ", or normalize: false").map(drop),
+            false => Ok(()),
+        }
+    }
+
     fn merge(&self, work: &Work<'_>) -> Result<()> {
+        self.check_weights(work.members.len(), work.compat)?;
         let weights = self.weight.list(work.members.len());
         let total: f64 = weights.iter().sum();
-        if self.normalize && total == 0.0 {
-            return Err(Error::argument("the weights sum to zero")
-                .at("weight")
-                .expected("a sum other than zero, or normalize: false"));
-        }
         let share = |w: f64| if self.normalize { w / total } else { w };
         let shares: Vec<f32> = weights.iter().map(|w| share(*w) as f32).collect();
         let Some(first) = shares.iter().position(|s| *s != 0.0) else {

@@ -1,12 +1,12 @@
 //! The mean direction and mean length of any number of models.
 
+use consilience_core::Result;
 use consilience_core::registry::Method;
-use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{combine, gram};
-use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember, sum_of};
 use crate::work::{Cut, Work};
 
 /// The weighted mean of the directions, in the weighted mean of the lengths: with `u = sum_i w_i x_i / |x_i|` it is
@@ -54,16 +54,19 @@ impl MergeMethod for MultiSlerp {
         vec![("weight", &self.weight)]
     }
 
+    fn check_weights(&self, members: usize, _: bool) -> Result<()> {
+        match self.normalize_weights {
+            true => sum_of(&self.weight.list(members), ", or normalize_weights: false").map(drop),
+            false => Ok(()),
+        }
+    }
+
     fn merge(&self, work: &Work<'_>) -> Result<()> {
+        self.check_weights(work.members.len(), work.compat)?;
         let cut = Cut { deltas: work.base.is_some(), rows: false };
         let mut weights = self.weight.list(work.members.len());
         let total: f64 = weights.iter().sum();
         if self.normalize_weights {
-            if total == 0.0 {
-                return Err(Error::argument("the weights sum to zero")
-                    .at("weight")
-                    .expected("a sum other than zero, or normalize_weights: false"));
-            }
             weights.iter_mut().for_each(|w| *w /= total);
         }
         let gram = gram(work, cut)?;

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use consilience_core::Result;
 use consilience_core::registry::Method;
-use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Gram, NEAR, arc, combine, gram, opposite, wide};
-use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
+use crate::method::{BaseNeed, MergeMethod, Needs, PerMember, sum_of};
 use crate::work::{Block, Cut, Work};
 
 /// Spherical interpolation between two members at `t = w_2 / (w_1 + w_2)`: of their weights, or with a base of what they added to it.
@@ -59,14 +59,9 @@ fn products(gram: &Gram) -> Products {
 impl NuSlerp {
     /// Where between the two.
     fn place(&self, compat: bool) -> Result<f64> {
-        let (first, second) = (self.weight.of(0), self.weight.of(1));
-        let total = first + second;
-        match total == 0.0 {
-            false => Ok(second / total),
-            true if compat => Ok(0.5),
-            true => {
-                Err(Error::argument("the weights sum to zero").at("weight").expected("a sum other than zero"))
-            }
+        match sum_of(&self.weight.list(2), "") {
+            Err(_) if compat => Ok(0.5),
+            total => Ok(self.weight.of(1) / total?),
         }
     }
 
@@ -189,6 +184,10 @@ impl MergeMethod for NuSlerp {
 
     fn whole_rows(&self) -> bool {
         !self.nuslerp_flatten
+    }
+
+    fn check_weights(&self, _: usize, compat: bool) -> Result<()> {
+        self.place(compat).map(drop)
     }
 
     fn merge(&self, work: &Work<'_>) -> Result<()> {

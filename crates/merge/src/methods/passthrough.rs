@@ -44,6 +44,10 @@ impl MergeMethod for Passthrough {
         vec![("scale", &self.scale)]
     }
 
+    fn copies(&self) -> bool {
+        self.scale.of(0) == 1.0
+    }
+
     fn merge(&self, work: &Work<'_>) -> Result<()> {
         let scale = self.scale.of(0) as f32;
         work.write(Cut::NUMBERS, |block, out| {

@@ -109,6 +109,9 @@ mod tests {
         // 2 of the 4 positions with variance: the second and the third, with squares 13, 2 and 4.25.
         let part = [0.0, (2.0 * 13.0 + 0.5 * 4.25) / 17.25, -(3.0 * 13.0 + 2.0) / 15.0, 0.0, 0.0, 0.0];
         near(&run("sce", &json!({"select_topk": 0.6}), &[6], &MEMBERS, false).0, &part);
+        // A part that rounding has made less than a half, as a gradient does.
+        let half = json!({"select_topk": 0.49999999999999994});
+        near(&run("sce", &half, &[6], &MEMBERS, false).0, &part);
         assert_eq!(run("sce", &json!({"select_topk": 0.2}), &[6], &MEMBERS, false).0, [0.0; 6]);
     }
 

@@ -1,11 +1,11 @@
 //! Adding and subtracting task vectors.
 
+use consilience_core::Result;
 use consilience_core::registry::Method;
-use consilience_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::combine;
+use crate::kernels::{combine, divisor};
 use crate::method::{BaseNeed, MergeMethod, Needs, PerMember};
 use crate::work::{Cut, Work};
 
@@ -49,15 +49,13 @@ impl MergeMethod for TaskArithmetic {
         vec![("weight", &self.weight)]
     }
 
+    fn check_weights(&self, members: usize, compat: bool) -> Result<()> {
+        divisor(&self.weight.list(members), self.normalize, compat).map(drop)
+    }
+
     fn merge(&self, work: &Work<'_>) -> Result<()> {
         let weights = self.weight.list(work.members.len());
-        let total: f64 = weights.iter().sum();
-        if self.normalize && total == 0.0 {
-            return Err(Error::argument("the weights sum to zero")
-                .at("weight")
-                .expected("a sum other than zero, or normalize: false"));
-        }
-        let factor = if self.normalize { self.lambda / total } else { self.lambda };
+        let factor = self.lambda / f64::from(divisor(&weights, self.normalize, work.compat)?);
         let shares: Vec<f32> = weights.iter().map(|w| (w * factor) as f32).collect();
         work.write(Cut::DELTAS, |block, out| {
             combine(block, 1.0, &shares, out);

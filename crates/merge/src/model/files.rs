@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::config::ModelName;
 
+/// The longest file of the hub's cache that names a commit, in bytes.
+const MAX_REF: u64 = 1000;
+
 /// Where models are looked for.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
@@ -82,7 +85,8 @@ fn cached(cache: &Path, name: &ModelName) -> Option<PathBuf> {
         return None;
     }
     let folder = cache.join(format!("models--{organization}--{model}"));
-    let commit = std::fs::read_to_string(folder.join("refs").join(revision)).ok();
+    let commit = read_file(&folder.join("refs").join(revision), MAX_REF).ok();
+    let commit = commit.and_then(|bytes| String::from_utf8(bytes).ok());
     let commit = commit.as_deref().map_or(revision, str::trim);
     let found = sound(commit).then(|| folder.join("snapshots").join(commit))?;
     found.is_dir().then_some(found)
@@ -124,20 +128,40 @@ pub fn open_weights(path: &Path, stem: &str) -> Result<Checkpoint> {
     }
 }
 
+/// Opens a regular file of at most so many bytes: a pipe or a device may have no end, or never begin.
+///
+/// # Errors
+/// [`Error::Read`]; [`Error::Model`] if it is longer, or no regular file.
+pub fn open_file(path: &Path, most: u64) -> Result<impl Read + use<>> {
+    let kind = std::fs::metadata(path).map_err(|e| Error::read(path, e))?;
+    if !kind.is_file() {
+        return Err(Error::model("this is no regular file").at(path.display()).expected("a file"));
+    }
+    if kind.len() > most {
+        return Err(Error::model("the file is too long")
+            .at(path.display())
+            .expected(format!("at most {most} bytes"))
+            .got(kind.len()));
+    }
+    Ok(File::open(path).map_err(|e| Error::read(path, e))?.take(most))
+}
+
+/// The bytes of a regular file of at most so many.
+///
+/// # Errors
+/// As [`open_file`].
+pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file(path, most)?.read_to_end(&mut bytes).map_err(|e| Error::read(path, e))?;
+    Ok(bytes)
+}
+
 /// A file of JSON of at most so many bytes.
 ///
 /// # Errors
-/// [`Error::Read`]; [`Error::Model`] if it is longer, or no JSON.
+/// As [`open_file`]; [`Error::Model`] if it is no JSON.
 pub fn read_json(path: &Path, most: u64) -> Result<Value> {
-    let file = File::open(path).map_err(|e| Error::read(path, e))?;
-    let mut text = Vec::new();
-    file.take(most + 1).read_to_end(&mut text).map_err(|e| Error::read(path, e))?;
-    if text.len() as u64 > most {
-        return Err(Error::model("the file is too long")
-            .at(path.display())
-            .expected(format!("at most {most} bytes")));
-    }
-    serde_json::from_slice(&text).map_err(|e| {
+    serde_json::from_slice(&read_file(path, most)?).map_err(|e| {
         Error::model(format!("the file is no JSON: {e}")).at(path.display()).remedy("get it again")
     })
 }

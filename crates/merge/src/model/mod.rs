@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::config::ModelName;
 
-pub use files::{Places, open_weights, read_json};
+pub use files::{Places, open_file, open_weights, read_file, read_json};
 pub use layers::{Place, place, stacks};
 pub use lora::Lora;
 pub use stream::{Mapped, Stream};
@@ -34,6 +34,8 @@ pub struct Model {
     pub lora: Option<Lora>,
     /// Its `config.json`, where there is one.
     pub config: Option<Value>,
+    /// Whether it is the result of another document, which is gone when all are merged.
+    pub is_made: bool,
     /// Every file that was read of it, in order.
     files: Vec<PathBuf>,
     embedding: Option<String>,
@@ -64,7 +66,9 @@ impl Model {
         let embedding = ending(&checkpoint, &EMBEDDINGS);
         let head =
             ending(&checkpoint, &HEADS).filter(|name| matches!(place(name), Place::After | Place::Before));
-        let model = Self { name: name.clone(), dir, checkpoint, lora, config, files, embedding, head };
+        let is_made = places.named.contains_key(&name.path);
+        let model =
+            Self { name: name.clone(), dir, checkpoint, lora, config, is_made, files, embedding, head };
         if let Some(lora) = &model.lora {
             for changed in lora.changed() {
                 let tensor = model.checkpoint.tensor(changed).ok_or_else(|| {
@@ -89,6 +93,12 @@ impl Model {
         let replaced = self.lora.as_ref().and_then(|l| Some((l.checkpoint(), l.replaced(name)?)));
         let (checkpoint, own) = replaced.unwrap_or((&self.checkpoint, name));
         Some((checkpoint, checkpoint.tensor(own)?))
+    }
+
+    /// Whether the numbers of a tensor lie in its file as they are: one after the other, without anything to be added.
+    pub fn is_plain(&self, name: &str) -> bool {
+        let dense = self.tensor(name).is_some_and(Tensor::is_dense);
+        dense && self.lora.as_ref().is_none_or(|l| l.bytes(name) == 0)
     }
 
     /// Whether input and output embedding are one tensor, as its configuration says.

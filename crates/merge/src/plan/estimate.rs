@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::work::BLOCK;
 
 /// Program, headers and buffers that do not depend on the tensors.
-const FIXED: u64 = 48 << 20;
+pub(crate) const FIXED: u64 = 48 << 20;
 /// Bytes of histograms and the like that a counting pass keeps for each member and thread.
 const COUNTS: u64 = 2 << 20;
 /// Bytes a second that are read and merged by one thread; a rough figure, shown as an estimate only.
@@ -33,11 +33,17 @@ pub struct Estimate {
     pub seconds: f64,
 }
 
-/// What a plan takes with at most so many threads and so much memory.
+/// What a plan takes with at most so many threads and so much memory, beside `tokenizers` bytes for those.
 ///
 /// # Errors
 /// [`Error::Argument`] if one thread needs more memory than is allowed.
-pub fn estimate(plan: &Plan, models: &[Model], threads: usize, most: Option<u64>) -> Result<Estimate> {
+pub fn estimate(
+    plan: &Plan,
+    models: &[Model],
+    tokenizers: u64,
+    threads: usize,
+    most: Option<u64>,
+) -> Result<Estimate> {
     let names: u64 = models.iter().map(|m| m.checkpoint.tensors().len() as u64 * 200).sum();
     let mut per_thread = 0u64;
     let mut shared = 0u64;
@@ -69,7 +75,7 @@ pub fn estimate(plan: &Plan, models: &[Model], threads: usize, most: Option<u64>
         shared = shared.max(held);
         read += job.len() as u64 * 2 * inputs as u64;
     }
-    let fixed = FIXED + names + shared;
+    let fixed = FIXED + names + shared + tokenizers;
     let fits = match most {
         Some(most) => most.saturating_sub(fixed) / per_thread.max(1),
         None => threads as u64,
@@ -77,13 +83,18 @@ pub fn estimate(plan: &Plan, models: &[Model], threads: usize, most: Option<u64>
     if fits == 0 {
         return Err(Error::argument("the memory that is allowed is too little for one thread")
             .at("--max-memory")
-            .expected(format!("at least {} MB", (fixed + per_thread).div_ceil(1 << 20)))
-            .got(format!("{} MB; the tensor \"{largest}\" needs the most", most.unwrap_or(0) >> 20)));
+            .expected(format!("at least {}", megabytes(fixed + per_thread)))
+            .got(format!("{}; the tensor \"{largest}\" needs the most", megabytes(most.unwrap_or(0)))));
     }
     let threads = threads.min(usize::try_from(fits).unwrap_or(usize::MAX)).max(1);
     let disk: u64 = plan.jobs.iter().map(super::Job::bytes).sum();
     let seconds = read as f64 * 2.0 / SPEED / threads as f64 + disk as f64 / DISK;
     Ok(Estimate { memory: fixed + per_thread * threads as u64, threads, disk, read, seconds })
+}
+
+/// So many bytes, for people.
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 /// The bytes that are free on the disk of a folder, or of the nearest folder above it that is there.

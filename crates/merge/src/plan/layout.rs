@@ -120,10 +120,19 @@ pub fn lay<'a>(
             }
         }
     }
+    let whole = config.modules.iter().find(|m| owners.values().all(|o| !std::ptr::eq(*o, *m)));
+    let left: Vec<&str> = stacks.keys().filter(|s| !owners.contains_key(*s)).copied().collect();
+    if let (Some(first), None, false, false) = (config.modules.first(), whole, left.is_empty(), failed) {
+        findings.push(
+            Finding::error("no module says what becomes of other layers of the model", first.span)
+                .expected("a module for each stack of layers")
+                .got(left.join(", ")),
+        );
+        failed = true;
+    }
     if failed {
         return (Vec::new(), Origins::new());
     }
-    let whole = config.modules.iter().find(|m| owners.values().all(|o| !std::ptr::eq(*o, *m)));
     // Tensors outside of layers go with the stack whose name begins like theirs.
     let owner = |name: &str| -> Option<&'a Module> {
         if let Place::Layer { stack, .. } = place(name)

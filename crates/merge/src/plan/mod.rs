@@ -21,7 +21,9 @@ use crate::tokenizer::Rows;
 use layout::{Laid, Models, base_of, lay};
 use parameters::{Known, Levels, build};
 
-pub use estimate::{Estimate, estimate, free_space};
+pub(crate) use estimate::FIXED;
+pub use estimate::{Estimate, estimate, free_space, megabytes};
+pub use parameters::resolved;
 
 /// The most files of a result: as many as a checkpoint may have.
 const MAX_SHARDS: usize = 500;
@@ -75,7 +77,7 @@ pub enum Act {
         /// The base.
         base: Option<Input>,
     },
-    /// Numbers that are no floats: the same in all of these, byte for byte, and copied.
+    /// The bytes are copied: of one model that is taken as it is, or of numbers that are no floats and the same in all of these.
     Same(Vec<Input>),
 }
 
@@ -138,7 +140,7 @@ pub fn make(
 ) -> Result<(Plan, Vec<Finding>), Vec<Finding>> {
     let mut findings = List::default();
     let list = Models::new(models);
-    let Some(known) = Known::of(&config.method) else { return Err(Vec::new()) };
+    let Some(mut known) = Known::of(&config.method) else { return Err(Vec::new()) };
     known.check(config, &mut findings);
     let Some(donor) = donor(config, &list) else { return Err(findings.into_vec()) };
     let Some(donor_model) = models.get(donor) else { return Err(findings.into_vec()) };
@@ -175,7 +177,7 @@ pub fn make(
     }
     maker.check_filters(&laid);
     maker.check_density(&jobs);
-    let Maker { mut findings, notes, known, .. } = maker;
+    let Maker { mut findings, mut notes, known, .. } = maker;
     if jobs.is_empty() && !findings.has_errors() {
         findings.push(Finding::error("there is no tensor to merge", config.method_span));
     }
@@ -199,7 +201,7 @@ pub fn make(
         rest = others;
     }
     let untied = tied == Tie::Apart && apart(&jobs, models);
-    let json = config_json::of(donor_model, &jobs, &origins, untied, config);
+    let json = config_json::of(donor_model, &jobs, &origins, untied, &mut notes);
     let plan = Plan {
         jobs,
         shards,
@@ -212,9 +214,9 @@ pub fn make(
     Ok((plan, findings.into_vec()))
 }
 
-/// Finds parameters that the method does not know; the models need not be there.
+/// Finds parameters and values that the method does not take; the models need not be there.
 pub fn check_parameters(config: &Config, findings: &mut List) {
-    if let Some(known) = Known::of(&config.method) {
+    if let Some(mut known) = Known::of(&config.method) {
         known.check(config, findings);
     }
 }
@@ -224,6 +226,11 @@ fn donor(config: &Config, list: &Models<'_>) -> Option<usize> {
     let first = config.modules.first()?.slices.first()?;
     let base = base_of(config, first).map(|(name, _)| name);
     list.index(base.or(first.sources.first().map(|s| &s.model))?)
+}
+
+/// As [`Plan::donor`], before there is a plan.
+pub(crate) fn donor_of<'a>(config: &Config, models: &'a [Model]) -> Option<&'a Model> {
+    models.get(donor(config, &Models::new(models))?)
 }
 
 /// Whether a result has both embeddings.
@@ -364,10 +371,11 @@ impl<'a> Maker<'a> {
             return Some(Job { name: laid.name.clone(), shape, dtype, act: Act::Same(inputs.collect()) });
         }
         let levels = Levels {
-            members: members.iter().map(|(_, _, s)| *s).collect(),
+            members: members.iter().map(|(_, span, s)| (*s, *span)).collect(),
             shared: [&laid.slice.parameters, &laid.module.parameters, &self.config.parameters],
+            method: self.config.method_span,
         };
-        let made = build(&self.known, &levels, &laid.name, laid.t, self.config.method_span);
+        let made = build(&self.known, &levels, &laid.name, laid.t, self.options.compat);
         let (method, parameters) = match made {
             Ok(made) => made,
             Err(all) => {
@@ -383,7 +391,18 @@ impl<'a> Maker<'a> {
             self.tell(Finding::of(&error, span));
             return None;
         }
+        let from = dtype;
         let dtype = self.config.out_dtype.or(self.config.dtype).unwrap_or(dtype);
+        let cast = self.config.dtype.is_some_and(|c| c != from);
+        if let ([(input, ..)], None) = (members.as_slice(), &base)
+            && method.copies()
+            && (dtype == from && !cast)
+            && input.rows.is_none()
+            && self.list.all.get(input.model).is_some_and(|m| m.is_plain(&input.tensor))
+        {
+            let act = Act::Same(vec![input.clone()]);
+            return Some(Job { name: laid.name.clone(), shape, dtype, act });
+        }
         if !encodes(dtype) {
             self.tell(Finding::error(
                 format!("numbers of type {dtype} cannot be written"),

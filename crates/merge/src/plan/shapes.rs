@@ -6,7 +6,7 @@ use consilience_core::weights::Dtype;
 use super::layout::Laid;
 use super::{Act, Input, Job, Maker, OnMismatch};
 use crate::config::{ModelName, Settings};
-use crate::kernels::decodes;
+use crate::kernels::{decodes, promoted};
 use crate::model::Model;
 
 /// A member of a tensor: where its numbers are, where it is named, its parameters.
@@ -82,6 +82,8 @@ impl<'a> Maker<'a> {
             unlike.into_iter().for_each(|finding| self.tell(finding));
             return None;
         }
+        let floats = known.iter().flatten().map(|(_, other)| *other).filter(|other| decodes(*other));
+        let dtype = floats.fold(dtype, promoted);
         if known.iter().flatten().all(|(s, _)| *s == shape) && known.iter().all(Option::is_some) {
             return Some((shape, dtype));
         }

@@ -10,8 +10,12 @@ use consilience_core::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::model::read_file;
+
 /// So many files are remembered.
 const MOST: usize = 10_000;
+/// The longest file of hashes, in bytes.
+const MAX_KEPT: u64 = 64 << 20;
 /// A file that changed so few seconds before it was hashed could change again without a new time.
 const YOUNG: u64 = 2;
 
@@ -46,7 +50,7 @@ impl Digests {
             let _ = sweep_strays(dir);
         }
         let file = dir.map(|d| d.join("digests.json"));
-        let text = file.as_ref().and_then(|f| std::fs::read(f).ok());
+        let text = file.as_ref().and_then(|f| read_file(f, MAX_KEPT).ok());
         let kept = text.and_then(|t| serde_json::from_slice(&t).ok()).unwrap_or_default();
         Self { file, kept }
     }

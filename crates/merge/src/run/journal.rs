@@ -5,11 +5,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
+use consilience_core::files::sha256_bytes;
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use super::listed::{Listed, State};
+
 /// The journal's name in the folder of a merge that is not done.
 const NAME: &str = "journal.jsonl";
+
+/// The longest name of a goal that is a part of the names of what lies beside it, in bytes.
+const LONGEST_NAME: usize = 200;
 
 /// A finished file of the result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,16 +79,15 @@ impl Journal {
         })
     }
 
-    /// Keeps what was finished, and removes what was not.
+    /// Keeps what was finished and is still as it was, and removes the rest.
     fn go_on<'l>(dir: PathBuf, lines: impl Iterator<Item = &'l str>, begin: u64) -> Result<Self> {
         let path = dir.join(NAME);
         let write = |e| Error::write(&path, e);
         let (mut finished, mut end) = (Vec::<Finished>::new(), begin);
         for line in lines {
             let Ok(one) = serde_json::from_str::<Finished>(line) else { break };
-            let whole =
-                dir.join(&one.file).symlink_metadata().is_ok_and(|m| m.is_file() && m.len() == one.bytes);
-            if !is_plain(&one.file) || !whole {
+            let listed = Listed { file: one.file.clone(), bytes: one.bytes, sha256: one.sha256.clone() };
+            if !is_plain(&one.file) || listed.state(&dir, u64::MAX)? != State::Sound {
                 break;
             }
             end += line.len() as u64;
@@ -151,7 +156,12 @@ pub fn parent(goal: &Path) -> &Path {
 /// The folder of an unfinished merge into `goal`.
 pub fn beside(goal: &Path) -> PathBuf {
     let mut name = OsString::from(".csl-merge-");
-    name.push(goal.file_name().unwrap_or_default());
+    let own = goal.file_name().unwrap_or_default();
+    match own.as_encoded_bytes() {
+        // With what goes before and behind it, it would be too long for a name.
+        bytes if bytes.len() > LONGEST_NAME => name.push(sha256_bytes(bytes)),
+        _ => name.push(own),
+    }
     parent(goal).join(name)
 }
 

@@ -2,7 +2,9 @@
 
 mod digests;
 mod goal;
+mod inputs;
 mod journal;
+mod listed;
 mod lock;
 mod output;
 mod record;
@@ -20,16 +22,17 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Config;
 use crate::model::Model;
-use crate::plan::{Act, Estimate, Job, Options, Plan, free_space};
+use crate::plan::{Act, Estimate, Job, Options, Plan, free_space, megabytes};
 use journal::{Finished, Journal};
 use output::Output;
 
 pub use digests::Digests;
-pub(crate) use goal::resolve as goal;
+pub(crate) use goal::{check as check_goal, resolve as goal};
 pub(crate) use journal::{another, beside};
+pub use listed::PROVENANCE;
+pub(crate) use listed::{Provenance, State};
 pub(crate) use lock::Lock;
-pub(crate) use record::copy_tokenizer;
-pub use record::{PROVENANCE, is_merge};
+pub(crate) use record::{beside_weights, copy_tokenizer};
 pub use tensor::Workbench;
 pub use verify::{Verdict, verify};
 
@@ -85,6 +88,8 @@ pub type WriteTokenizer<'a> = dyn Fn(&Path) -> Result<Vec<String>> + 'a;
 pub struct Along<'a> {
     /// The text of the merge file.
     pub text: &'a str,
+    /// The merge file, if it is one.
+    pub file: &'a Path,
     /// Writes tokenizer files into a folder, and says which of the donor's files it has replaced.
     pub tokenizer: Option<&'a WriteTokenizer<'a>>,
 }
@@ -106,27 +111,17 @@ pub fn run(
     running: &Running<'_>,
 ) -> Result<Merged> {
     let goal = goal::resolve(out)?;
-    goal::check(&goal, running.replace, models)?;
+    goal::check(&goal, running.replace, models, along.file)?;
     let _lock = Lock::take(&goal)?;
     let key = key(what, models, plan, running.on_nonfinite)?;
     let mut journal = Journal::open(&goal, &key, running.resume)?;
     let kept = journal.finished.len();
     let done: u64 = journal.finished.iter().map(|f| f.bytes).sum();
-    if let Some(free) = free_space(journal.dir())
-        && free < estimate.disk.saturating_sub(done)
-    {
+    if let Err(e) = check_space(journal.dir(), out, estimate.disk.saturating_sub(done)) {
         if kept == 0 {
             journal.discard();
         }
-        let full = std::io::Error::new(
-            std::io::ErrorKind::StorageFull,
-            format!(
-                "the result needs {} MB and {} MB are free",
-                estimate.disk.saturating_sub(done).div_ceil(1 << 20),
-                free >> 20
-            ),
-        );
-        return Err(Error::write(out, full));
+        return Err(e);
     }
     let notes = Mutex::new(plan.notes.clone());
     let made = make(what, models, plan, estimate, along, &key, &notes, &mut journal, running);
@@ -138,7 +133,8 @@ pub fn run(
     }
     let finished = journal.finished.clone();
     let dir = journal.close()?;
-    let placed = goal::check(&goal, running.replace, models).and_then(|()| put_in_place(&dir, &goal));
+    let placed =
+        goal::check(&goal, running.replace, models, along.file).and_then(|()| put_in_place(&dir, &goal));
     if let Err(e) = placed {
         let _ = std::fs::remove_dir_all(&dir);
         return Err(e);
@@ -152,6 +148,20 @@ pub fn run(
         kept,
         notes: notes.into_inner().unwrap_or_else(PoisonError::into_inner),
     })
+}
+
+/// Whether there is room for so many bytes of a result on the disk of a folder.
+///
+/// # Errors
+/// [`Error::Write`] naming the result.
+pub(crate) fn check_space(dir: &Path, out: &Path, bytes: u64) -> Result<()> {
+    match free_space(dir) {
+        Some(free) if free < bytes => {
+            let why = format!("the result needs {} and {} are free", megabytes(bytes), megabytes(free));
+            Err(Error::write(out, std::io::Error::new(std::io::ErrorKind::StorageFull, why)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes everything of a result in the folder of the journal, and waits until it is on the disk.
@@ -185,12 +195,13 @@ fn make(
         .map_err(|e| Error::internal(format!("threads could not be started: {e}")))?;
     pool.install(|| write_all(&bench, plan, journal, running))?;
     let mut digests = Digests::open(running.cache.as_deref());
-    let files: Vec<PathBuf> = models.iter().flat_map(|m| m.files().to_vec()).collect();
+    let files = inputs::of(config, models, plan);
     let total = plan.jobs.iter().map(Job::bytes).sum();
     running.progress.step(total, total, "hashes of the inputs");
-    let hashes = pool.install(|| digests.of(&files, running.stop))?;
+    let hashes = pool.install(|| digests.of(&files.concat(), running.stop))?;
     let notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
-    let record = record::Record { config, options, models, plan, notes: &notes, inputs: &hashes };
+    let record =
+        record::Record { config, options, models, plan, notes: &notes, files: &files, inputs: &hashes };
     record.write(journal.dir(), &journal.finished, along)?;
     // The hashes must be those of the files that were read.
     if self::key((config, options), models, plan, running.on_nonfinite)? != key {
@@ -270,19 +281,19 @@ pub fn header(jobs: &[Job]) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Read`] if an input is gone.
 pub(crate) fn key(
-    (config, options): (&Config, &Options),
+    (what, options): (&Config, &Options),
     models: &[Model],
     plan: &Plan,
     on_nonfinite: OnNonfinite,
 ) -> Result<String> {
     let mut hash = Hasher::new()
         .part(env!("CARGO_PKG_VERSION"))
-        .part(config.tree.to_json().to_string())
+        .part(what.tree.to_json().to_string())
         .part(format!("{options:?} {on_nonfinite:?}"))
         .part(plan.method.0.as_str())
         .part(plan.method.1.to_le_bytes())
         .part(plan.config.as_ref().map_or_else(String::new, Value::to_string));
-    for file in models.iter().flat_map(Model::files) {
+    for file in inputs::of(what, models, plan).iter().flatten() {
         hash = hash.part(file.as_os_str().as_encoded_bytes()).part(digests::stamp_text(file)?);
     }
     let mut rows: Option<&std::sync::Arc<crate::tokenizer::Rows>> = None;
@@ -298,5 +309,9 @@ pub(crate) fn key(
         }
     }
     // All embeddings of a merge have their rows from one tokenizer.
-    Ok(hash.part(rows.map_or_else(String::new, |r| format!("{r:?}"))).finish())
+    Ok(match rows {
+        Some(rows) => rows.hashed(hash),
+        None => hash,
+    }
+    .finish())
 }

@@ -9,13 +9,12 @@ use consilience_core::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::Along;
+use super::inputs::{moved, relative};
 use super::journal::Finished;
+use super::listed::{PROVENANCE, Provenance, sealed};
 use crate::config::Config;
-use crate::model::{Model, read_json};
-use crate::plan::{Act, Options, Plan};
-
-/// The name of the file that says where a merge comes from.
-pub const PROVENANCE: &str = "provenance.json";
+use crate::model::Model;
+use crate::plan::{Act, Options, Plan, resolved};
 
 /// Files of the donor that go along with its weights, where they are there.
 const COPIED: [&str; 3] = ["generation_config.json", "preprocessor_config.json", "processor_config.json"];
@@ -36,9 +35,6 @@ const TOKENIZER: [&str; 12] = [
     "chat_template.json",
 ];
 
-/// The longest provenance, in bytes.
-pub const MAX_PROVENANCE: u64 = 256 << 20;
-
 /// The largest of them, in bytes.
 const MAX_COPIED: u64 = 1 << 30;
 
@@ -49,20 +45,25 @@ pub struct Record<'a> {
     pub models: &'a [Model],
     pub plan: &'a Plan,
     pub notes: &'a [String],
-    /// The hash of each file of each model, in order, and whether it was known before.
+    /// The files of each model.
+    pub files: &'a [Vec<PathBuf>],
+    /// The hash of each of them, in order, and whether it was known before.
     pub inputs: &'a [(String, bool)],
 }
 
-/// Whether a folder is the result of a merge.
-pub fn is_merge(dir: &Path) -> bool {
-    let json = read_json(&dir.join(PROVENANCE), MAX_PROVENANCE).ok();
-    json.is_some_and(|j| j.get("kind") == Some(&json!("merge")))
+/// What of a model's folder may go into a result beside its weights and its configuration.
+pub fn beside_weights(dir: &Path) -> Vec<PathBuf> {
+    COPIED.iter().chain(&TOKENIZER).map(|name| dir.join(name)).filter(|path| is_copied(path)).collect()
+}
+
+fn is_copied(path: &Path) -> bool {
+    path.metadata().is_ok_and(|m| m.is_file() && m.len() <= MAX_COPIED)
 }
 
 /// Copies a file from folder to folder where it is there, and says whether it was.
 fn copy(from: &Path, name: &str, to: &Path) -> Result<bool> {
     let (from, to) = (from.join(name), to.join(name));
-    if !from.metadata().is_ok_and(|m| m.is_file() && m.len() <= MAX_COPIED) {
+    if !is_copied(&from) {
         return Ok(false);
     }
     let mut source = File::open(&from).map_err(|e| Error::read(&from, e))?;
@@ -102,6 +103,7 @@ impl Record<'_> {
             put("config.json", pretty(config).as_bytes())?;
         }
         put("merge.yaml", along.text.as_bytes())?;
+        put("merge.resolved.yaml", resolved(self.config).as_bytes())?;
         put("README.md", self.card(finished).as_bytes())?;
         let made = match along.tokenizer {
             Some(write) => write(dir)?,
@@ -124,7 +126,7 @@ impl Record<'_> {
             outputs.push(json!({"file": name, "bytes": bytes, "sha256": sha256_file(&path)?}));
         }
         let path = dir.join(PROVENANCE);
-        let text = pretty(&self.provenance(outputs, along.text)?);
+        let text = sealed(self.provenance(dir, outputs, along.text)?);
         fs::write(&path, text).map_err(|e| Error::write(&path, e))
     }
 
@@ -138,24 +140,36 @@ impl Record<'_> {
         json!({"metadata": {"total_size": total}, "weight_map": map})
     }
 
-    fn provenance(&self, outputs: Vec<Value>, text: &str) -> Result<Value> {
+    fn provenance(&self, dir: &Path, outputs: Vec<Value>, text: &str) -> Result<Value> {
+        // The folder of the journal lies where the result will lie: ways from it are ways from the result.
+        let whole = |path: &Path| path.canonicalize().map_err(|e| Error::read(path, e));
+        let home = whole(dir)?;
         let mut hashes = self.inputs.iter();
         let mut models = Vec::new();
-        for model in self.models {
+        for (model, paths) in self.models.iter().zip(self.files) {
             let mut files = Vec::new();
-            for (path, (sha256, _)) in model.files().iter().zip(hashes.by_ref()) {
+            for (path, (sha256, _)) in paths.iter().zip(hashes.by_ref()) {
                 let bytes = fs::metadata(path).map_err(|e| Error::read(path, e))?.len();
-                files.push(json!({"file": file_name(path), "bytes": bytes, "sha256": sha256}));
+                let mut file = json!({"file": file_name(path), "bytes": bytes, "sha256": sha256});
+                if !model.is_made {
+                    let folder =
+                        path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                    file["path"] = json!(relative(&home, &whole(folder)?.join(file_name(path))));
+                }
+                files.push(file);
             }
             let mut about = Map::new();
             about.insert("model".to_owned(), json!(model.name.to_string()));
             about.insert("files".to_owned(), Value::Array(files));
             // What a member was merged from may be gone soon, as earlier documents of a merge file are.
-            if is_merge(&model.dir) {
-                let earlier = read_json(&model.dir.join(PROVENANCE), MAX_PROVENANCE)?;
+            if let Ok(earlier) = Provenance::read(&model.dir) {
                 let keys = ["method", "method_version", "seed", "models"];
-                let kept = keys.iter().filter_map(|k| Some(((*k).to_owned(), earlier.get(k)?.clone())));
-                about.insert("merged".to_owned(), Value::Object(kept.collect()));
+                let said = keys.iter().filter_map(|k| Some(((*k).to_owned(), earlier.json.get(k)?.clone())));
+                let mut kept: Map<String, Value> = said.collect();
+                if let Some(inner) = kept.get_mut("models") {
+                    *inner = moved(inner, &whole(&model.dir)?, &home);
+                }
+                about.insert("merged".to_owned(), Value::Object(kept));
             }
             models.push(Value::Object(about));
         }
@@ -195,7 +209,7 @@ impl Record<'_> {
             text.push_str(&format!("\nParameters of the first tensor: `{parameters}`\n"));
         }
         text.push_str(
-            "\n`merge.yaml` says all of it; `provenance.json` holds the hashes of inputs and outputs.\n",
+            "\n`merge.yaml` says all of it, `merge.resolved.yaml` with every default; `provenance.json` holds the hashes of inputs and outputs.\n",
         );
         if !self.notes.is_empty() {
             text.push_str("\n## Notes\n\n");

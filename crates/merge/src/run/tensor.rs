@@ -10,7 +10,7 @@ use consilience_core::{Error, Result};
 
 use super::OnNonfinite;
 use super::output::Output;
-use crate::kernels::{encode, not_finite};
+use crate::kernels::{encode, not_finite, not_finite_bytes};
 use crate::model::{Mapped, Model, Stream};
 use crate::plan::{Act, Input, Job};
 use crate::tokenizer::Row;
@@ -52,16 +52,20 @@ struct Place<'a> {
     seen: std::sync::atomic::AtomicBool,
 }
 
+fn not_a_number(what: &str) -> Error {
+    Error::model(format!("the merged tensor {what}"))
+        .remedy("a member holds such numbers, or its weights are wrong; --on-nonfinite keep writes them")
+}
+
 impl Sink for Place<'_> {
     fn write(&self, from: usize, values: &[f32]) -> Result<()> {
         if let Some(i) = not_finite(self.dtype, values) {
             let found = values.get(i).copied().unwrap_or(f32::NAN);
             if self.on_nonfinite == OnNonfinite::Stop {
                 let what = if found.is_finite() { "is too large for its type" } else { "is not finite" };
-                return Err(Error::model(format!("the merged tensor {what}"))
+                return Err(not_a_number(what)
                     .expected(format!("a number of type {}", self.dtype))
-                    .got(format!("{found:?} at position {}", from + i))
-                    .remedy("a member holds such numbers, or its weights are wrong; --on-nonfinite keep writes them"));
+                    .got(format!("{found:?} at position {}", from + i)));
             }
             self.seen.store(true, std::sync::atomic::Ordering::Relaxed);
         }
@@ -111,10 +115,9 @@ impl Workbench<'_> {
             notes: &notes,
         })?;
         let told = notes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut all = self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.extend(told.into_iter().map(|n| format!("{}: {n}", job.name)));
+        self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(told);
         if place.seen.into_inner() {
-            all.push(format!("{}: holds numbers that are not finite", job.name));
+            self.told(job);
         }
         Ok(())
     }
@@ -166,7 +169,7 @@ impl Workbench<'_> {
         Ok(Box::new(Mapped::open(streams, Arc::clone(rows), input.model)?))
     }
 
-    /// Copies numbers that are no floats, which must be the same in all inputs.
+    /// Copies bytes, which must be the same in all inputs.
     fn same(&self, job: &Job, inputs: &[Input], output: &Output, start: u64) -> Result<()> {
         let opened: Vec<_> = inputs
             .iter()
@@ -176,7 +179,8 @@ impl Workbench<'_> {
                 Some((model, checkpoint, tensor))
             })
             .collect();
-        let total = job.len() * job.dtype.bytes();
+        let (width, mut seen) = (job.dtype.bytes(), false);
+        let total = job.len() * width;
         let (mut first, mut other) = (vec![0; PIECE.min(total)], vec![0; PIECE.min(total)]);
         for from in (0..total).step_by(PIECE) {
             self.stop.check()?;
@@ -197,8 +201,25 @@ impl Workbench<'_> {
                     .got(format!("others in {}", model.name)));
                 }
             }
-            output.put(start + from as u64, first.get(..len).unwrap_or_default())?;
+            let piece = first.get(..len).unwrap_or_default();
+            if let Some(i) = not_finite_bytes(job.dtype, piece) {
+                if self.on_nonfinite == OnNonfinite::Stop {
+                    return Err(not_a_number("is not finite")
+                        .expected(format!("a number of type {}", job.dtype))
+                        .got(format!("another one at position {}", from / width + i)));
+                }
+                seen = true;
+            }
+            output.put(start + from as u64, piece)?;
+        }
+        if seen {
+            self.told(job);
         }
         Ok(())
+    }
+
+    fn told(&self, job: &Job) {
+        let note = format!("{}: holds numbers that are not finite", job.name);
+        self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(note);
     }
 }

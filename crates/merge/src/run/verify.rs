@@ -1,16 +1,15 @@
 //! Whether a merge is still what it was when it was made.
 
-use std::collections::BTreeSet;
-use std::path::{Component, Path};
+use std::path::{Path, PathBuf};
 
+use consilience_core::Result;
 use consilience_core::files::sha256_file;
-use consilience_core::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::record::{MAX_PROVENANCE, PROVENANCE};
-use crate::config::read;
-use crate::model::{Model, Places, read_json};
+use super::listed::{MAX_PROVENANCE, PROVENANCE, Provenance, State};
+use crate::config::{ModelName, read};
+use crate::model::{Places, read_file};
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -23,87 +22,92 @@ pub struct Verdict {
     pub inputs: usize,
     /// Inputs that are gone or have changed since: no fault of the result.
     pub changed: Vec<String>,
+    /// What lies in the folder beside the result: no fault of it either.
+    pub others: Vec<String>,
 }
 
 /// Hashes a merge again, and its inputs as far as they are still there.
 ///
 /// # Errors
-/// [`Error::Model`] if the folder is no merge; [`Error::Read`].
+/// [`Error::Model`](consilience_core::Error::Model) if the folder is no merge; [`Error::Read`](consilience_core::Error::Read).
 pub fn verify(dir: &Path, places: &Places) -> Result<Verdict> {
-    let path = dir.join(PROVENANCE);
-    let damaged = || Error::model("this is no provenance of a merge").at(path.display());
-    if !path.is_file() {
-        return Err(Error::model("the folder is no merge")
-            .at(dir.display())
-            .expected(format!("a folder with {PROVENANCE}")));
-    }
-    let json = read_json(&path, MAX_PROVENANCE)?;
-    if json.get("kind").and_then(Value::as_str) != Some("merge") {
-        return Err(damaged());
-    }
+    let provenance = Provenance::read(dir)?;
     let mut verdict = Verdict::default();
-    let outputs = json.get("outputs").and_then(Value::as_array).ok_or_else(damaged)?;
-    for output in outputs {
-        let (file, sha256) = named(output).ok_or_else(damaged)?;
-        // What lies elsewhere is no file of the result, whatever its hash.
-        let mut parts = Path::new(file).components();
-        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
-            return Err(damaged());
-        }
-        let path = dir.join(file);
-        match path.symlink_metadata().is_ok_and(|m| m.is_file()).then(|| sha256_file(&path)).transpose()? {
-            Some(now) if now == sha256 => verdict.sound += 1,
-            Some(_) => verdict.wrong.push(format!("{file} has changed")),
-            None => verdict.wrong.push(format!("{file} is missing")),
+    if !provenance.is_sealed {
+        verdict.wrong.push(format!("{PROVENANCE} has changed"));
+    }
+    for file in &provenance.files {
+        match file.state(dir, u64::MAX)? {
+            State::Sound => verdict.sound += 1,
+            State::Changed => verdict.wrong.push(format!("{} has changed", file.file)),
+            State::Missing => verdict.wrong.push(format!("{} is missing", file.file)),
         }
     }
-    for file in unlisted(dir, outputs)? {
-        verdict.wrong.push(format!("{file} is no part of the merge"));
-    }
-    let text = std::fs::read_to_string(dir.join("merge.yaml")).unwrap_or_default();
-    let configs = read(&text, "merge.yaml").map(|(c, _)| c).unwrap_or_default();
-    let names: Vec<_> = configs.iter().flat_map(|c| c.models()).map(|(m, _)| m.clone()).collect();
-    for model in json.get("models").and_then(Value::as_array).into_iter().flatten() {
-        let name = model.get("model").and_then(Value::as_str).unwrap_or_default();
-        let files = model.get("files").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let known = names.iter().find(|n| n.to_string() == name);
-        let opened = known.and_then(|n| Model::open(n, places).ok());
-        let Some(opened) = opened else {
-            verdict.changed.push(format!("{name} is not on this machine, or cannot be read"));
-            continue;
-        };
-        if files.len() != opened.files().len() {
-            verdict.changed.push(format!("{name} has other files now"));
-            continue;
-        }
-        for (file, path) in files.iter().zip(opened.files()) {
-            let (_, sha256) = named(file).ok_or_else(damaged)?;
-            if sha256_file(path)? == sha256 {
-                verdict.inputs += 1;
-            } else {
-                verdict.changed.push(format!("{} has changed", path.display()));
-            }
+    // A program that loads the folder may take weights that lie in it.
+    let weights =
+        |n: &str| [".safetensors", ".bin", ".pt", ".pth", ".index.json"].iter().any(|end| n.ends_with(end));
+    for name in provenance.others(dir)? {
+        match weights(&name) {
+            true => verdict.wrong.push(format!("{name} is no part of the merge")),
+            false => verdict.others.push(name),
         }
     }
+    let text = read_file(&dir.join("merge.yaml"), MAX_PROVENANCE).unwrap_or_default();
+    let configs = read(&String::from_utf8_lossy(&text), "merge.yaml").map(|(c, _)| c).unwrap_or_default();
+    let names: Vec<ModelName> = configs.iter().flat_map(|c| c.models()).map(|(m, _)| m.clone()).collect();
+    Inputs { dir, places, names }.look(provenance.json.get("models"), &mut verdict)?;
     Ok(verdict)
 }
 
-/// Files with weights that lie in the folder and were not written by the merge: a program that loads the folder may take them.
-fn unlisted(dir: &Path, outputs: &[Value]) -> Result<Vec<String>> {
-    let listed: BTreeSet<&str> = outputs.iter().filter_map(named).map(|(file, _)| file).collect();
-    let mut others = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(|e| Error::read(dir, e))?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let weights =
-            [".safetensors", ".bin", ".pt", ".pth", ".index.json"].iter().any(|end| name.ends_with(end));
-        if weights && !listed.contains(name.as_str()) {
-            others.push(name);
-        }
-    }
-    others.sort();
-    Ok(others)
+/// Where inputs are looked for.
+struct Inputs<'a> {
+    dir: &'a Path,
+    places: &'a Places,
+    names: Vec<ModelName>,
 }
 
-fn named(value: &Value) -> Option<(&str, &str)> {
-    Some((value.get("file")?.as_str()?, value.get("sha256")?.as_str()?))
+impl Inputs<'_> {
+    fn look(&self, models: Option<&Value>, verdict: &mut Verdict) -> Result<()> {
+        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        for model in models.and_then(Value::as_array).into_iter().flatten() {
+            let name = text(model, "model").unwrap_or_default();
+            let files = model.get("files").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let found: Vec<Option<PathBuf>> = files
+                .iter()
+                .map(|f| self.find(&name, &text(f, "file")?, text(f, "path").as_deref()))
+                .collect();
+            if found.iter().all(Option::is_none) {
+                match model.get("merged") {
+                    // What was only made on the way is gone; what that was made of need not be.
+                    Some(merged) => self.look(merged.get("models"), verdict)?,
+                    None => verdict.changed.push(format!("{name} is not on this machine, or has moved")),
+                }
+                continue;
+            }
+            for (file, path) in files.iter().zip(found) {
+                match path {
+                    None => {
+                        let file = text(file, "file").unwrap_or_default();
+                        verdict.changed.push(format!("{file} of {name} is missing"));
+                    }
+                    Some(path) if Some(sha256_file(&path)?) == text(file, "sha256") => verdict.inputs += 1,
+                    Some(path) => verdict.changed.push(format!("{} has changed", path.display())),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A file where it was, seen from the merge; else under the model's name.
+    fn find(&self, name: &str, file: &str, path: Option<&str>) -> Option<PathBuf> {
+        let there = path.map(|p| self.dir.join(p)).filter(|p| p.is_file());
+        there.or_else(|| {
+            let model = self.names.iter().find(|n| n.to_string() == name)?;
+            let folders = [Some(model), model.lora.as_deref()].into_iter().flatten();
+            let found = folders.filter_map(|n| self.places.find(n).ok());
+            found
+                .map(|f| if f.is_file() { f } else { f.join(file) })
+                .find(|p| p.is_file() && p.file_name().is_some_and(|n| n == file))
+        })
+    }
 }

@@ -3,8 +3,6 @@
 use consilience_core::document::{quote, suggest};
 use consilience_core::{Error, Result};
 
-use super::Member;
-
 /// The templates that have a name, by the published formats of the prompts.
 const NAMED: [(&str, &str); 5] = [
     ("alpaca", include_str!("templates/alpaca.jinja")),
@@ -17,7 +15,7 @@ const NAMED: [(&str, &str); 5] = [
 /// The largest template, in bytes.
 const LARGEST: usize = 1 << 20;
 
-/// The chat template of a merge; `None` to leave that of the tokenizer's donor as it is.
+/// The chat template of a merge whose models have these, as far as they have one; `None` to leave that of the tokenizer's donor as it is.
 ///
 /// - `auto`: the template that most members have; of equally many, that of the first member.
 /// - `alpaca`: the prompt of Stanford Alpaca, `### Instruction:` and `### Response:`.
@@ -29,9 +27,9 @@ const LARGEST: usize = 1 << 20;
 ///
 /// # Errors
 /// [`Error::Argument`] for a text that is neither a known name nor Jinja.
-pub fn chat_template(setting: &str, members: &[Member<'_>]) -> Result<Option<String>> {
+pub fn chat_template(setting: &str, templates: &[&str]) -> Result<Option<String>> {
     if setting == "auto" {
-        return Ok(most_common(members).map(str::to_owned));
+        return Ok(most_common(templates).map(str::to_owned));
     }
     if let Some((_, template)) = NAMED.iter().find(|(name, _)| *name == setting) {
         return Ok(Some((*template).to_owned()));
@@ -58,12 +56,12 @@ pub fn chat_template(setting: &str, members: &[Member<'_>]) -> Result<Option<Str
     Err(error)
 }
 
-fn most_common<'a>(members: &[Member<'a>]) -> Option<&'a str> {
+fn most_common<'a>(templates: &[&'a str]) -> Option<&'a str> {
     let mut counts: Vec<(&str, usize)> = Vec::new();
-    for template in members.iter().filter_map(|m| m.vocabulary.chat_template()) {
-        match counts.iter_mut().find(|(known, _)| *known == template) {
+    for template in templates {
+        match counts.iter_mut().find(|(known, _)| known == template) {
             Some((_, count)) => *count += 1,
-            None => counts.push((template, 1)),
+            None => counts.push((*template, 1)),
         }
     }
     // Of equals, `max_by_key` gives the last.

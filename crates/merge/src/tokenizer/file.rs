@@ -6,6 +6,7 @@ use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::json::Json;
+use super::names::Texts;
 
 /// The most tokens, and what every number of a token lies below.
 pub(super) const MOST: usize = 1 << 22;
@@ -47,17 +48,17 @@ impl Added {
 /// The tokens of a model.
 pub(super) enum Tokens {
     /// With their numbers.
-    Numbered(Vec<(String, u32)>),
+    Numbered(Texts, Vec<u32>),
     /// With their scores, numbered from 0.
-    Scored(Vec<(String, f64)>),
+    Scored(Texts, Vec<f64>),
 }
 
-/// Two tokens that are joined.
-pub(super) enum Merge {
-    /// In one text, a space between.
-    Joined(String),
-    /// Apart.
-    Apart(String, String),
+/// Pairs of tokens that are joined, one after the other.
+#[derive(Default)]
+pub(super) struct Merges {
+    pub texts: Texts,
+    /// Whether a pair is one text, with a space between.
+    pub joined: bool,
 }
 
 /// What stands in a file.
@@ -69,7 +70,12 @@ pub(super) struct Parsed {
     /// `model.vocab`.
     pub tokens: Tokens,
     /// `model.merges`, where there are any.
-    pub merges: Option<Vec<Merge>>,
+    pub merges: Option<Merges>,
+}
+
+/// Keeps a text.
+fn add<E: Error>(texts: &mut Texts, text: &str) -> Result<(), E> {
+    if texts.push(text) { Ok(()) } else { Err(E::custom("the tokens are too long")) }
 }
 
 /// A list or map of at most so many.
@@ -86,65 +92,106 @@ impl<'de> Deserialize<'de> for Tokens {
                 f.write_str("a map from tokens to their numbers, or a list of tokens with their scores")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tokens, A::Error> {
-                let mut all = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    bounded(all.len(), MOST, "tokens")?;
-                    all.push(entry);
+                let (mut texts, mut numbers) = (Texts::default(), Vec::new());
+                while let Some((token, number)) = map.next_entry::<String, u32>()? {
+                    bounded(numbers.len(), MOST, "tokens")?;
+                    add(&mut texts, &token)?;
+                    numbers.push(number);
                 }
-                Ok(Tokens::Numbered(all))
+                Ok(Tokens::Numbered(texts, numbers))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tokens, A::Error> {
-                let mut all = Vec::new();
-                while let Some(entry) = list.next_element()? {
-                    bounded(all.len(), MOST, "tokens")?;
-                    all.push(entry);
+                let (mut texts, mut scores) = (Texts::default(), Vec::new());
+                while let Some((token, score)) = list.next_element::<(String, f64)>()? {
+                    bounded(scores.len(), MOST, "tokens")?;
+                    add(&mut texts, &token)?;
+                    scores.push(score);
                 }
-                Ok(Tokens::Scored(all))
+                Ok(Tokens::Scored(texts, scores))
             }
         }
         deserializer.deserialize_any(Either)
     }
 }
 
-impl<'de> Deserialize<'de> for Merge {
+/// One pair.
+struct Pair<'a>(&'a mut Merges);
+
+impl<'de> DeserializeSeed<'de> for Pair<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Pair<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("two tokens, in a list or with a space between")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        let parts = text.split_once(' ').filter(|(_, right)| !right.contains(' '));
+        let (left, right) =
+            parts.ok_or_else(|| E::custom(format!("a merge is not of two tokens: {text:?}")))?;
+        self.0.joined = true;
+        add(&mut self.0.texts, left)?;
+        add(&mut self.0.texts, right)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        match (list.next_element::<String>()?, list.next_element::<String>()?, list.next_element::<String>()?)
+        {
+            (Some(left), Some(right), None) => {
+                add(&mut self.0.texts, &left)?;
+                add(&mut self.0.texts, &right)
+            }
+            _ => Err(A::Error::custom("a merge is not of two tokens")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Merges {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Merge;
+        struct Pairs(Merges);
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Merges;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("two tokens, in a list or with a space between")
+                f.write_str("a list of pairs of tokens")
             }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Merge, E> {
-                Ok(Merge::Joined(text.to_owned()))
+            fn visit_unit<E>(self) -> Result<Merges, E> {
+                Ok(self.0)
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Merge, A::Error> {
-                match (list.next_element()?, list.next_element()?, list.next_element::<String>()?) {
-                    (Some(left), Some(right), None) => Ok(Merge::Apart(left, right)),
-                    _ => Err(A::Error::custom("a merge is of two tokens")),
+            fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Merges, A::Error> {
+                while list.next_element_seed(Pair(&mut self.0))?.is_some() {
+                    bounded(self.0.texts.len() / 2, MOST_MERGES, "merges")?;
                 }
+                Ok(self.0)
             }
         }
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_any(Pairs(Merges::default()))
     }
 }
 
-/// `added_tokens` or `merges`.
-struct Long<T>(Vec<T>);
+/// `added_tokens`.
+struct Long(Vec<Added>);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Long<T> {
+impl<'de> Deserialize<'de> for Long {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items<T>(Vec<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
-            type Value = Long<T>;
+        struct Items(Vec<Added>);
+        impl<'de> Visitor<'de> for Items {
+            type Value = Long;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list")
             }
-            fn visit_unit<E>(self) -> Result<Long<T>, E> {
+            fn visit_unit<E>(self) -> Result<Long, E> {
                 Ok(Long(Vec::new()))
             }
-            fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Long<T>, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Long, A::Error> {
                 while let Some(item) = list.next_element()? {
-                    bounded(self.0.len(), MOST_MERGES, "entries")?;
+                    bounded(self.0.len(), MOST, "added tokens")?;
                     self.0.push(item);
                 }
                 Ok(Long(self.0))
@@ -159,7 +206,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Long<T> {
 struct Taken {
     added: Vec<Added>,
     tokens: Option<Tokens>,
-    merges: Option<Vec<Merge>>,
+    merges: Option<Merges>,
 }
 
 /// The file's map, or that of its model.
@@ -193,7 +240,7 @@ impl<'de> Visitor<'de> for Frame<'_> {
             let value = match (self.inner, key.as_str()) {
                 (false, "model") => map.next_value_seed(Frame { taken: &mut *self.taken, inner: true })?,
                 (false, "added_tokens") => {
-                    self.taken.added = map.next_value::<Long<Added>>()?.0;
+                    self.taken.added = map.next_value::<Long>()?.0;
                     Json::NULL
                 }
                 (true, "vocab") => {
@@ -201,7 +248,7 @@ impl<'de> Visitor<'de> for Frame<'_> {
                     Json::NULL
                 }
                 (true, "merges") => {
-                    self.taken.merges = Some(map.next_value::<Long<Merge>>()?.0);
+                    self.taken.merges = Some(map.next_value()?);
                     Json::NULL
                 }
                 _ => map.next_value()?,

@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
+use std::io::BufReader;
 use std::path::Path;
 
 use consilience_core::{Error, Result};
@@ -11,6 +10,8 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+use crate::model::open_file;
 
 /// A JSON value. The keys of a map stand in the order of the file, each once.
 #[derive(Debug, Clone, PartialEq)]
@@ -157,27 +158,13 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// The bytes of a file that is not larger than `most`.
-///
-/// # Errors
-/// [`Error::Read`]; [`Error::Model`] for a larger file.
-pub(super) fn bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|e| Error::read(path, e))?;
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| Error::read(path, e))?;
-    if bytes.len() as u64 > most {
-        let error = Error::model("the file is too large").at(path.display());
-        return Err(error.expected(format!("at most {} MiB", most >> 20)));
-    }
-    Ok(bytes)
-}
-
 /// The contents of a JSON file that is not larger than `most`.
 ///
 /// # Errors
-/// [`Error::Read`]; [`Error::Model`] for a larger file, and for one that is not what was expected, with its line.
+/// As [`open_file`]; [`Error::Model`] for a file that is not what was expected, with its line.
 pub(super) fn read<T: DeserializeOwned>(path: &Path, most: u64, expected: &str) -> Result<T> {
-    serde_json::from_slice(&bytes(path, most)?).map_err(|e| {
+    // Not the whole text at once: it may be as large as what it says.
+    serde_json::from_reader(BufReader::new(open_file(path, most)?)).map_err(|e| {
         Error::model("the file cannot be understood").at(path.display()).expected(expected).got(e)
     })
 }

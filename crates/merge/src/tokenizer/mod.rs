@@ -7,6 +7,7 @@ mod chat;
 mod file;
 mod json;
 mod merged;
+mod names;
 mod rows;
 mod settings;
 mod vocabulary;
@@ -20,6 +21,7 @@ pub use merged::MergedTokenizer;
 pub use rows::{Row, Rows};
 pub use settings::{FindMember, Origin, Override, Source, TokenizerSettings};
 pub use vocabulary::Vocabulary;
+pub use write::{copy_with_template, has_tokenizer, own_template};
 
 /// A model whose tokenizer is merged.
 #[derive(Debug, Clone, Copy)]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use consilience_core::document::{Finding, List, quote};
+use consilience_core::files::Hasher;
 
 use super::Member;
 use super::settings::{Origin, Override, TokenizerSettings};
@@ -54,6 +55,39 @@ impl Rows {
         }
     }
 
+    /// Its bytes in memory.
+    pub fn bytes(&self) -> u64 {
+        let rows: usize = self.of.iter().map(Vec::capacity).sum();
+        (rows * size_of::<Row>() + self.means.capacity() * size_of::<(u32, u32)>()) as u64
+    }
+
+    /// Adds all of it to a hash.
+    pub(crate) fn hashed(&self, mut hash: Hasher) -> Hasher {
+        let mut bytes = Vec::new();
+        for all in &self.of {
+            bytes.clear();
+            for row in all {
+                let (kind, a, b) = match *row {
+                    Row::Own(row) => (0u8, row, 0),
+                    Row::Other { member, row } => (1, member, row),
+                    Row::Mean { from, count } => (2, from, count),
+                    Row::Zero => (3, 0, 0),
+                    Row::Padding => (4, 0, 0),
+                };
+                bytes.push(kind);
+                bytes.extend(a.to_le_bytes());
+                bytes.extend(b.to_le_bytes());
+            }
+            hash = hash.part(&bytes);
+        }
+        bytes.clear();
+        for (member, row) in &self.means {
+            bytes.extend(member.to_le_bytes());
+            bytes.extend(row.to_le_bytes());
+        }
+        hash.part(&bytes)
+    }
+
     /// Whether a member's rows are taken as they are, all `rows` of them in their order.
     pub fn is_whole(&self, member: usize, rows: usize) -> bool {
         let own = |(i, row): (usize, &Row)| matches!(row, Row::Own(r) if *r as usize == i);
@@ -74,7 +108,7 @@ impl Rows {
         let mut rows =
             Self { tokens, of: vec![Vec::with_capacity(tokens); members.len()], means: Vec::new() };
         let mut lost: Vec<&str> = Vec::new();
-        for token in merged.tokens.iter().map(Option::as_deref) {
+        for token in merged.tokens.iter() {
             let own: Vec<Option<u32>> = match token {
                 Some(token) => members.iter().map(|m| m.row(token)).collect(),
                 None => Vec::new(),

@@ -1,14 +1,16 @@
 //! A vocabulary: which token has which number, as a model's files give it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use consilience_core::document::{quote, suggest};
 use consilience_core::{Error, Result};
 
-use super::file::{Added, MOST, Merge, Parsed, Tokens};
+use super::file::{Added, MOST, Merges, Parsed, Tokens};
 use super::json::{self, Json};
+use super::names::Names;
+use super::write::settings_of;
+use crate::model::read_file;
 
 /// The largest `tokenizer.json`.
 const LARGEST: u64 = 200 << 20;
@@ -46,9 +48,7 @@ impl Kind {
 pub struct Vocabulary {
     pub(super) dir: PathBuf,
     pub(super) kind: Kind,
-    /// By number.
-    pub(super) tokens: Vec<Option<Arc<str>>>,
-    pub(super) numbers: HashMap<Arc<str>, u32>,
+    pub(super) tokens: Names,
     /// By number.
     pub(super) added: BTreeMap<u32, Added>,
     /// In the order in which they are tried.
@@ -79,10 +79,8 @@ impl Vocabulary {
         }
         let parsed = json::read(&path, LARGEST, "a tokenizer.json as the library tokenizers writes it")?;
         let mut all = Self::of(dir, parsed).map_err(|e| e.at(path.display()))?;
-        let path = dir.join("tokenizer_config.json");
-        if path.exists() {
-            let config: Json = json::read(&path, LARGEST_OTHER, "a map of settings")?;
-            all.listed(&config).map_err(|e| e.at(path.display()))?;
+        if let Some(config) = settings_of(dir)? {
+            all.listed(&config).map_err(|e| e.at(dir.join("tokenizer_config.json").display()))?;
             all.config = Some(config);
         }
         let path = dir.join("added_tokens.json");
@@ -108,7 +106,7 @@ impl Vocabulary {
             })?,
             // Older files do not say it.
             None if merges.is_some() => Kind::Bpe,
-            None if matches!(tokens, Tokens::Scored(_)) => Kind::Unigram,
+            None if matches!(tokens, Tokens::Scored(..)) => Kind::Unigram,
             None => {
                 let error = Error::model("the tokenizer does not say of which kind it is").at("model.type");
                 return Err(error.expected("BPE, WordPiece, WordLevel or Unigram"));
@@ -117,8 +115,7 @@ impl Vocabulary {
         let mut all = Self {
             dir: dir.to_path_buf(),
             kind,
-            tokens: Vec::new(),
-            numbers: HashMap::new(),
+            tokens: Names::default(),
             added: BTreeMap::new(),
             merges: Vec::new(),
             joined: false,
@@ -128,14 +125,14 @@ impl Vocabulary {
             template: None,
         };
         match (tokens, kind == Kind::Unigram) {
-            (Tokens::Numbered(tokens), false) => {
-                for (token, id) in tokens {
-                    all.insert(&token, id)?;
+            (Tokens::Numbered(tokens, numbers), false) => {
+                for (token, id) in tokens.iter().zip(numbers) {
+                    all.insert(token, id)?;
                 }
             }
-            (Tokens::Scored(tokens), true) => {
-                for (id, (token, score)) in tokens.into_iter().enumerate() {
-                    all.insert(&token, id as u32)?;
+            (Tokens::Scored(tokens, scores), true) => {
+                for (id, (token, score)) in tokens.iter().zip(scores).enumerate() {
+                    all.insert(token, id as u32)?;
                     all.scores.insert(id as u32, score);
                 }
             }
@@ -147,48 +144,49 @@ impl Vocabulary {
             }
         }
         added.into_iter().try_for_each(|token| all.learn(token))?;
-        if all.numbers.is_empty() {
+        if all.is_empty() {
             return Err(Error::model("there is no token").at("model.vocab"));
         }
-        for merge in merges.unwrap_or_default() {
-            all.read_merge(merge)?;
+        let Merges { texts, joined } = merges.unwrap_or_default();
+        all.joined = joined;
+        for i in (0..texts.len()).step_by(2) {
+            let id = |i: usize| {
+                let token = texts.get(i).unwrap_or_default();
+                all.number(token).ok_or_else(|| {
+                    Error::model(format!("a merge has the token {}, which has no number", quote(token)))
+                        .at("model.merges")
+                })
+            };
+            let pair = [id(i)?, id(i + 1)?];
+            all.merges.push(pair);
         }
         Ok(all)
     }
 
     /// A token with a number that must be free.
     pub(super) fn insert(&mut self, token: &str, id: u32) -> Result<()> {
-        let place = id as usize;
-        if place >= MOST {
+        if id as usize >= MOST {
             return Err(Error::model(format!("the number of the token {} is too large", quote(token)))
                 .expected(format!("below {MOST}"))
                 .got(id));
         }
-        if let Some(other) = self.numbers.get(token) {
+        if let Some(other) = self.number(token) {
             let error = Error::model(format!("the token {} has two numbers", quote(token)));
             return Err(error.got(format!("{other} and {id}")));
         }
-        if self.tokens.len() <= place {
-            self.tokens.resize(place + 1, None);
+        if let Some(other) = self.token(id) {
+            let what = format!("the tokens {} and {} have the same number", quote(other), quote(token));
+            return Err(Error::model(what).got(id));
         }
-        match self.tokens.get_mut(place) {
-            Some(Some(other)) => {
-                let what = format!("the tokens {} and {} have the same number", quote(other), quote(token));
-                return Err(Error::model(what).got(id));
-            }
-            Some(free) => {
-                let token: Arc<str> = token.into();
-                *free = Some(Arc::clone(&token));
-                self.numbers.insert(token, id);
-            }
-            None => {}
+        match self.tokens.insert(token, id) {
+            true => Ok(()),
+            false => Err(Error::model("the tokens are too long")),
         }
-        Ok(())
     }
 
     /// An added token: it may stand in the vocabulary already, with the same number. What was said first counts.
     fn learn(&mut self, added: Added) -> Result<()> {
-        if self.numbers.get(added.content.as_str()) != Some(&added.id) {
+        if self.number(&added.content) != Some(added.id) {
             self.insert(&added.content, added.id)?;
         }
         self.added.entry(added.id).or_insert(added);
@@ -221,27 +219,6 @@ impl Vocabulary {
         Ok(())
     }
 
-    fn read_merge(&mut self, merge: Merge) -> Result<()> {
-        let (left, right) = match &merge {
-            Merge::Apart(left, right) => (left.as_str(), right.as_str()),
-            Merge::Joined(text) => {
-                self.joined = true;
-                text.split_once(' ').filter(|(_, right)| !right.contains(' ')).ok_or_else(|| {
-                    Error::model("a merge is not of two tokens").at("model.merges").got(quote(text))
-                })?
-            }
-        };
-        let id = |token: &str| {
-            self.number(token).ok_or_else(|| {
-                Error::model(format!("a merge has the token {}, which has no number", quote(token)))
-                    .at("model.merges")
-            })
-        };
-        let (left, right) = (id(left)?, id(right)?);
-        self.merges.push([left, right]);
-        Ok(())
-    }
-
     /// How many numbers there are: one more than the largest.
     pub fn len(&self) -> usize {
         self.tokens.len()
@@ -249,23 +226,31 @@ impl Vocabulary {
 
     /// Whether there is no token.
     pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
+        self.tokens.len() == 0
     }
 
     /// The number of a token.
     pub fn number(&self, token: &str) -> Option<u32> {
-        self.numbers.get(token).copied()
+        self.tokens.number(token)
     }
 
     /// The token with a number; `None` in a gap.
     pub fn token(&self, number: u32) -> Option<&str> {
-        self.tokens.get(number as usize)?.as_deref()
+        self.tokens.get(number)
     }
 
     /// The chat template, Jinja text: `chat_template.jinja`, else what `tokenizer_config.json` has (of several the one named
     /// "default").
     pub fn chat_template(&self) -> Option<&str> {
         self.template.as_deref()
+    }
+
+    /// Its bytes in memory, nearly: what is long in it.
+    pub fn bytes(&self) -> u64 {
+        const ADDED: usize = 128;
+        const SCORE: usize = 24;
+        let beside = self.merges.capacity() * 8 + self.added.len() * ADDED + self.scores.len() * SCORE;
+        (self.tokens.bytes() + beside) as u64
     }
 
     /// The added token that is nearest to a text.
@@ -279,10 +264,11 @@ impl Vocabulary {
     }
 }
 
-fn template(dir: &Path, config: Option<&Json>) -> Result<Option<String>> {
+/// The chat template of a folder with these settings.
+pub(super) fn template(dir: &Path, config: Option<&Json>) -> Result<Option<String>> {
     let path = dir.join("chat_template.jinja");
     if path.exists() {
-        let bytes = json::bytes(&path, LARGEST_TEMPLATE)?;
+        let bytes = read_file(&path, LARGEST_TEMPLATE)?;
         let text = String::from_utf8(bytes);
         return text
             .map(Some)

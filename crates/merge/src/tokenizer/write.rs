@@ -11,7 +11,9 @@ use serde::{Serialize, Serializer};
 
 use super::json::{self, Json};
 use super::merged::MergedTokenizer;
-use super::vocabulary::{Kind, LARGEST_OTHER, Vocabulary};
+use super::vocabulary::{Kind, LARGEST_OTHER, Vocabulary, template};
+use crate::model::read_file;
+use crate::run::beside_weights;
 
 /// Files that are right for any vocabulary that keeps the donor's tokens.
 const KEPT: [&str; 2] = ["special_tokens_map.json", "generation_config.json"];
@@ -32,6 +34,56 @@ const LARGEST: u64 = 200 << 20;
 const CONFIG: &str = "tokenizer_config.json";
 /// The template in a file of its own, which goes before that in the settings.
 const TEMPLATE: &str = "chat_template.jinja";
+/// The same, as older programs write it.
+const OLD_TEMPLATE: &str = "chat_template.json";
+
+/// Whether a folder has a tokenizer, of whichever kind.
+pub fn has_tokenizer(dir: &Path) -> bool {
+    OF_DONOR.iter().chain(&[CONFIG]).any(|name| dir.join(name).is_file())
+}
+
+/// The chat template of a model's folder.
+///
+/// # Errors
+/// [`Error::Read`]; [`Error::Model`] for files that cannot be understood.
+pub fn own_template(dir: &Path) -> Result<Option<String>> {
+    template(dir, settings_of(dir)?.as_ref())
+}
+
+/// The settings of a tokenizer, where there are any.
+pub(super) fn settings_of(dir: &Path) -> Result<Option<Json>> {
+    let path = dir.join(CONFIG);
+    path.exists().then(|| json::read(&path, LARGEST_OTHER, "a map of settings")).transpose()
+}
+
+/// Copies a tokenizer of whichever kind from folder to folder, with another chat template if there is one, and gives the names of its
+/// files.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Write`]; [`Error::Model`] for settings that cannot be understood.
+pub fn copy_with_template(from: &Path, to: &Path, chat_template: Option<&str>) -> Result<Vec<String>> {
+    let mut written = Vec::new();
+    for path in beside_weights(from) {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let replaced = [CONFIG, TEMPLATE, OLD_TEMPLATE].contains(&name.as_str());
+        if !(replaced && chat_template.is_some()) {
+            write_atomic(&to.join(&name), &read_file(&path, u64::MAX - 1)?)?;
+            written.push(name);
+        }
+    }
+    if let Some(text) = chat_template {
+        let mut config = settings_of(from)?.unwrap_or_else(plain_settings);
+        config.set("chat_template", Json::string(text));
+        write_atomic(&to.join(CONFIG), &pretty(&config)?)?;
+        written.push(CONFIG.to_owned());
+    }
+    Ok(written)
+}
+
+/// The settings of a tokenizer that has none.
+fn plain_settings() -> Json {
+    Json::Map(vec![("tokenizer_class".to_owned(), Json::string("PreTrainedTokenizerFast"))])
+}
 
 impl MergedTokenizer<'_> {
     /// Writes the tokenizer's files into a folder that is there, one that appears whole later, and gives their names. A chat
@@ -69,7 +121,7 @@ impl MergedTokenizer<'_> {
             let path = from.join(name);
             if path.exists() {
                 let most = if OF_DONOR.contains(&name) { LARGEST } else { LARGEST_OTHER };
-                put(name, &json::bytes(&path, most)?)?;
+                put(name, &read_file(&path, most)?)?;
             }
         }
         Ok(written)
@@ -88,10 +140,7 @@ impl MergedTokenizer<'_> {
         if chat_template.is_none() && (theirs.is_none() || !self.is_extended()) {
             return None;
         }
-        let mut config = theirs.cloned().unwrap_or_else(|| {
-            let class = ("tokenizer_class".to_owned(), Json::string("PreTrainedTokenizerFast"));
-            Json::Map(vec![class])
-        });
+        let mut config = theirs.cloned().unwrap_or_else(plain_settings);
         if self.is_extended()
             && let Some(listed) = config.get("added_tokens_decoder")
         {
@@ -128,7 +177,7 @@ impl Vocabulary {
     /// Writes a `tokenizer.json`, piece by piece: it may be large.
     fn write(&self, path: &Path) -> Result<()> {
         if self.kind == Kind::Unigram
-            && let Some(gap) = self.tokens.iter().position(Option::is_none)
+            && let Some(gap) = self.tokens.iter().position(|t| t.is_none())
         {
             return Err(Error::model("a Unigram model cannot leave out a number")
                 .at(self.dir.join("tokenizer.json").display())
@@ -146,7 +195,7 @@ impl Vocabulary {
 
     /// The tokens with their numbers, in order.
     fn numbered(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.tokens.iter().zip(0u32..).filter_map(|(token, id)| token.as_deref().map(|t| (t, id)))
+        self.tokens.iter().zip(0u32..).filter_map(|(token, id)| token.map(|t| (t, id)))
     }
 }
 

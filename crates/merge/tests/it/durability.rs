@@ -73,9 +73,9 @@ fn draw(i: usize) -> f64 {
 fn a_killed_merge_leaves_the_old_result_or_the_new_one_and_goes_on() {
     let dir = members();
     let root = dir.path();
-    let (out, wanted) = (root.join("out"), root.join("wanted"));
+    let out = root.join("out");
     let whole = |weight: &str| {
-        let other = wanted.join(weight);
+        let other = root.join(format!("wanted-{weight}"));
         how().merge(&linear(weight), root, &other).map_err(|e| refused::<()>(Err(e))).unwrap();
         contents(&other)
     };
@@ -123,7 +123,7 @@ fn a_killed_merge_leaves_the_old_result_or_the_new_one_and_goes_on() {
             );
         }
         assert!(contents(&out) == results[new], "other bytes after kill {i}");
-        assert_eq!(names(root), ["a", "b", "out", "wanted"]);
+        assert_eq!(names(root), ["a", "b", "out", "wanted-2", "wanted-3"]);
         old = new;
     }
     println!("{halves} of {KILLS} killed with finished files, {gone_on} gone on, {changed} already done");
@@ -323,6 +323,98 @@ fn only_a_merge_an_empty_folder_or_what_may_be_replaced_gives_way() {
     // A merge as a member, and the goal in its place.
     let error = error(merge("merge_method: linear\nmodels: [out, b]\nparameters: {weight: 1}\n", root, &out));
     assert!(error.to_string().contains("made of"), "{error}");
+}
+
+#[test]
+fn what_somebody_put_into_an_earlier_merge_is_not_lost() {
+    let dir = llamas();
+    let root = dir.path();
+    let text = "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 1}\n";
+    let out = root.join("out");
+    let again = |how: &How| how.merge(text, root, &out).map(|_| ());
+    again(&How::default()).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    let before = contents(&out);
+    let replace = How { replace: true, ..How::default() };
+    let spoil: [(&str, &dyn Fn()); 5] = [
+        ("precious.txt", &|| fs::write(out.join("precious.txt"), "dear").unwrap()),
+        ("notes", &|| fs::create_dir(out.join("notes")).unwrap()),
+        ("README.md (changed)", &|| fs::write(out.join("README.md"), "mine").unwrap()),
+        ("config.json (changed)", &|| {
+            let mut bytes = fs::read(out.join("config.json")).unwrap();
+            let at = bytes.iter().position(|b| *b == b'4').unwrap();
+            bytes[at] = b'5';
+            fs::write(out.join("config.json"), bytes).unwrap();
+        }),
+        ("provenance.json (changed)", &|| {
+            let text = fs::read_to_string(out.join("provenance.json")).unwrap();
+            fs::write(out.join("provenance.json"), text.replace("\"seed\": 0", "\"seed\": 1")).unwrap();
+        }),
+    ];
+    for (name, spoil) in spoil {
+        spoil();
+        let there = contents(&out);
+        let told = error(again(&How::default()));
+        assert!(told.exit_code() == 2 && told.to_string().contains(name), "{name}: {told}");
+        assert!(told.to_string().contains("--replace"), "{told}");
+        assert!(contents(&out) == there, "{name}");
+        again(&replace).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+        assert!(contents(&out) == before, "{name}");
+    }
+    // What was lost already stops nobody.
+    fs::remove_file(out.join("README.md")).unwrap();
+    again(&How::default()).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    // The merge file itself, whatever may be lost.
+    let own = out.join("mine.yaml");
+    fs::write(&own, text.replace("a, b", "../a, ../b")).unwrap();
+    let file = consilience_merge::MergeFile::read(&own).unwrap_or_else(|_| panic!());
+    let how = How::default();
+    let running = consilience_merge::run::Running {
+        resume: false,
+        replace: true,
+        on_nonfinite: OnNonfinite::Stop,
+        cache: None,
+        stop: &how.stop,
+        progress: &consilience_core::model::Quiet,
+    };
+    let told = error(file.merge(&out, &how.limits, &how.options, &running));
+    assert!(told.exit_code() == 2 && told.to_string().contains("mine.yaml"), "{told}");
+    assert!(own.exists());
+    // It is foretold too.
+    let (ready, _) = file.check(&how.limits, &how.options).unwrap_or_else(|_| panic!());
+    assert!(file.foretell(&ready, &out, true).unwrap_err().to_string().contains("mine.yaml"));
+    fs::rename(&own, root.join("a.yaml")).unwrap();
+    assert!(
+        file.foretell(&ready, &out, false).is_ok() && file.foretell(&ready, &root.join("a"), true).is_err()
+    );
+    fs::create_dir(root.join("full")).unwrap();
+    fs::write(root.join("full/x"), "x").unwrap();
+    assert_eq!(file.foretell(&ready, &root.join("full"), false).unwrap_err().exit_code(), 2);
+}
+
+#[test]
+fn a_finished_file_that_changed_is_not_gone_on_with() {
+    let dir = members();
+    let root = dir.path();
+    how().merge(&linear("2"), root, &root.join("whole")).unwrap_or_else(|_| panic!());
+    assert_eq!(stop_at(&how(), &linear("2"), root, "layers.5.w").exit_code(), 130);
+    let shard = root.join(".csl-merge-out/model-00003-of-00008.safetensors");
+    let mut bytes = fs::read(&shard).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&shard, bytes).unwrap();
+    let resume = How { resume: true, ..how() };
+    let (merged, _) = resume.merge(&linear("2"), root, &root.join("out")).unwrap_or_else(|_| panic!());
+    assert_eq!(merged.kept, 2, "those before it");
+    assert!(contents(&root.join("out")) == contents(&root.join("whole")));
+}
+
+#[test]
+fn a_long_name_is_a_name() {
+    let dir = llamas();
+    let out = dir.path().join("n".repeat(250));
+    let text = "merge_method: passthrough\nmodels: [a]\n";
+    merge(text, dir.path(), &out).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    assert!(out.join("model.safetensors").exists());
+    assert_eq!(names(dir.path()).len(), 4);
 }
 
 #[cfg(unix)]

@@ -141,6 +141,43 @@ fn a_chat_template_goes_with_the_tokenizer() {
 }
 
 #[test]
+fn a_chat_template_alone_asks_for_no_other_tokenizer() {
+    let dir = models(true);
+    let root = dir.path();
+    Llama { seed: 2, ..LLAMA }.write(&root.join("b"));
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        fs::remove_file(root.join("b").join(name)).unwrap();
+    }
+    // A tokenizer of another kind goes along as it is.
+    fs::remove_file(root.join("a/tokenizer.json")).unwrap();
+    fs::write(root.join("a/tokenizer.model"), "sentences").unwrap();
+    fs::write(root.join("a/chat_template.jinja"), "{{ old }}").unwrap();
+    let out = root.join("out");
+    let text = linear("chat_template: chatml");
+    merge(&text, root, &out).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    assert_eq!(fs::read_to_string(out.join("tokenizer.model")).unwrap(), "sentences");
+    let config = json_of(&out.join("tokenizer_config.json"));
+    assert!(
+        config["chat_template"].as_str().unwrap().contains("<|im_start|>") && config["unk_token"] == "<unk>"
+    );
+    assert!(!out.join("chat_template.jinja").exists());
+    let listed = json_of(&out.join("provenance.json"))["outputs"].as_array().unwrap().len();
+    assert_eq!(listed, names(&out).len() - 1);
+    // The one that most have.
+    fs::write(root.join("b/chat_template.jinja"), "{{ mine }}").unwrap();
+    merge(&linear("chat_template: auto\nbase_model: b"), root, &out)
+        .unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    let template = &json_of(&out.join("tokenizer_config.json"))["chat_template"];
+    assert!(template == "{{ old }}" || template == "{{ mine }}", "{template}");
+    // Without any there is nothing for it to go with.
+    for name in ["tokenizer.model", "tokenizer_config.json", "vocab.json"] {
+        fs::remove_file(root.join("a").join(name)).unwrap();
+    }
+    let told = refused(How::default().check(&text, root));
+    assert!(told.contains("no tokenizer for the chat template"), "{told}");
+}
+
+#[test]
 fn what_a_policy_needs_is_told_before_anything_is_read() {
     let dir = models(true);
     let root = dir.path();
@@ -154,10 +191,8 @@ fn what_a_policy_needs_is_told_before_anything_is_read() {
         assert!(told.contains(words), "{policy}: {told}");
     }
     fs::remove_file(root.join("b/tokenizer.json")).unwrap();
-    for more in ["tokenizer_source: union", "chat_template: chatml"] {
-        let told = refused(merge(&linear(more), root, &root.join("out")));
-        assert!(told.contains("no tokenizer.json") && told.contains("vocab.json"), "{told}");
-    }
+    let told = refused(merge(&linear("tokenizer_source: union"), root, &root.join("out")));
+    assert!(told.contains("no tokenizer.json") && told.contains("vocab.json"), "{told}");
     fs::write(root.join("b/tokenizer.json"), "{\"model\": 3}").unwrap();
     let told = refused(merge(&linear("tokenizer_source: union"), root, &root.join("out")));
     assert!(told.contains("tokenizer.json"), "{told}");

@@ -24,6 +24,13 @@ fn verdict(root: &Path) -> Verdict {
     verify(&root.join("out"), &Places::of(&root.join("merge.yaml"))).unwrap()
 }
 
+/// Files named by the ways to them.
+fn paths(files: &serde_json::Value) -> serde_json::Value {
+    let mut files = files.clone();
+    files.as_array_mut().unwrap().iter_mut().for_each(|f| f["file"] = f["path"].clone());
+    files
+}
+
 /// What the system's own program says.
 fn sha256sum(path: &Path) -> Option<String> {
     let done = Command::new("sha256sum").arg(path).output().ok()?;
@@ -54,15 +61,20 @@ fn every_input_and_output_has_its_hash() {
     assert_eq!(listed, names(&out).len() - 1, "all but the provenance itself");
     let models = provenance["models"].as_array().unwrap();
     assert_eq!(models.len(), 2);
-    for model in models {
-        assert_eq!(check(&root.join(model["model"].as_str().unwrap()), &model["files"]), 2);
+    for (model, files) in models.iter().zip([3, 2]) {
+        assert_eq!(check(&root.join(model["model"].as_str().unwrap()), &model["files"]), files);
+        assert_eq!(check(&out, &paths(&model["files"])), files, "as seen from the result");
     }
     assert_eq!(
         provenance["merge_file_sha256"].as_str().unwrap(),
         sha256sum(&out.join("merge.yaml")).unwrap()
     );
     let verdict = verdict(root);
-    assert_eq!((verdict.sound, verdict.inputs), (listed, 4));
+    assert_eq!(
+        (verdict.sound, verdict.inputs),
+        (listed, 5),
+        "the tokenizer that was copied is one of the inputs"
+    );
     assert!(verdict.wrong.is_empty() && verdict.changed.is_empty(), "{verdict:?}");
 }
 
@@ -101,7 +113,7 @@ fn what_was_tampered_with_is_found() {
     assert!(moved.changed.iter().any(|c| c.contains("a is not on this machine")), "{moved:?}");
     // A provenance that speaks of other places, or of nothing.
     let path = out.join("provenance.json");
-    let sound = json_of(&path);
+    let (sound, text) = (json_of(&path), fs::read_to_string(&path).unwrap());
     fs::write(root.join("secret"), "s").unwrap();
     let inside = fs::canonicalize(root.join("secret")).unwrap();
     for file in ["../secret", inside.to_str().unwrap(), "", ".", "..", "x/../../secret", "./config.json"] {
@@ -131,7 +143,7 @@ fn what_was_tampered_with_is_found() {
     // A link is not the file that was written.
     #[cfg(unix)]
     {
-        fs::write(&path, sound.to_string()).unwrap();
+        fs::write(&path, &text).unwrap();
         fs::rename(out.join("config.json"), root.join("config.json")).unwrap();
         std::os::unix::fs::symlink(root.join("config.json"), out.join("config.json")).unwrap();
         assert_eq!(verify(&out, &Places::default()).unwrap().wrong, ["config.json is missing"]);
@@ -198,4 +210,76 @@ fn a_thousand_tensors_are_checked_in_no_time() {
     let large = check(6666);
     // Twenty times as many take about twenty times as long; were it by their square, four hundred times.
     assert!(large < small.max(0.02) * 120.0, "{small} {large}");
+}
+
+#[test]
+fn every_byte_of_the_provenance_counts() {
+    let dir = llamas();
+    let root = dir.path();
+    let path = made(root).join("provenance.json");
+    let text = fs::read(&path).unwrap();
+    for i in (0..text.len()).step_by(7) {
+        let mut bad = text.clone();
+        bad[i] = if bad[i] == b'7' { b'8' } else { b'7' };
+        fs::write(&path, bad).unwrap();
+        if let Ok(verdict) = verify(&root.join("out"), &Places::default()) {
+            assert!(verdict.wrong.iter().any(|w| w == "provenance.json has changed"), "{i}: {verdict:?}");
+        }
+    }
+    // An output that is not listed any more.
+    let mut json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    json["outputs"].as_array_mut().unwrap().retain(|o| o["file"] != "README.md");
+    fs::write(&path, format!("{json:#}\n")).unwrap();
+    let found = verdict(root);
+    assert_eq!(found.wrong, ["provenance.json has changed"]);
+    fs::write(&path, &text).unwrap();
+    // What lies beside it is told, and is no fault of it.
+    fs::write(root.join("out/letter.txt"), "dear").unwrap();
+    let found = verdict(root);
+    assert_eq!((found.wrong, found.others), (vec![], vec!["letter.txt".to_owned()]));
+}
+
+#[test]
+fn inputs_are_found_from_the_merge_itself() {
+    let dir = llamas();
+    let root = dir.path();
+    let text = "name: x\nmerge_method: linear\nparameters: {weight: 1}\nmodels: [a, b]\n---\n\
+                merge_method: linear\nparameters: {weight: 1}\nmodels: [x, c]\n";
+    fs::create_dir(root.join("deep")).unwrap();
+    let out = root.join("deep/out");
+    How::default().merge(text, root, &out).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    // From wherever it is asked: what x was made of, and c.
+    let found = verify(&out, &Places::default()).unwrap();
+    assert_eq!((found.inputs, found.changed.len(), found.wrong.len()), (6, 0, 0), "{found:?}");
+    Llama { seed: 9, ..LLAMA }.write(&root.join("b"));
+    let found = verify(&out, &Places::default()).unwrap();
+    assert!(found.wrong.is_empty() && found.changed.len() == 1 && found.changed[0].contains("has changed"));
+    // Elsewhere they are looked for by their names.
+    fs::rename(&out, root.join("moved")).unwrap();
+    let found = verify(&root.join("moved"), &Places::of(&root.join("merge.yaml"))).unwrap();
+    assert_eq!((found.inputs, found.changed.len()), (5, 1), "{found:?}");
+}
+
+#[test]
+fn the_merge_file_is_kept_as_it_was_resolved() {
+    let dir = llamas();
+    let root = dir.path();
+    let text = "merge_method: ties\nbase_model: a\nmodels:\n- {model: b, parameters: &half {density: 0.5}}\n\
+                - {model: c, parameters: {<<: *half, weight: 2}}\n";
+    let text = text.replace("{density: 0.5}", "{density: 0.5, weight: 1}");
+    let out = root.join("out");
+    How::default().merge(&text, root, &out).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    assert_eq!(fs::read_to_string(out.join("merge.yaml")).unwrap(), text);
+    let resolved = fs::read_to_string(out.join("merge.resolved.yaml")).unwrap();
+    for words in
+        ["merge_method: ties", "normalize: true", "lambda: 1.0", "rescale: false", "density: 0.5, weight: 2"]
+    {
+        assert!(resolved.contains(words), "{words}: {resolved}");
+    }
+    // It is the same merge.
+    How::default()
+        .merge(&resolved, root, &root.join("again"))
+        .unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    let weights = |out: &str| fs::read(root.join(out).join("model.safetensors")).unwrap();
+    assert!(weights("out") == weights("again"));
 }

@@ -45,7 +45,9 @@ impl<'a> Decoder<'a> {
             if first.is_none() {
                 origin = self.origin(info, &method.needs(), node, &of, path)?;
             }
-            if let Err(error) = method.check(of.len(), origin.is_some()) {
+            if let Err(error) =
+                method.check(of.len(), origin.is_some()).and_then(|()| method.check_weights(of.len(), false))
+            {
                 self.blame(info, &error, &all, node.get("of")?.span, &below(path, "of"));
                 return None;
             }
