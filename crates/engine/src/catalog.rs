@@ -86,7 +86,7 @@ fn infos<T: ?Sized>(registry: &Registry<T>) -> Vec<MethodInfo> {
 /// What recipes can name, for checking them.
 pub fn methods() -> Methods {
     let mut fitted = infos(&learners::REGISTRY);
-    fitted.extend(infos(&NETWORKS).into_iter().map(|m| MethodInfo { network: true, ..m }));
+    fitted.extend(infos(&NETWORKS));
     Methods {
         learners: fitted,
         fusers: infos(&fuse::REGISTRY),

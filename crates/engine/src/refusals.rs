@@ -84,9 +84,13 @@ pub(crate) fn refusals(
                 let built = catalog::fusion(ground, method, Reads { on, features, augment });
                 said.note(&path, built.and_then(|b| b.estimator.check(ground.schema, task)))?;
             }
-            Synthesis::Distill { method, on, features, augment, .. } => {
+            Synthesis::Distill { method, on, features, augment, lesson, .. } => {
                 let built = catalog::member(ground, method, Reads { on, features, augment });
-                said.note(&path, built.and_then(|b| b.estimator.check(ground.schema, task)))?;
+                let fits = built.and_then(|b| {
+                    b.estimator.check(ground.schema, task)?;
+                    b.estimator.lesson(task, *lesson).map(drop)
+                });
+                said.note(&path, fits)?;
                 if matches!(recipe.honest, HonestSpec::Validation(_)) {
                     let error = Error::argument(
                         "a student learns from what its teacher says of rows that it has not seen",

@@ -48,11 +48,6 @@ impl Present {
         self.seen.len()
     }
 
-    /// The positions of those that occur, rising.
-    pub(super) fn seen(&self) -> &[u32] {
-        &self.seen
-    }
-
     /// How many classes the task has.
     pub(super) fn classes(&self) -> usize {
         self.classes

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use consilience_core::Error;
 use consilience_core::data::{HonestSpec, SplitSpec, TaskKind, Validation};
+use consilience_core::model::Distill;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -251,18 +252,13 @@ impl Decoder<'_> {
             self.steps_by_column(node.entry("features"), &below(path, "features"), &methods.features);
         let augment = self.augment(node.entry("augment"), &below(path, "augment"));
         let number = |key: &str| node.get(key).and_then(|n| n.to_json().as_f64());
-        let method = method?;
-        // A network's loss is the sum of two; other learners see rows for each class.
-        let classifies = self.root.get("task").and_then(Node::text) == Some("classify");
-        let soft = classifies && find(&methods.learners, &method.name).is_some_and(|m| m.network);
         Some(Synthesis::Distill {
-            method,
+            method: method?,
             teacher: node.get("teacher").and_then(Node::text)?.to_owned(),
             on: node.get("on").map_or_else(|| vec!["table".to_owned()], texts),
             features: features?,
             augment: augment?,
-            share: number("share").unwrap_or(if soft { 0.9 } else { 0.5 }),
-            temperature: number("temperature").unwrap_or(if soft { 2.0 } else { 1.0 }),
+            lesson: Distill { share: number("share"), temperature: number("temperature") },
         })
     }
 

@@ -24,8 +24,6 @@ pub struct MethodInfo {
     pub resolve: fn(&Value) -> Result<Value>,
     /// Of a way to merge: what says which members it works on.
     pub merger: Option<BuildMerger>,
-    /// Whether it is a network.
-    pub network: bool,
 }
 
 impl MethodInfo {
@@ -43,7 +41,6 @@ impl MethodInfo {
             schema: (entry.schema)(),
             resolve: entry.resolve,
             merger: None,
-            network: false,
         }
     }
 
@@ -56,7 +53,6 @@ impl MethodInfo {
             schema: schema_of::<M>(),
             resolve: resolve::<M>,
             merger: None,
-            network: false,
         }
     }
 

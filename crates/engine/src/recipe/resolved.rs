@@ -207,12 +207,14 @@ fn synthesis(synthesis: &Synthesis) -> Vec<Entry> {
             out.extend(fixed.into_iter().filter(|e| !search.contains_key(&e.key)));
             return out;
         }
-        Synthesis::Distill { method, teacher, on, features, augment, share, temperature } => {
+        Synthesis::Distill { method, teacher, on, features, augment, lesson } => {
             out.push(Entry::new("distill", text(&method.name)));
             out.push(Entry::new("teacher", text(teacher)));
             out.push(Entry::new("on", names(on)));
-            out.push(Entry::new("share", Node::from_json(&Value::from(*share))));
-            out.push(Entry::new("temperature", Node::from_json(&Value::from(*temperature))));
+            let number =
+                |key: &str, v: Option<f64>| v.map(|v| Entry::new(key, Node::from_json(&Value::from(v))));
+            out.extend(number("share", lesson.share));
+            out.extend(number("temperature", lesson.temperature));
             if !features.is_empty() {
                 out.push(Entry::new("features", steps_by_column(features)));
             }

@@ -341,12 +341,12 @@ fn synthesis(methods: &Methods) -> Value {
         "augment": described("As for members.", augment(methods)),
         "share": {
             "type": "number", "minimum": 0, "maximum": 1,
-            "description": "How much the teacher counts; the rest is the truth. 0.9 for networks that classify, else 0.5 by default."
+            "description": "How much the teacher counts; the rest is the truth. As is usual for the method unless said."
         },
         "temperature": {
             "type": "number", "minimum": 1, "maximum": 20,
             "description": "What the logits of teacher and student are divided by: the higher, the more the unlikely classes count. For \
-                            networks that classify; 2 by default."
+                            networks that classify alone."
         },
         "calibrate": calibration(),
     });

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use consilience_core::data::{DataSpec, HonestSpec, SplitSpec, TaskKind};
+use consilience_core::model::Distill;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -143,10 +144,8 @@ pub enum Synthesis {
         features: BTreeMap<String, Vec<Call>>,
         /// As for members.
         augment: BTreeMap<String, Vec<Call>>,
-        /// How much the teacher counts, from 0 to 1; the rest is the truth.
-        share: f64,
-        /// What the teacher's and the student's logits are divided by.
-        temperature: f64,
+        /// How it listens to the teacher; what is not said is as is usual for the method.
+        lesson: Distill,
     },
     /// Domains.
     Adapt {

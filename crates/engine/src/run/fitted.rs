@@ -7,7 +7,8 @@ use std::sync::Arc;
 use consilience_core::fuse;
 use consilience_core::members::Composition;
 use consilience_core::model::{
-    Context, Estimator, Honest, Keep, LogRow, ModelDir, Origin, Predictions, Record, save_parts,
+    Context, Estimator, Honest, Keep, Lesson, LogRow, ModelDir, Origin, Predictions, Record, Teacher,
+    save_parts,
 };
 use consilience_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -45,8 +46,7 @@ pub(crate) struct Taught<'a> {
     pub draft: &'a Draft,
     /// Its honest predictions.
     pub said: &'a Predictions,
-    pub share: f64,
-    pub temperature: f64,
+    pub lesson: Lesson,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -92,7 +92,7 @@ impl Session<'_> {
             "epochs": epochs,
         });
         if let (Some(map), Some(t)) = (key.as_object_mut(), taught) {
-            let teacher = json!({"said": digest(t.said), "share": t.share, "temperature": t.temperature});
+            let teacher = json!({"said": digest(t.said), "lesson": [t.lesson.share, t.lesson.temperature]});
             map.insert("teacher".to_owned(), teacher);
         }
         let kept = self.store.kept("fit", &key);
@@ -100,7 +100,8 @@ impl Session<'_> {
         let step = self.step(name, "fit", &key, |dir| {
             self.with_rows(name, self.seed.child("fit").child(name), rows, |data, context| {
                 let start = start.map(|s| s.model.as_ref());
-                let context = Context { start, epochs, checkpoint, ..*context };
+                let teacher = taught.map(|t| Teacher { said: t.said, lesson: t.lesson });
+                let context = Context { start, epochs, checkpoint, teacher, ..*context };
                 let fitted = build.estimator.fit(data, &context)?;
                 keep_model(dir, &fitted.model.save()?)?;
                 let (log, best_epoch, notes) = (fitted.log, fitted.best_epoch, fitted.notes);

@@ -266,14 +266,15 @@ fn make(session: &Session<'_>, name: &str, done: &mut BTreeMap<String, Draft>, d
             };
             session.fit_draft(&plan, &build, None)?
         }
-        Synthesis::Distill { method, on, features, augment, share, temperature, .. } => {
+        Synthesis::Distill { method, on, features, augment, lesson, .. } => {
             let build = catalog::member(&session.ground(), method, Reads { on, features, augment })?;
             let teacher = of.first().copied();
             let said = teacher.and_then(|d| d.honest.as_ref());
             let (Some(teacher), Some(said)) = (teacher, said) else {
                 return Err(Error::model("the teacher has no honest predictions to learn from").at(name));
             };
-            let taught = Taught { draft: teacher, said, share: *share, temperature: *temperature };
+            let lesson = build.estimator.lesson(&session.task, *lesson).map_err(|e| e.at(name))?;
+            let taught = Taught { draft: teacher, said, lesson };
             let plan = Plan {
                 name,
                 role: Role::Distill,

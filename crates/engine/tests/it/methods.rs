@@ -183,6 +183,7 @@ pub fn methods() -> Methods {
         learners: all![Logistic, Forest, Knn, Cnn, Mlp],
         fusers: all![SoftVote, Weighted, Greedy, Stacking],
         calibrators: vec![],
+        regions: vec![],
         fusions: all![Concat, Late],
         merges: all![Linear],
         adapters: all![Coral],
