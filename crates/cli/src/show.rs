@@ -78,6 +78,9 @@ pub fn outcome(outcome: &Outcome, dir: &std::path::Path) -> String {
     let width = std::io::stdout().is_terminal().then(|| Table::new().width()).flatten().map(usize::from);
     let mut text = leaderboard(outcome, width);
     text.push_str(&format!("\n{}\n", outcome.verdict.sentence));
+    if let Some(found) = &outcome.regions {
+        text.push_str(&format!("{}.\n", consilience_engine::report::regions_sentence(found)));
+    }
     for note in &outcome.verdict.notes {
         text.push_str(&format!("note: {note}\n"));
     }

@@ -12,6 +12,7 @@ mod members;
 mod number;
 mod pulls;
 mod reading;
+mod regions;
 mod reliability;
 mod scatter;
 mod subsets;
@@ -51,10 +52,17 @@ struct Page {
     subsets_left_out: usize,
     importances: Option<bars::Bars>,
     members: Option<members::Members>,
+    regions: Option<regions::Regions>,
+    cascades: Vec<regions::Cascade>,
     pulls: Vec<pulls::Table>,
     data: Option<data::Data>,
     reproduce: Option<Reproduce>,
     version: &'static str,
+}
+
+/// What the regions of a run promise and do, in a sentence without an end.
+pub fn regions_sentence(found: &crate::outcome::RegionsFound) -> String {
+    regions::sentence(found)
 }
 
 /// A page about one merge.
@@ -138,6 +146,8 @@ pub fn html(outcome: &Outcome) -> Result<String> {
         subsets_left_out,
         importances: bars::importances(outcome),
         members: members::members(outcome),
+        regions: regions::regions(outcome),
+        cascades: regions::cascades(outcome),
         pulls: pulls::tables(outcome),
         data: data::data(outcome),
         reproduce: Reproduce::of(outcome),

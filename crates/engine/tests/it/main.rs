@@ -1,6 +1,7 @@
 //! Tests of the engine from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod composing;
 mod evaluate;
 mod exported;
 mod init;
