@@ -12,6 +12,8 @@ mod crossfit;
 mod evidence;
 mod gate;
 mod gate_graph;
+mod gate_loss;
+mod gate_open;
 mod gate_view;
 #[cfg(test)]
 mod golden;
