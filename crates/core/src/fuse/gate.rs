@@ -1,7 +1,5 @@
 //! A mixture of experts: the inputs decide whom to believe.
 
-use ndarray::Array2;
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -9,6 +7,9 @@ use serde_json::json;
 use super::aligned::{Aligned, add_as_is};
 use super::by_voices::by_voices;
 use super::evidence::Evidence;
+use super::gate_graph::largest;
+use super::gate_loss::{GateLoss, shrink};
+use super::gate_open::open;
 use super::gate_view::View;
 use super::mixed::mixed;
 use super::pool::{Content, Pool};
@@ -22,12 +23,16 @@ use crate::solve::Lbfgs;
 pub(super) const KIND: &str = "gate";
 /// Up to this many members every set of them gets a gate; it is the slowest of the fusers.
 const EVERY_SET: usize = 4;
-/// Rows in a block of parallel work.
-const BLOCK: usize = 1024;
 
-/// A dense mixture of experts over fitted members: `p(y|x) = sum_i g_i(x) p_i(y|x)` with
-/// `g(x) = softmax(W f(x) + b)` over the members that say something about the row. Trained on honest predictions by
-/// maximum likelihood (least squares for values), from equal weights.
+/// A mixture of experts over fitted members: `p(y|x) = sum_i g_i(x) p_i(y|x)` with `g(x) = softmax(W f(x) + b)` over the
+/// members that say something about the row. Trained on honest predictions by maximum likelihood (least squares for
+/// values), from equal weights.
+///
+/// With `top` the softmax is over the `top` members with the largest `W f(x) + b`, and the others have no weight. It is
+/// trained as a dense one first and then with the members left out. With a single one that is kept, whose weight is one, the
+/// loss that is lowered is the one expected of a member drawn by the dense `g`, under which members compete. With `balance`
+/// the squared coefficient of variation of the members' importance (the mean of their dense `g`) is added to the mean loss,
+/// so that no member is starved; it costs accuracy where a member deserves nothing. No noise is added.
 ///
 /// `f(x)` holds, for every member, the entropy and the largest probability of its prediction (for values the value); and
 /// the inputs: numbers, and categories as zeros and ones, or, where the rows have neither, two numbers for every image,
@@ -36,7 +41,9 @@ const BLOCK: usize = 1024;
 /// only some of the members speak are given a gate of these.
 ///
 /// # Reference
-/// Jacobs, Jordan, Nowlan and Hinton, "Adaptive mixtures of local experts", Neural Computation 3(1), 1991.
+/// Jacobs, Jordan, Nowlan and Hinton, "Adaptive mixtures of local experts", Neural Computation 3(1), 1991; Shazeer et al.,
+/// "Outrageously large neural networks: the sparsely-gated mixture-of-experts layer", ICLR 2017, for `top` and `balance`
+/// (with importance before members are left out, which has a slope with one that is kept too).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gate {
@@ -49,11 +56,18 @@ pub struct Gate {
     pub steps: u32,
     /// The input columns that the gate looks at. Empty: numbers and categories, or all columns where there are none.
     pub columns: Vec<String>,
+    /// How many members are asked about each row, from 1 on; without it all are.
+    #[schemars(range(min = 1))]
+    pub top: Option<u32>,
+    /// How much an uneven use of the members costs, in units of the mean loss of a row (log-loss, or squared error over the
+    /// variance of the truth). From 0 on.
+    #[schemars(range(min = 0.0))]
+    pub balance: f64,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { l2: 1.0, steps: 200, columns: Vec::new() }
+        Self { l2: 1.0, steps: 200, columns: Vec::new(), top: None, balance: 0.0 }
     }
 }
 
@@ -69,6 +83,14 @@ impl Method for Gate {
         }
         if self.steps == 0 {
             return Err(Error::argument("there are no steps").at("steps").expected("1 or more"));
+        }
+        if self.top == Some(0) {
+            return Err(Error::argument("no member is asked").at("top").expected("1 or more"));
+        }
+        if !self.balance.is_finite() || self.balance < 0.0 {
+            return Err(Error::argument("the price of an uneven use is not a number from zero on")
+                .at("balance")
+                .got(self.balance));
         }
         Ok(())
     }
@@ -126,122 +148,26 @@ impl Gate {
         let evidence = Evidence::new(honest)?;
         let members: Vec<&Predictions> = honest.predictions().collect();
         let (view, features) = View::fit(&members, &task, &evidence.rows, inputs, &self.columns)?;
-        let loss = GateLoss { evidence: &evidence, features: &features, unit: evidence.spread() };
+        let (count, unit) = (members.len(), evidence.spread());
+        let top = self.top.map_or(count, |top| (top as usize).min(count));
+        let mut loss =
+            GateLoss { evidence: &evidence, features: &features, unit, top: count, balance: self.balance };
         let penalty = self.l2 / evidence.rows.len() as f64;
-        let start = vec![0.0; members.len() * (features.ncols() + 1)];
         let optimizer = Lbfgs { memory: 10, max_steps: self.steps as usize, tolerance: 1e-7 };
-        let found = optimizer.minimize(start, |weights, gradient| {
-            context.stop.check()?;
-            Ok(loss.evaluate(weights, gradient) + shrink(weights, features.ncols(), penalty, gradient))
-        })?;
-        let shares = loss.shares(&found.x);
-        Ok(Gated { task, among: voices.to_vec(), view, weights: found.x, shares })
-    }
-}
-
-/// `penalty / 2 sum W^2` with its gradient; the intercepts, last in each row, are free.
-fn shrink(weights: &[f64], features: usize, penalty: f64, gradient: &mut [f64]) -> f64 {
-    let mut sum = 0.0;
-    for (w, g) in weights.chunks(features + 1).zip(gradient.chunks_mut(features + 1)) {
-        for (w, g) in w.iter().zip(g).take(features) {
-            sum += 0.5 * penalty * w * w;
-            *g += penalty * w;
+        let minimize = |loss: &GateLoss<'_>, start: Vec<f64>| {
+            let found = optimizer.minimize(start, |weights, gradient| {
+                context.stop.check()?;
+                Ok(loss.evaluate(weights, gradient) + shrink(weights, features.ncols(), penalty, gradient))
+            })?;
+            Ok::<_, Error>(found.x)
+        };
+        let mut weights = minimize(&loss, vec![0.0; count * (features.ncols() + 1)])?;
+        if top < count {
+            loss.top = top;
+            weights = minimize(&loss, weights)?;
         }
-    }
-    sum
-}
-
-/// Writes `softmax(W f + b)` over the members present; zeros for the others.
-fn open(weights: &[f64], features: &[f64], present: impl Fn(usize) -> bool, out: &mut [f64]) {
-    let mut max = f64::NEG_INFINITY;
-    for (m, (row, o)) in weights.chunks(features.len() + 1).zip(out.iter_mut()).enumerate() {
-        let intercept = row.last().copied().unwrap_or(0.0);
-        *o = intercept + row.iter().zip(features).map(|(w, f)| w * f).sum::<f64>();
-        if present(m) {
-            max = max.max(*o);
-        }
-    }
-    let mut sum = 0.0;
-    for (m, o) in out.iter_mut().enumerate() {
-        *o = if present(m) { (*o - max).exp() } else { 0.0 };
-        sum += *o;
-    }
-    if sum > 0.0 {
-        out.iter_mut().for_each(|o| *o /= sum);
-    }
-}
-
-/// The mean loss of the mixture.
-struct GateLoss<'a> {
-    evidence: &'a Evidence,
-    /// `[row, feature]`.
-    features: &'a Array2<f64>,
-    unit: f64,
-}
-
-impl GateLoss<'_> {
-    /// The loss, and its gradient by the weights `[member, feature and intercept]`. With `z = W f + b` and
-    /// `q = sum g_i a_i` a row of weight `o` adds `-o ln q` and, to the gradient by `z_i`, `-o g_i (a_i - q) / q`; for
-    /// values `o (y - q)^2` and `-2 o (y - q) g_i (a_i - q)`.
-    fn evaluate(&self, weights: &[f64], gradient: &mut [f64]) -> f64 {
-        let rows = self.features.nrows();
-        let parts: Vec<(f64, Vec<f64>)> = (0..rows.div_ceil(BLOCK))
-            .into_par_iter()
-            .map(|b| self.block(b * BLOCK..((b + 1) * BLOCK).min(rows), weights))
-            .collect();
-        gradient.fill(0.0);
-        let mut value = 0.0;
-        for (part, slopes) in &parts {
-            value += part;
-            gradient.iter_mut().zip(slopes).for_each(|(g, s)| *g += s);
-        }
-        value
-    }
-
-    fn block(&self, rows: std::ops::Range<usize>, weights: &[f64]) -> (f64, Vec<f64>) {
-        let evidence = self.evidence;
-        let width = self.features.ncols();
-        let mut gates = vec![0.0; evidence.count()];
-        let mut gradient = vec![0.0; weights.len()];
-        let mut value = 0.0;
-        for row in rows {
-            let features = self.features.row(row).to_vec();
-            open(weights, &features, |m| evidence.has(m, row), &mut gates);
-            let said = |m: usize| f64::from(evidence.columns[m][row]);
-            let q: f64 = gates.iter().enumerate().map(|(m, g)| g * said(m)).sum();
-            let weight = evidence.weight[row];
-            let pull = match evidence.truth.get(row) {
-                None => {
-                    value -= weight * q.ln();
-                    -weight / q
-                }
-                Some(y) => {
-                    let error = f64::from(*y) - q;
-                    value += weight * error * error / self.unit;
-                    -2.0 * weight * error / self.unit
-                }
-            };
-            for (m, slopes) in gradient.chunks_mut(width + 1).enumerate() {
-                let slope = pull * gates[m] * (said(m) - q);
-                if slope != 0.0 {
-                    let with_one = features.iter().chain(std::iter::once(&1.0));
-                    slopes.iter_mut().zip(with_one).for_each(|(s, f)| *s += slope * f);
-                }
-            }
-        }
-        (value, gradient)
-    }
-
-    /// The mean opening of the gate for each member.
-    fn shares(&self, weights: &[f64]) -> Vec<f64> {
-        let mut shares = vec![0.0; self.evidence.count()];
-        let mut gates = shares.clone();
-        for row in 0..self.features.nrows() {
-            let features = self.features.row(row).to_vec();
-            open(weights, &features, |m| self.evidence.has(m, row), &mut gates);
-            shares.iter_mut().zip(&gates).for_each(|(s, g)| *s += self.evidence.weight[row] * g);
-        }
-        shares
+        let shares = loss.shares(&weights, top);
+        Ok(Gated { task, among: voices.to_vec(), top, view, weights, shares })
     }
 }
 
@@ -250,6 +176,8 @@ struct Gated {
     task: Task,
     /// Which of the members that are given it weighs.
     among: Vec<bool>,
+    /// How many of these it keeps for each row.
+    top: usize,
     view: View,
     /// `[member, feature and intercept]`.
     weights: Vec<f64>,
@@ -270,14 +198,20 @@ pub(super) fn load(parts: &Parts, _: &Loaders) -> Result<Box<dyn Fused>> {
         Some(_) => parts.field("among")?,
         None => vec![true; shares.len()],
     };
-    let fits = among.iter().filter(|a| **a).count() == shares.len()
+    // Older ones keep all of them.
+    let top: usize = match parts.config.get("top") {
+        Some(_) => parts.field("top")?,
+        None => shares.len(),
+    };
+    let fits = (1..=shares.len()).contains(&top)
+        && among.iter().filter(|a| **a).count() == shares.len()
         && view.is_whole(&task, shares.len())
         && weights.len() == shares.len() * (view.width(&task) + 1);
     if !fits || weights.iter().chain(&shares).any(|v| !v.is_finite()) {
         return Err(Error::model("the parts of a saved gate do not fit together")
             .remedy("the model directory is damaged; fit the model again"));
     }
-    Ok(Box::new(Gated { task, among, view, weights, shares }))
+    Ok(Box::new(Gated { task, among, top, view, weights, shares }))
 }
 
 impl Fused for Gated {
@@ -305,7 +239,7 @@ impl Fused for Gated {
         aligned.mix(
             |row, gates| {
                 let features = &flat[row * width..(row + 1) * width];
-                open(&self.weights, features, |m| aligned.present(m, row), gates);
+                open(&self.weights, features, self.top, |m| aligned.present(m, row), gates);
             },
             add_as_is,
         )
@@ -331,14 +265,22 @@ impl Fused for Gated {
                 None => door,
             });
         }
-        let doors = graph.beside(&doors, 1);
+        let mut doors = graph.beside(&doors, 1);
+        if self.top < count {
+            let kept = largest(graph, &doors, count, self.top);
+            doors = graph.choose(&kept, &doors, &shut);
+        }
         let shares = graph.softmax(&doors);
         let shares: Vec<Value> = (0i64..).take(count).map(|m| graph.columns(&shares, [m])).collect();
         Ok(mixed(graph, &members, &shares, Content::Prediction, false))
     }
 
     fn save(&self) -> Result<Parts> {
-        Ok(Parts::new(KIND, json!({"task": self.task, "among": self.among, "view": self.view}))
+        let mut config = json!({"task": self.task, "among": self.among, "view": self.view});
+        if let (true, Some(config)) = (self.top < self.shares.len(), config.as_object_mut()) {
+            config.insert("top".to_owned(), json!(self.top));
+        }
+        Ok(Parts::new(KIND, config)
             .with_f64("mean", &self.view.mean)
             .with_f64("sd", &self.view.sd)
             .with_f64("weights", &self.weights)
@@ -358,7 +300,7 @@ impl Fused for Gated {
 mod tests {
     use super::*;
     use crate::fuse::REGISTRY;
-    use crate::fuse::cases::{honest, loaders, said};
+    use crate::fuse::cases::{honest, inputs, loaders, named, said, values};
     use crate::model::{
         Audios, Classes, Column, Field, Kind, Mask, Memory, Origin, Quiet, Schema, Source, Stop, Target,
         Vectors,
@@ -374,6 +316,12 @@ mod tests {
 
     /// Two members: one knows the truth where `x < 0`, the other elsewhere; each guesses on its blind side.
     fn two_experts(rows: usize) -> (Honest, Memory) {
+        // The blind side is as sure of itself, and right half of the time.
+        two_members(rows, |left, r, x, code| if (x < 0.0) == left { code } else { (r * 11 % 17 % 2) as u32 })
+    }
+
+    /// Two members, a left and a right one, of two classes and one input `x` in (-1, 1); each gives .9 to what it says.
+    fn two_members(rows: usize, says: impl Fn(bool, usize, f64, u32) -> u32) -> (Honest, Memory) {
         let classes = Classes::new(vec!["no".into(), "yes".into()]).unwrap();
         let x: Vec<f64> =
             (0..rows).map(|r| ((r * 37 % rows) as f64 + 0.5) / rows as f64 * 2.0 - 1.0).collect();
@@ -381,9 +329,7 @@ mod tests {
         let ids: Vec<u64> = (0..rows as u64).collect();
         let member = |left: bool| {
             let p = ndarray::Array2::from_shape_fn((rows, 2), |(r, c)| {
-                // The blind side is as sure of itself, and right half of the time.
-                let says = if (x[r] < 0.0) == left { codes[r] } else { (r * 11 % 17 % 2) as u32 };
-                if c as u32 == says { 0.9 } else { 0.1 }
+                if c as u32 == says(left, r, x[r], codes[r]) { 0.9 } else { 0.1 }
             });
             Predictions::probabilities(ids.clone(), classes.clone(), p, Mask::none(rows)).unwrap()
         };
@@ -423,28 +369,138 @@ mod tests {
         assert!(fused.fuse(&said(&data), Some(&turned)).unwrap_err().to_string().contains("other rows"));
     }
 
+    /// The right one errs wherever the left one does, and more often: seldom where `x < 0`, often elsewhere.
     #[test]
-    fn its_gradient_is_that_of_its_loss() {
-        for data in [honest(50, 3, 3, true), crate::fuse::cases::values(50, 3, true)] {
-            let evidence = Evidence::new(&data).unwrap();
-            let features = Array2::from_shape_fn((evidence.rows.len(), 2), |(r, c)| {
-                ((r * 5 + c * 3) % 7) as f64 / 3.0 - 1.0
-            });
-            let loss = GateLoss { evidence: &evidence, features: &features, unit: evidence.spread() };
-            let weights: Vec<f64> = (0..9).map(|i| f64::from(i) / 5.0 - 0.8).collect();
-            let mut gradient = vec![0.0; 9];
-            let mut spare = gradient.clone();
-            loss.evaluate(&weights, &mut gradient);
-            shrink(&weights, 2, 0.3, &mut gradient);
-            for (i, expected) in gradient.iter().enumerate() {
-                let at = |step: f64, spare: &mut Vec<f64>| {
-                    let mut moved = weights.clone();
-                    moved[i] += step;
-                    loss.evaluate(&moved, spare) + shrink(&moved, 2, 0.3, &mut [0.0; 9])
+    fn a_gate_that_asks_one_member_starves_the_other_unless_it_is_balanced() {
+        let (data, source) = two_members(600, |left, r, x, code| {
+            let errs = if left { r % 20 == 0 } else { r % 20 == 0 || r % if x < 0.0 { 30 } else { 6 } == 1 };
+            if errs { 1 - code } else { code }
+        });
+        let shares = |top, balance| {
+            let gate = Gate { top, balance, ..Gate::default() };
+            fit(&gate, &data, &source).unwrap().weights().unwrap()
+        };
+        assert_eq!(shares(Some(1), 0.0)[1], 0.0);
+        let alive = shares(Some(1), 1.0);
+        assert!(alive.iter().all(|s| *s > 0.35), "{alive:?}");
+        assert!((alive.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        // Who is little worse there is asked where x < 0.
+        let gate = Gate { top: Some(1), balance: 1.0, ..Gate::default() };
+        let fused = fit(&gate, &data, &source).unwrap();
+        let rows: Vec<usize> = (0..600).collect();
+        let batch = source.read(&rows, &["x"]).unwrap();
+        let p = fused.fuse(&said(&data), Some(&batch)).unwrap().matrix();
+        let Column::Number { values, .. } = batch.column("x").unwrap() else { panic!() };
+        let (left, right) = (said(&data)[0].matrix(), said(&data)[1].matrix());
+        let sides: Vec<(f64, bool)> = rows
+            .iter()
+            .filter(|r| left.row(**r) != right.row(**r))
+            .map(|r| (values[*r], p.row(*r) == right.row(*r)))
+            .collect();
+        let right_where = |low: bool| {
+            let of: Vec<bool> = sides.iter().filter(|s| (s.0 < 0.0) == low).map(|s| s.1).collect();
+            of.iter().filter(|r| **r).count() as f64 / of.len() as f64
+        };
+        assert!(right_where(true) > 0.8 && right_where(false) < 0.2, "{sides:?}");
+    }
+
+    fn variants() -> Vec<Gate> {
+        let gate = |top, balance| Gate { top, balance, ..Gate::default() };
+        vec![gate(Some(1), 0.0), gate(Some(2), 0.0), gate(Some(2), 0.5), gate(Some(1), 0.5), gate(None, 0.5)]
+    }
+
+    fn answer(fused: &dyn Fused, members: &[Predictions], source: &Memory) -> Predictions {
+        let columns = fused.columns();
+        let rows: Vec<usize> = (0..members[0].rows()).collect();
+        let batch = source.read(&rows, &columns.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        fused.fuse(members, Some(&batch)).unwrap()
+    }
+
+    fn bits(p: &Predictions) -> Vec<u32> {
+        p.matrix().iter().map(|v| v.to_bits()).collect()
+    }
+
+    #[test]
+    fn whoever_is_asked_it_keeps_what_every_way_to_fuse_must_keep() {
+        let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+        let (one, two) = (pool(1), pool(2));
+        for data in [honest(2500, 3, 3, true), values(2500, 3, true), honest(300, 2, 3, false)] {
+            let source = inputs(data.rows());
+            for gate in variants() {
+                let run = || {
+                    let fused = fit(&gate, &data, &source).unwrap();
+                    let p = answer(fused.as_ref(), &said(&data), &source);
+                    (fused, p)
                 };
-                let slope = (at(1e-5, &mut spare) - at(-1e-5, &mut spare)) / 2e-5;
-                assert!((slope - expected).abs() < 1e-8, "{i}: {slope} {expected}");
+                let ((fused, p), (again, q)) = (one.install(run), two.install(run));
+                let parts = fused.save().unwrap();
+                assert_eq!((bits(&p), &parts), (bits(&q), &again.save().unwrap()), "{gate:?}");
+                let loaded = loaders().fused(&parts).unwrap();
+                assert_eq!(bits(&answer(loaded.as_ref(), &said(&data), &source)), bits(&p), "{gate:?}");
+                assert_eq!(p.absent(), &data.silent(), "{gate:?}");
+                // Where one is asked it says what that one says.
+                if gate.top == Some(1) {
+                    let members: Vec<_> = said(&data).iter().map(Predictions::matrix).collect();
+                    let p = p.matrix();
+                    for r in (0..data.rows()).filter(|r| !data.silent().is_set(*r)) {
+                        assert!(members.iter().any(|m| m.row(r) == p.row(r)), "{gate:?}: row {r}");
+                    }
+                }
+                // In another order it asks the same ones, but where two are as good as each other.
+                let mut turned = named(&data);
+                turned.reverse();
+                let turned = Honest::new(turned, data.target().clone(), data.fold().to_vec(), None, None);
+                let turned = turned.unwrap();
+                let fused = fit(&gate, &turned, &source).unwrap();
+                let q = answer(fused.as_ref(), &said(&turned), &source).matrix();
+                let far =
+                    |r: &usize| p.matrix().row(*r).iter().zip(q.row(*r)).any(|(a, b)| (a - b).abs() > 5e-3);
+                let far = (0..data.rows()).filter(far).count();
+                assert!(far * 50 <= data.rows(), "{gate:?}: {far} rows of {}", data.rows());
             }
+            // Equal members give that member.
+            let (_, first, origin) = named(&data).swap_remove(2);
+            let copies = (0..3).map(|i| (format!("m{i}"), first.clone(), origin)).collect();
+            let same = Honest::new(copies, data.target().clone(), data.fold().to_vec(), None, None).unwrap();
+            for gate in variants() {
+                let fused = fit(&gate, &same, &source).unwrap();
+                let p = answer(fused.as_ref(), &said(&same), &source).matrix();
+                let pairs = p.iter().zip(first.matrix());
+                assert!(pairs.filter(|(a, _)| !a.is_nan()).all(|(a, b)| (a - b).abs() <= 1e-6), "{gate:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn asking_all_is_asking_without_a_limit_and_balance_evens_the_shares() {
+        let data = honest(300, 3, 3, false);
+        let source = inputs(300);
+        let saved = |gate: &Gate| fit(gate, &data, &source).unwrap().save().unwrap();
+        let plain = saved(&Gate::default());
+        for top in [3, 9] {
+            assert!(saved(&Gate { top: Some(top), ..Gate::default() }) == plain, "{top}");
+        }
+        let spread = |balance| {
+            let shares =
+                fit(&Gate { balance, ..Gate::default() }, &data, &source).unwrap().weights().unwrap();
+            shares.iter().map(|s| (s - 1.0 / 3.0).powi(2)).sum::<f64>()
+        };
+        let (free, even) = (spread(0.0), spread(10.0));
+        assert!(even < 0.01 * free, "{even} of {free}");
+        for bad in [json!({"top": 0}), json!({"balance": -1.0}), json!({"top": 1.5})] {
+            assert_eq!(REGISTRY.build("gate", &bad).err().unwrap().exit_code(), 2, "{bad}");
+        }
+        // A limit that does not fit the members is damage.
+        let rows: Vec<usize> = (0..300).collect();
+        let (inputs, stop) = (Inputs { source: &source, rows: &rows }, Stop::default());
+        let context = Context::new(Seed::new(1), &Quiet, &stop);
+        let two = Gate { top: Some(2), ..Gate::default() };
+        let mut parts = two.gate(&data, &[true; 3], inputs, &context).unwrap().save().unwrap();
+        assert_eq!(parts.config["top"], 2);
+        loaders().fused(&parts).unwrap();
+        for top in [json!(0), json!(4), json!("two")] {
+            parts.config["top"] = top;
+            assert!(matches!(loaders().fused(&parts).err(), Some(Error::Model(_))));
         }
     }
 

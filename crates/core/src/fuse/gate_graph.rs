@@ -52,6 +52,23 @@ impl View {
     }
 }
 
+/// Whether each of `count` numbers of a row is among its `top` largest, of equal ones the first: `bool [rows, count]`.
+pub(super) fn largest(graph: &mut Graph, x: &Value, count: usize, top: usize) -> Value {
+    // So many come before it: those that are larger, and those that are equal and stand before it.
+    let (mine, theirs) = (graph.reshape(x, &[0, -1, 1]), graph.reshape(x, &[0, 1, -1]));
+    let larger = graph.node("Greater", &[&theirs, &mine], vec![], Element::Bool);
+    let equal = graph.node("Equal", &[&theirs, &mine], vec![], Element::Bool);
+    let first = (0..count * count).map(|i| f64::from(u8::from(i % count < i / count)));
+    let first = graph.doubles("before", &[count, count], first);
+    let (larger, equal) = (graph.double(&larger), graph.double(&equal));
+    let equal = graph.mul(&equal, &first);
+    let before = graph.add(&larger, &equal);
+    let before = graph.reduce("ReduceSum", &before, &[2]);
+    let before = graph.flat(&before);
+    let most = graph.scalar(Element::F64, top as f64);
+    graph.node("Less", &[&before, &most], vec![], Element::Bool)
+}
+
 impl Look {
     fn graph(&self, graph: &mut Graph) -> Result<Told> {
         let what = || format!("a gate that looks at the {} column \"{}\"", self.kind.name(), self.column);

@@ -18,6 +18,8 @@ mod dawid_skene;
 mod evidence;
 mod gate;
 mod gate_graph;
+mod gate_loss;
+mod gate_open;
 mod gate_view;
 mod geometric_mean;
 #[cfg(test)]

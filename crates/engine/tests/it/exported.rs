@@ -405,6 +405,13 @@ fn models(source: &Memory) -> Vec<(String, Box<dyn Model>)> {
         all.push((name, composed(source, target, "gate", json!({"columns": columns}), members)));
     }
     let members = vec![
+        ("numbers", member(source, &three, "logistic", none(), &["a", "c"], none())),
+        ("looks", member(source, &three, "logistic", none(), &["image", "color"], none())),
+        ("vectors", member(source, &three, "naive_bayes", none(), &["v"], none())),
+    ];
+    let asked = json!({"columns": ["a"], "top": 2, "balance": 0.1});
+    all.push(("gate that asks two".to_owned(), composed(source, &three, "gate", asked, members)));
+    let members = vec![
         ("trees", member(source, &three, "random_forest", json!({"trees": 9}), &table, none())),
         ("line", member(source, &three, "logistic", none(), &table, none())),
     ];
