@@ -15,6 +15,10 @@ const METHOD: &str = "CSL_TEST_MEMORY_METHOD";
 const THREADS: &str = "CSL_TEST_MEMORY_THREADS";
 
 fn text(method: &str) -> String {
+    if method == "union" {
+        return "merge_method: linear\nmodels: [t0, t1, t2]\nparameters: {weight: 1}\ntokenizer_source: union\n"
+            .to_owned();
+    }
     let (base, density) = match method {
         "linear" => ("", ""),
         _ => ("base_model: base\n", ", density: 0.5"),
@@ -74,6 +78,73 @@ fn child() {
     fs::write(root.join("peak"), peak.to_string()).unwrap();
 }
 
+/// The largest memory of a merge in a process of its own, by its estimate at most.
+fn measured(root: &Path, method: &str, threads: usize) -> u64 {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "memory::child", "--nocapture", "--ignored", "--test-threads", "1"]);
+    command.env(ROOT, root).env(METHOD, method).env(THREADS, threads.to_string());
+    let begun = std::time::Instant::now();
+    let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.success(), "{method}: {}", String::from_utf8_lossy(&output.stderr));
+    let peak: u64 = fs::read_to_string(root.join("peak")).unwrap().parse().unwrap();
+    let mut how = How::default();
+    how.limits.threads = threads;
+    let (ready, _) = how.check(&text(method), root).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
+    let estimate = ready[0].estimate.memory;
+    println!(
+        "{method}, {threads} threads: {} MB of {}, {:.1} s",
+        peak >> 20,
+        estimate >> 20,
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(peak <= estimate, "{method}: {peak} of {estimate}");
+    peak
+}
+
+/// Byte pairs as large tokenizers have them: so many tokens, each but the first 253 made of an earlier one and a letter.
+fn pairs(dir: &Path, tokens: usize, seed: u32) {
+    let letters: Vec<char> = (0x100..0x100 + 253).filter_map(char::from_u32).collect();
+    let mut all: Vec<String> = letters.iter().map(char::to_string).collect();
+    let mut known: std::collections::HashSet<String> = all.iter().cloned().collect();
+    let (mut state, mut merges) = (seed, Vec::new());
+    let mut draw = |below: usize| {
+        state = state.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+        (state >> 4) as usize % below
+    };
+    while all.len() < tokens {
+        let (left, right) = (all[draw(all.len())].clone(), letters[draw(letters.len())]);
+        let whole = format!("{left}{right}");
+        if whole.chars().count() <= 12 && known.insert(whole.clone()) {
+            merges.push(json!([left, right.to_string()]));
+            all.push(whole);
+        }
+    }
+    let vocab: serde_json::Map<String, serde_json::Value> =
+        all.iter().enumerate().map(|(i, t)| (t.clone(), json!(i))).collect();
+    fs::create_dir_all(dir).unwrap();
+    let model = json!({"type": "BPE", "vocab": vocab, "merges": merges});
+    fs::write(dir.join("tokenizer.json"), json!({"added_tokens": [], "model": model}).to_string()).unwrap();
+    write(&dir.join("model.safetensors"), &[drawn("model.embed_tokens.weight", &[tokens, 2], seed)]);
+}
+
+#[test]
+fn tokenizers_are_counted_and_held_small() {
+    if anonymous().is_none() {
+        println!("skipped: this system does not tell what memory is anonymous");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    (0..3).for_each(|i| pairs(&root.join(format!("t{i}")), 256_000, i + 1));
+    let size = fs::metadata(root.join("t0/tokenizer.json")).unwrap().len();
+    let peak = measured(root, "union", 2);
+    assert!(peak < 200 << 20, "{} MB for files of {} MB", peak >> 20, size >> 20);
+    let mut how = How::default();
+    how.limits.memory = Some(60_000_000);
+    let told = error(how.check(&text("union"), root));
+    assert!(told.exit_code() == 2 && told.to_string().contains("too little"), "{told}");
+}
+
 #[test]
 fn memory_does_not_follow_the_size_of_the_model() {
     if anonymous().is_none() {
@@ -88,20 +159,8 @@ fn memory_does_not_follow_the_size_of_the_model() {
         hole(&root.join(name).join("model.safetensors"), rows, columns, seed);
     }
     for (method, threads) in [("linear", 1), ("linear", 2), ("ties", 2), ("della", 1), ("della", 2)] {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "memory::child", "--nocapture", "--ignored", "--test-threads", "1"]);
-        command.env(ROOT, root).env(METHOD, method).env(THREADS, threads.to_string());
-        let begun = std::time::Instant::now();
-        let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
-        assert!(output.status.success(), "{method}: {}", String::from_utf8_lossy(&output.stderr));
-        let peak: u64 = fs::read_to_string(root.join("peak")).unwrap().parse().unwrap();
-        println!("{method}, {threads} threads: {} MB, {:.1} s", peak >> 20, begun.elapsed().as_secs_f64());
+        let peak = measured(root, method, threads);
         assert!(peak < 200 << 20, "{method} with {threads} threads took {} MB", peak >> 20);
-        let mut how = How::default();
-        how.limits.threads = threads;
-        let (ready, _) =
-            how.check(&text(method), root).unwrap_or_else(|e| panic!("{}", refused::<()>(Err(e))));
-        assert!(peak <= ready[0].estimate.memory, "{method}: {peak} of {}", ready[0].estimate.memory);
     }
 }
 
