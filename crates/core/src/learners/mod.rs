@@ -1,6 +1,8 @@
 //! Members without a tensor backend: one learner a file, on a matrix of features.
 //!
 //! A new one is a file with its parameters, formula, source and tests, and a line in each of the two lists here.
+//! Learners whose loss is linear in the truth take shares of classes too
+//! ([`ByShares`](crate::model::ByShares)), by which they learn from a teacher.
 //! Classes that do not occur among the fitting rows get a probability of zero; where only one class occurs every
 //! learner gives that class, as [`Constant`] does. Results are the same bits on any number of threads.
 
