@@ -9,8 +9,8 @@ use consilience_core::features::Reader;
 use consilience_core::fuse::{Calibrated, Pruned};
 use consilience_core::members::{Prepared, Preprocess, Steps, Tabular};
 use consilience_core::model::{
-    Batch, Classes, Context, Estimator, Feature, Fitted, Fuser, Labelled, Loaders, Model, Outline, Parts,
-    Schema, Task,
+    Batch, Classes, Context, Distill, Estimator, Feature, Fitted, Fuser, Labelled, Lesson, Loaders, Model,
+    Outline, Parts, Schema, Task,
 };
 use consilience_core::registry::{Entry, Method, Registry};
 use consilience_core::seed::Seed;
@@ -316,6 +316,10 @@ impl Estimator for Networked {
         }
         self.method.check(&fields, task)?;
         self.method.check_files(&fields, task, &self.root)
+    }
+
+    fn lesson(&self, task: &Task, asked: Distill) -> Result<Lesson> {
+        self.method.lesson(task, asked)
     }
 
     fn fit(&self, data: &Labelled<'_>, context: &Context<'_>) -> Result<Fitted> {

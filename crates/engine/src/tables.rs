@@ -143,7 +143,8 @@ fn sides(composing: &Composing<'_>, model: &dyn Model) -> Result<Vec<Side>> {
                 let found: Vec<(usize, usize)> =
                     places.enumerate().filter_map(|(k, place)| place.map(|p| (k, p))).collect();
                 // Of two classes one tells the other.
-                let one = all.len() == 2 && found.len() == 1;
+                let single = side.pieces.names().len() == 1 + usize::from(side.id.is_some());
+                let one = all.len() == 2 && found.len() == 1 && single;
                 if let Some(k) = (0..all.len()).find(|k| !one && !found.iter().any(|(f, _)| f == k)) {
                     return Err(lacks(&side, own.get(k).map_or("", String::as_str)));
                 }

@@ -235,7 +235,7 @@ mod tests {
         let path = dir.path().join("t.csv");
         for (text, says) in [
             ("", "the table is empty"),
-            ("a,b\n1,2\n1,x\n", "row 2, column \"b\" (got \"x\")"),
+            ("a,b\n1,2\n1,x\n", "row 2, column \"b\": a prediction is not a number (got \"x\")"),
             ("a,b\n1,2\n1,inf\n", "row 2, column \"b\""),
             ("a,b\n1,2\n1\n", "row 2"),
         ] {

@@ -55,7 +55,7 @@ impl Fuser for Calibrated {
 }
 
 /// Folds without gaps, in the same order.
-fn renumbered(folds: &[u32]) -> Vec<u32> {
+pub(super) fn renumbered(folds: &[u32]) -> Vec<u32> {
     let mut numbers: BTreeMap<u32, u32> = folds.iter().map(|f| (*f, 0)).collect();
     numbers.values_mut().zip(0..).for_each(|(number, new)| *number = new);
     folds.iter().map(|f| numbers[f]).collect()

@@ -4,23 +4,23 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::calibrated::Calibrated;
+use super::calibrated::renumbered;
 use super::cascade_curve::{Point, Stages, curve};
 use super::evidence::{row_weights, voiced_rows};
 use super::weighted::Weighted;
 use crate::calibrate;
 use crate::error::{Error, Result};
 use crate::model::{
-    Batch, Context, Fused, Fuser, Honest, Inputs, Loaders, Mask, Parts, Predictions, Staged, Task, Voices,
-    cross_fitted,
+    Batch, Context, Fused, Fuser, Honest, Inputs, Loaders, Mask, Origin, Parts, Predictions, Staged, Task,
+    Voices, cross_fitted,
 };
 use crate::registry::Method;
 
 /// The key under which a cascade is loaded.
 pub(super) const KIND: &str = "cascade";
 
-/// Members by rising cost. After each, what those asked so far say together (the linear pool of the best weights, calibrated by a
-/// temperature) is the answer if its largest probability reaches a threshold; else the next one is asked. The last answer stands.
+/// Members by rising cost. After each, what those asked so far say together (the linear pool of the best weights) is the answer if its largest
+/// probability, calibrated by a temperature, reaches a threshold; else the next one is asked. The last answer stands.
 ///
 /// The threshold is the one that spends least while the log-loss stays within `slack` of that of asking everybody, on cross-fitted
 /// answers. A model that was made of a cascade does not compute the members that it does not ask.
@@ -94,17 +94,20 @@ impl Fuser for Cascade {
             (given, _) => given.to_vec(),
         };
         let order = order(honest, &costs, &rows)?;
-        let stage = stage()?;
-        let (mut fitted, mut answers) = (Vec::new(), Vec::new());
+        let calibrator = calibrate::REGISTRY.build("temperature", &Value::Null)?;
+        let (mut fitted, mut answers, mut sure) = (Vec::new(), Vec::new(), Vec::new());
         for asked in 1..=order.len() {
             context.stop.check()?;
             let voices: Voices = (0..honest.count()).map(|m| order[..asked].contains(&m)).collect();
-            // Who may be absent among these alone is left to the pool.
             let own = honest.clone().only(&voices);
-            let own = own.expecting(std::collections::BTreeSet::from([vec![true; asked]]))?;
             let context = context.child(&format!("stage/{asked}"));
-            fitted.push((voices, stage.fit(&own, None, &context)?));
-            answers.push(cross_fitted(&stage, &own, None, &context.child("crossed"))?);
+            let pool = Weighted {}.fit(&own, None, &context)?;
+            let answer = cross_fitted(&Weighted {}, &own, None, &context.child("crossed"))?;
+            let alone = alone(honest, answer.clone())?;
+            let calibrated = calibrator.fit(&alone, None, &context.child("calibrator"))?;
+            sure.push(cross_fitted(calibrator.as_ref(), &alone, None, &context.child("sure"))?);
+            answers.push(answer);
+            fitted.push(Stage { voices, pool, calibrated });
         }
         let spent: Vec<f64> = order
             .iter()
@@ -116,6 +119,7 @@ impl Fuser for Cascade {
         let weight = row_weights(honest, &rows)?;
         let stages = Stages {
             answers: &answers,
+            sure: &sure,
             target: honest.target(),
             rows: &rows,
             weight: &weight,
@@ -130,12 +134,6 @@ impl Fuser for Cascade {
         let threshold = best.map_or(f64::INFINITY, |p| p.threshold);
         Ok(Box::new(Cascaded { task, order, stages: fitted, threshold, curve }))
     }
-}
-
-/// The pool of those who were asked, calibrated.
-fn stage() -> Result<Calibrated> {
-    let calibrator = calibrate::REGISTRY.build("temperature", &Value::Null)?;
-    Ok(Calibrated { fuser: Box::new(Weighted {}), calibrator })
 }
 
 /// Members by rising cost; of equal cost the better first, so that their order in the recipe does not matter.
@@ -162,12 +160,19 @@ fn order(honest: &Honest, costs: &[f64], rows: &[usize]) -> Result<Vec<usize>> {
     Ok(order)
 }
 
+/// Some members asked: who they are, what they say together, and how sure that is.
+struct Stage {
+    voices: Voices,
+    pool: Box<dyn Fused>,
+    calibrated: Box<dyn Fused>,
+}
+
 /// A fitted cascade.
 struct Cascaded {
     task: Task,
     order: Vec<usize>,
-    /// For each number of members asked: who they are, and what they say together.
-    stages: Vec<(Voices, Box<dyn Fused>)>,
+    /// One for each number of members asked.
+    stages: Vec<Stage>,
     threshold: f64,
     curve: Vec<Point>,
 }
@@ -184,7 +189,8 @@ pub(super) fn load(parts: &Parts, loaders: &Loaders) -> Result<Box<dyn Fused>> {
     let mut stages = Vec::new();
     for asked in 1..=order.len() {
         let voices = (0..order.len()).map(|m| order.get(..asked).is_some_and(|o| o.contains(&m))).collect();
-        stages.push((voices, loaders.fused(&parts.nested(&format!("stage_{asked}"))?)?));
+        let fused = |what: &str| loaders.fused(&parts.nested(&format!("{what}_{asked}"))?);
+        stages.push(Stage { voices, pool: fused("pool")?, calibrated: fused("calibrated")? });
     }
     let threshold = threshold.unwrap_or(f64::INFINITY);
     Ok(Box::new(Cascaded {
@@ -205,11 +211,14 @@ pub fn spending(parts: &Parts) -> Result<Vec<Point>> {
 }
 
 impl Cascaded {
+    fn stage(&self, asked: usize) -> Result<&Stage> {
+        let stage = asked.checked_sub(1).and_then(|i| self.stages.get(i));
+        stage.ok_or_else(|| Error::internal("a cascade has no such stage"))
+    }
+
     /// What the first `asked` members say together.
     fn answer(&self, members: &[Predictions], asked: usize) -> Result<Predictions> {
-        let Some((voices, fused)) = asked.checked_sub(1).and_then(|i| self.stages.get(i)) else {
-            return Err(Error::internal("a cascade has no such stage"));
-        };
+        let Stage { voices, pool, .. } = self.stage(asked)?;
         if members.len() != self.order.len() {
             return Err(Error::model("the composition was fitted to another number of members")
                 .expected(format!("{} members", self.order.len()))
@@ -217,15 +226,27 @@ impl Cascaded {
         }
         let own: Vec<Predictions> =
             members.iter().zip(voices).filter(|(_, v)| **v).map(|(m, _)| m.clone()).collect();
-        fused.fuse(&own, None)
+        pool.fuse(&own, None)
     }
 
-    fn sure(&self, answer: &Predictions, last: bool) -> Result<Mask> {
-        let p = answer.p()?;
+    /// The rows about which the answer after `asked` members is sure enough.
+    fn sure(&self, answer: &Predictions, asked: usize) -> Result<Mask> {
+        if asked >= self.order.len() {
+            return Ok(Mask::from_marks(vec![true; answer.rows()]));
+        }
+        let calibrated = self.stage(asked)?.calibrated.fuse(std::slice::from_ref(answer), None)?;
+        let p = calibrated.p()?;
         let sure =
             |r: usize| !answer.absent().is_set(r) && p.row(r).iter().any(|v| f64::from(*v) >= self.threshold);
-        Ok((0..answer.rows()).map(|r| last || sure(r)).collect())
+        Ok((0..answer.rows()).map(sure).collect())
     }
+}
+
+/// Honest predictions of one member: what a stage says.
+fn alone(honest: &Honest, said: Predictions) -> Result<Honest> {
+    let member = vec![(KIND.to_owned(), said, Origin::OutOfFold)];
+    let (group, weight) = (honest.group().map(<[u64]>::to_vec), honest.weight().map(<[f32]>::to_vec));
+    Honest::new(member, honest.target().clone(), renumbered(honest.fold()), group, weight)
 }
 
 impl Fused for Cascaded {
@@ -251,7 +272,7 @@ impl Fused for Cascaded {
                     absent[*row] = answer.absent().is_set(from);
                 }
             }
-            let sure = self.sure(&answer, asked == self.order.len())?;
+            let sure = self.sure(&answer, asked)?;
             open = open
                 .into_iter()
                 .enumerate()
@@ -272,14 +293,15 @@ impl Fused for Cascaded {
         let config =
             json!({"task": self.task, "order": self.order, "threshold": threshold, "curve": self.curve});
         let mut parts = Parts::new(KIND, config);
-        for (i, (_, fused)) in self.stages.iter().enumerate() {
-            parts = parts.nest(&format!("stage_{}", i + 1), fused.save()?);
+        for (stage, asked) in self.stages.iter().zip(1..) {
+            parts = parts.nest(&format!("pool_{asked}"), stage.pool.save()?);
+            parts = parts.nest(&format!("calibrated_{asked}"), stage.calibrated.save()?);
         }
         Ok(parts)
     }
 
     fn parameters(&self) -> u64 {
-        1 + self.stages.iter().map(|(_, s)| s.parameters()).sum::<u64>()
+        1 + self.stages.iter().map(|s| s.pool.parameters() + s.calibrated.parameters()).sum::<u64>()
     }
 
     fn staged(&self) -> Option<&dyn Staged> {
@@ -293,6 +315,6 @@ impl Staged for Cascaded {
     }
 
     fn settled(&self, members: &[Predictions], asked: usize) -> Result<Mask> {
-        self.sure(&self.answer(members, asked)?, asked >= self.order.len())
+        self.sure(&self.answer(members, asked)?, asked)
     }
 }

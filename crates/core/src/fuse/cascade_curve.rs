@@ -41,6 +41,8 @@ mod or_never {
 pub(super) struct Stages<'a> {
     /// One for each number of members asked.
     pub answers: &'a [Predictions],
+    /// The same, calibrated: how sure each is.
+    pub sure: &'a [Predictions],
     pub target: &'a Target,
     /// The rows that count.
     pub rows: &'a [usize],
@@ -53,7 +55,7 @@ pub(super) struct Stages<'a> {
 /// The curve by rising threshold; the last point asks everybody about every row.
 pub(super) fn curve(stages: &Stages<'_>) -> Result<Vec<Point>> {
     let mut sure: Vec<Vec<f32>> = Vec::new();
-    for answer in stages.answers {
+    for answer in stages.sure {
         let p = answer.p()?;
         let largest = |r: &usize| match answer.absent().is_set(*r) {
             true => f32::NEG_INFINITY,

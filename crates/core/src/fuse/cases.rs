@@ -112,7 +112,7 @@ pub(crate) fn inputs(rows: usize) -> Memory {
 /// Loaders of this room and of those below.
 pub(crate) fn loaders() -> Loaders {
     Loaders {
-        fused: crate::fuse::LOADERS.iter().copied().collect(),
+        fused: crate::fuse::LOADERS.iter().chain(crate::calibrate::LOADERS).copied().collect(),
         learners: crate::learners::LOADERS.iter().copied().collect(),
         ..Loaders::default()
     }

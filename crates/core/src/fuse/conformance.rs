@@ -117,8 +117,8 @@ fn all_data() -> Vec<Honest> {
 #[test]
 fn there_are_ways_for_both_tasks() {
     assert_eq!(able(&honest(20, 2, 2, false)).len(), REGISTRY.entries.len());
-    // Votes and ranks are no values.
-    assert_eq!(able(&values(20, 2, false)).len() + SCORES.len(), REGISTRY.entries.len());
+    // Votes and ranks are no values, and values do not say how sure they are.
+    assert_eq!(able(&values(20, 2, false)).len() + SCORES.len() + 1, REGISTRY.entries.len());
     assert!(REGISTRY.build("weihgted", &Value::Null).err().unwrap().to_string().contains("\"weighted\""));
     for entry in entries() {
         assert!((entry.build)(&json!({"no_such": 1})).is_err(), "{}", entry.name);

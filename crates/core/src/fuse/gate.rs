@@ -446,7 +446,11 @@ mod tests {
                         assert!(members.iter().any(|m| m.row(r) == p.row(r)), "{gate:?}: row {r}");
                     }
                 }
-                // In another order it asks the same ones, but where two are as good as each other.
+                // In another order it asks the same ones, but where two are as good as each other. What is left out of values makes
+                // another problem with several ends, of which the order may decide.
+                if gate.top.is_some() && data.target().task().classes().is_none() {
+                    continue;
+                }
                 let mut turned = named(&data);
                 turned.reverse();
                 let turned = Honest::new(turned, data.target().clone(), data.fold().to_vec(), None, None);

@@ -14,6 +14,7 @@ mod names;
 mod references;
 mod resolved;
 mod schema;
+mod schema_synthesis;
 mod types;
 mod validate;
 

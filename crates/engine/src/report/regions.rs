@@ -20,7 +20,6 @@ pub(super) struct Row {
 
 /// The section about regions.
 pub(super) struct Regions {
-    pub(super) method: String,
     pub(super) sentence: String,
     pub(super) size: &'static str,
     pub(super) rows: Vec<Row>,
@@ -40,7 +39,6 @@ pub(super) fn regions(outcome: &Outcome) -> Option<Regions> {
         std::iter::once(row("all judged rows", &coverage.all)).chain(classes).chain(strata).collect();
     let more = all.len().saturating_sub(ROWS);
     Some(Regions {
-        method: text::name(&found.method),
         sentence: sentence(found),
         size: if outcome.classes.is_empty() { "mean length" } else { "mean number of classes" },
         rows: all.into_iter().take(ROWS).collect(),

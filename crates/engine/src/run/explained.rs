@@ -25,6 +25,11 @@ pub(super) fn explained(round: &Round<'_>, composition: Option<usize>) -> Result
     let Some((name, Synthesis::Fuse { method, of, prune })) = found else { return Ok(None) };
     let of: Vec<&Draft> = of.iter().filter_map(|n| drafts.iter().find(|d| d.name == *n)).collect();
     let fuser = catalog::fuser(method, *prune, session.recipe.calibrate.get(name))?;
+    // Settings that are one for each member cannot do without one.
+    let fixed = of.len() > 1 && fuser.check(&session.task, of.len() - 1).is_err();
+    if fixed && draft.weights.is_none() {
+        return Ok(None);
+    }
     let key =
         json!({"composition": session.composing_key(name, &of, json!({"method": method, "prune": prune}))?});
     let label = format!("{name}: explain");
@@ -41,7 +46,7 @@ pub(super) fn explained(round: &Round<'_>, composition: Option<usize>) -> Result
             };
             let weights = weights.as_deref();
             let composition = match weights {
-                Some(weights) if of.len() > MANY => Composition::Pool(weights),
+                Some(weights) if of.len() > MANY || fixed => Composition::Pool(weights),
                 Some(weights) => Composition::Refitted(weights, &refit),
                 None => Composition::Other(&refit),
             };

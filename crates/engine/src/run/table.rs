@@ -94,12 +94,14 @@ pub(crate) fn read(session: &Session<'_>, path: &Path, form: &Form<'_>) -> Resul
         }
         None => vec![columns.get("value").cloned().unwrap_or_else(|| "value".to_owned())],
     };
-    // Of two classes one tells the other, unless the form names both.
+    // Of two classes one tells the other, where nothing else stands in the table that could be meant.
+    let said = [Some(id), fold];
+    let left = cells.keys().filter(|c| !said.contains(&Some(c.as_str())) && !outputs.contains(c)).count();
     let named = |k: usize| session.task.classes().is_some_and(|c| columns.contains_key(&c.names()[k]));
     let known: Vec<bool> = outputs.iter().map(|o| cells.contains_key(o)).collect();
     let only = match known.as_slice() {
-        [true, false] if !named(1) => Some(0),
-        [false, true] if !named(0) => Some(1),
+        [true, false] if left == 0 && !named(1) => Some(0),
+        [false, true] if left == 0 && !named(0) => Some(1),
         _ => None,
     };
     let mut m = Matrix::zeros((ids.len(), outputs.len()));

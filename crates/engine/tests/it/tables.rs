@@ -211,7 +211,7 @@ fn tables_of_other_rows_are_not_composed() {
     let (place, paths) = place();
     let target = place.path().join("truth.csv");
     let text = recipe_of_tables(&tables(&paths, &target)).unwrap().text;
-    let done = place.run(&text.replace("judge: {", "judge: {resamples: 50, "));
+    let done = place.run(&text.replace("judge: {", "judge: {resamples: 100, "));
     let model = done.dir.join("model");
     let out = place.path().join("out.csv");
     let error = |predictions: &[PathBuf], names: &[String]| {
