@@ -132,6 +132,9 @@ pub(super) fn exact(v: &[f64], members: usize) -> Vec<f64> {
     (0..members).into_par_iter().map(of).collect()
 }
 
+/// What each member gains in a pair of orders, and the two ends of the game.
+type Pair = (Vec<f64>, (f64, f64));
+
 /// Values from drawn orders.
 struct Drawn {
     values: Vec<f64>,
@@ -159,7 +162,7 @@ impl Drawn {
             }
             Ok((gains, ends))
         };
-        let drawn: Result<Vec<(Vec<f64>, (f64, f64))>> = (0..pairs).into_par_iter().map(one).collect();
+        let drawn: Result<Vec<Pair>> = (0..pairs).into_par_iter().map(one).collect();
         let drawn = drawn?;
         let n = pairs as f64;
         let mean = |i: usize| drawn.iter().map(|d| d.0[i]).sum::<f64>() / n;

@@ -95,8 +95,8 @@ pub struct Opened {
 /// [`Error::Data`] for data that cannot be read or parted; [`Error::Argument`] for a split that cannot be.
 pub fn open_data(recipe: &Recipe, root: &Path) -> Result<Opened> {
     let data = open(&recipe.data, root, Some(recipe.task), recipe.split.column.as_deref())?;
-    let tables = recipe.members.iter().all(|(_, m)| matches!(m, Member::Predictions { .. }));
-    if data.source.schema().fields.is_empty() && !(tables && !recipe.members.is_empty()) {
+    let reads = recipe.members.iter().any(|(_, m)| !matches!(m, Member::Predictions { .. }));
+    if data.source.schema().fields.is_empty() && (reads || recipe.members.is_empty()) {
         return Err(Error::data("the data have no input columns").at("data").remedy(
             "name some under data: {columns: ...}, or unset only; tables of predictions alone need none",
         ));
