@@ -130,7 +130,7 @@ pub struct Merge {
 #[derive(Debug, clap::Args)]
 pub struct Fuse {
     /// Tables of predictions: csv or parquet with a column a class (of two classes one is enough), or npy arrays
-    /// [rows, classes], [rows] or [members, rows, classes].
+    /// of rows and classes, of rows, or of members, rows and classes.
     #[arg(required = true)]
     pub predictions: Vec<PathBuf>,
     /// The truth: a csv or parquet table with a row for each row, or an npy array.
