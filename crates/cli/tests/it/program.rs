@@ -12,6 +12,23 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn flags_of_merge_that_do_not_go_together() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("m.yaml"), "merge_method: passthrough\nmodels: [a]\n").unwrap();
+    for (arguments, words) in [
+        (&["merge", "m.yaml", "out", "--html", "page.html"][..], "--html writes what --analyze finds"),
+        (&["merge", "--verify", "out", "--resume"], "--resume"),
+        (&["merge", "absent.yaml", "out"], "no such merge file"),
+        // With a folder, --check asks for no more than without one.
+        (&["merge", "m.yaml", "out", "--check"], "not on this machine"),
+    ] {
+        let done = csl(dir.path(), arguments);
+        assert_eq!(done.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&done.stderr).contains(words), "{arguments:?}: {}", text(&done.stderr));
+    }
+}
+
+#[test]
 fn list_names_methods_and_helps_with_spelling() {
     let dir = tempfile::tempdir().unwrap();
     let all = csl(dir.path(), &["list"]);

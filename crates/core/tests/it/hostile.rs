@@ -364,7 +364,7 @@ fn shards_lie_beside_their_index_and_hold_what_it_says() {
     for (told, map) in [
         ("outside", r#"{"a":"../outside.safetensors"}"#),
         ("outside", r#"{"a":"/etc/passwd"}"#),
-        ("cannot be read", r#"{"a":"two.safetensors"}"#),
+        ("that the index names is missing", r#"{"a":"two.safetensors"}"#),
         ("\"b\" is in no shard", r#"{"a":"one.safetensors","b":"one.safetensors"}"#),
         ("\"a\" is in a shard that it does not name", r#"{"b":"one.safetensors"}"#),
         ("damaged", r#"{"a":"model.safetensors.index.json"}"#),
@@ -380,7 +380,7 @@ fn shards_lie_beside_their_index_and_hold_what_it_says() {
 #[test]
 fn other_files_are_told_apart() {
     for (told, bytes) in [
-        ("no checkpoint", &b""[..]),
+        ("the file is empty", &b""[..]),
         ("no checkpoint", b"\x89HDF\r\n\x1a\n"),
         ("git lfs pull", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
         ("no valid index", b"{\"a\": 1}"),
