@@ -18,7 +18,7 @@ use crate::run::{
     Along, Lock, Merged, Provenance, Running, State, WriteTokenizer, another, beside, check_goal,
     check_space, copy_tokenizer, goal, key, run,
 };
-use crate::tokens::{self, check_template, check_words, has_policy, too_little};
+use crate::tokens::{self, check_template, check_words, has_policy};
 
 /// The longest merge file, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -162,9 +162,6 @@ impl MergeFile {
             Err(told) => return Err(self.refused(all.into_iter().chain(told).collect())),
         };
         let estimate = estimate(&plan, &models, tokenizers, limits.threads, limits.memory)?;
-        if let Some(most) = limits.memory.filter(|most| tokenizers > 0 && estimate.memory > *most) {
-            return Err(too_little(estimate.memory, most).into());
-        }
         Ok((Ready { config: config.clone(), models, plan, estimate }, all))
     }
 

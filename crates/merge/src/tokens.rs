@@ -117,7 +117,7 @@ pub fn read(
 }
 
 /// The error about memory that does not hold the tokenizers.
-pub fn too_little(needed: u64, most: u64) -> Error {
+fn too_little(needed: u64, most: u64) -> Error {
     Error::argument("the memory that is allowed is too little for the tokenizers")
         .at("--max-memory")
         .expected(format!("more than {}", megabytes(needed)))
