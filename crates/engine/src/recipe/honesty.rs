@@ -179,7 +179,8 @@ fn honest(root: &Node, findings: &mut List) {
                 .expected("two domains, as in source: {domain: a}, target: {domain: b}");
             findings.push(finding.at(below(&path, "target")));
         }
-        if let Some(on) = entry.value.get("on").filter(|on| on.items().len() == 1) {
+        let joins = entry.value.entry("fusion").is_some();
+        if let Some(on) = entry.value.get("on").filter(|on| joins && on.items().len() == 1) {
             let finding = Finding::warning("there is only one modality to bring together", on.span)
                 .remedy("fit one member on it instead");
             findings.push(finding.at(below(&path, "on")));
