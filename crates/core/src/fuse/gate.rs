@@ -173,7 +173,7 @@ fn open(weights: &[f64], features: &[f64], present: impl Fn(usize) -> bool, out:
 
 /// The mean loss of the mixture.
 struct GateLoss<'a> {
-    evidence: &'a Evidence,
+    evidence: &'a Evidence<'a>,
     /// `[row, feature]`.
     features: &'a Array2<f64>,
     unit: f64,
@@ -207,7 +207,7 @@ impl GateLoss<'_> {
         for row in rows {
             let features = self.features.row(row).to_vec();
             open(weights, &features, |m| evidence.has(m, row), &mut gates);
-            let said = |m: usize| f64::from(evidence.columns[m][row]);
+            let said = |m: usize| f64::from(evidence.at(m, row));
             let q: f64 = gates.iter().enumerate().map(|(m, g)| g * said(m)).sum();
             let weight = evidence.weight[row];
             let pull = match evidence.truth.get(row) {
