@@ -16,6 +16,7 @@ use consilience_core::model::{
     Classes, Context, Fused, Fuser, Honest, Mask, Origin, Predictions, Quiet, Stop, Target,
 };
 use consilience_core::seed::Seed;
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 fn main() {
@@ -111,7 +112,7 @@ fn made(rows: usize, members: usize) -> Honest {
         (state >> 40) as f32 / (1u64 << 24) as f32
     };
     let codes: Vec<u32> = (0..rows).map(|_| u32::from(unit() < 0.3)).collect();
-    let mut all = Vec::new();
+    let mut all: Vec<(String, Predictions, Origin)> = Vec::new();
     for m in 0..members {
         let skill = 0.5 + 1.5 * m as f32 / members as f32;
         let mut p = Matrix::zeros((rows, 2));
@@ -123,6 +124,10 @@ fn made(rows: usize, members: usize) -> Honest {
         }
         let ids = (0..rows as u64).collect();
         let p = Predictions::probabilities(ids, classes.clone(), p, Mask::none(rows)).unwrap();
+        let p = match all.first() {
+            Some((_, first, _)) => p.sharing_ids(first),
+            None => p,
+        };
         all.push((format!("m{m}"), p, Origin::OutOfFold));
     }
     let fold = (0..rows).map(|r| (r % 5) as u32).collect();
@@ -130,32 +135,76 @@ fn made(rows: usize, members: usize) -> Honest {
     honest.expecting(std::collections::BTreeSet::from([vec![true; members]])).unwrap()
 }
 
+/// Times one thing, beside a plain read of all that the members say by the same threads.
 fn scale(rows: usize, members: usize, what: &str) {
     let honest = made(rows, members);
-    let before = peak();
-    let start = Instant::now();
+    let cells: Vec<&[f32]> = honest.predictions().map(|p| p.p().unwrap().as_slice().unwrap()).collect();
     let build = |name: &str, settings: Value| fuse::REGISTRY.build(name, &settings).unwrap();
-    match what {
-        "greedy" => drop(fit(build("greedy", json!({"steps": 100})).as_ref(), &honest)),
-        "auc" => drop(fit(build("greedy", json!({"steps": 5, "objective": "auc"})).as_ref(), &honest)),
-        "weighted" => drop(fit(build("weighted", json!({})).as_ref(), &honest)),
-        "mean" => {
-            let fused = fit(build("soft_vote", json!({})).as_ref(), &honest);
-            let said: Vec<Predictions> = honest.predictions().cloned().collect();
-            let start = Instant::now();
-            let out = fused.fuse(&said, None).unwrap();
-            println!("scale,mean of {} rows,seconds,{:.4}", out.rows(), start.elapsed().as_secs_f64());
-        }
-        _ => {}
-    }
-    println!("scale,{what},seconds,{:.4}", start.elapsed().as_secs_f64());
-    println!("scale,{what},input MB,{:.0}", before);
-    println!("scale,{what},peak MB,{:.0}", peak());
+    let soft = (what == "mean").then(|| fit(build("soft_vote", json!({})).as_ref(), &honest));
+    let said: Vec<Predictions> = honest.predictions().cloned().collect();
+    let input = memory("VmRSS");
+    // The kernel forgets the peak of making the input.
+    let forgotten = std::fs::write("/proc/self/clear_refs", "5").is_ok();
+    let seconds = |run: &mut dyn FnMut()| {
+        let start = Instant::now();
+        run();
+        start.elapsed().as_secs_f64()
+    };
+    let greedy = |settings: Value| drop(fit(build("greedy", settings).as_ref(), &honest));
+    let (steps, rounds) = match what {
+        "greedy" => (100, 1),
+        "auc" => (5, 1),
+        _ => (1, if what == "mean" { 5 } else { 1 }),
+    };
+    let mut times: Vec<f64> = (0..rounds)
+        .map(|_| {
+            seconds(&mut || match (what, &soft) {
+                ("greedy", _) => greedy(json!({"steps": steps})),
+                ("auc", _) => greedy(json!({"steps": steps, "objective": "auc"})),
+                ("weighted", _) => drop(fit(build("weighted", json!({})).as_ref(), &honest)),
+                ("mean", Some(soft)) => drop(soft.fuse(&said, None).unwrap()),
+                _ => {}
+            })
+        })
+        .collect();
+    let peak = if forgotten { memory("VmHWM") } else { f64::NAN };
+    let mut reads: Vec<f64> = (0..5)
+        .map(|_| {
+            seconds(&mut || {
+                let _ = std::hint::black_box(read(&cells));
+            })
+        })
+        .collect();
+    println!("scale,{what},seconds,{:.4}", median(&mut times));
+    println!("scale,{what},seconds a step,{:.4}", median(&mut times) / f64::from(steps));
+    println!("scale,{what},reading once seconds,{:.4}", median(&mut reads));
+    println!("scale,{what},input MB,{input:.0}");
+    println!("scale,{what},beyond MB,{:.0}", peak - input);
 }
 
-/// The most memory that this process had at once, in MB.
-fn peak() -> f64 {
+/// What reading costs: sums in lanes, a member after the other.
+fn read(cells: &[&[f32]]) -> f32 {
+    let member = |cells: &[f32]| {
+        let mut lanes = [0.0f32; 32];
+        for chunk in cells.as_chunks::<32>().0 {
+            lanes.iter_mut().zip(chunk).for_each(|(l, c)| *l += c);
+        }
+        lanes.iter().sum::<f32>()
+    };
+    cells.iter().map(|c| c.par_chunks(1 << 18).map(member).sum::<f32>()).sum()
+}
+
+fn median(numbers: &mut [f64]) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// What this process holds (`VmRSS`), or held at most (`VmHWM`), in MB.
+fn memory(what: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|v| v.parse::<f64>().ok()).map_or(f64::NAN, |kb| kb / 1024.0)
+    let line = status.lines().find(|l| l.starts_with(what)).unwrap_or_default();
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|v| v.parse::<f64>().ok())
+        .map_or(f64::NAN, |kb| kb * 1024.0 / 1e6)
 }

@@ -314,7 +314,7 @@ impl Fused for ByVoices {
                 out.row_mut(*row).assign(&line);
             }
         }
-        Predictions::for_task(aligned.ids().to_vec(), &self.task, out, aligned.silent())
+        aligned.predictions(out)
     }
 
     fn graph(&self, graph: &mut Graph, members: &[Said]) -> Result<Value> {

@@ -13,7 +13,7 @@ const BLOCK: usize = 1024;
 
 /// The mean loss of the mixture, and `balance` times the squared coefficient of variation of the members' importance.
 pub(super) struct GateLoss<'a> {
-    pub(super) evidence: &'a Evidence,
+    pub(super) evidence: &'a Evidence<'a>,
     /// `[row, feature]`.
     pub(super) features: &'a Array2<f64>,
     /// In which squared errors are measured.
@@ -96,7 +96,7 @@ impl GateLoss<'_> {
 
     /// The loss of the mean of the members, and its slopes in `z` added to those that are there.
     fn mixture(&self, row: usize, gates: &[f64], slopes: &mut [f64]) -> f64 {
-        let said = |m: usize| f64::from(self.evidence.columns[m][row]);
+        let said = |m: usize| f64::from(self.evidence.at(m, row));
         let q: f64 = gates.iter().enumerate().map(|(m, g)| g * said(m)).sum();
         let weight = self.evidence.weight[row];
         let (value, pull) = match self.evidence.truth.get(row) {
@@ -115,7 +115,7 @@ impl GateLoss<'_> {
     /// The loss that is expected of a member drawn by the gate, and its slopes in `z` added to those that are there.
     fn choice(&self, row: usize, gates: &[f64], slopes: &mut [f64]) -> f64 {
         let loss = |m: usize| {
-            let said = f64::from(self.evidence.columns[m][row]);
+            let said = f64::from(self.evidence.at(m, row));
             match self.evidence.truth.get(row) {
                 // An absent member has no gate and no loss.
                 _ if !self.evidence.has(m, row) => 0.0,

@@ -101,7 +101,7 @@ fn a_greedy_selection_of_values_goes_from_the_best_member_to_the_optimum() {
     let error = |weights: &[f64]| {
         let rows = 0..evidence.rows.len();
         let q =
-            |r: usize| weights.iter().zip(&evidence.columns).map(|(w, c)| w * f64::from(c[r])).sum::<f64>();
+            |r: usize| weights.iter().enumerate().map(|(m, w)| w * f64::from(evidence.at(m, r))).sum::<f64>();
         rows.map(|r| (f64::from(evidence.truth[r]) - q(r)).powi(2)).sum::<f64>() / evidence.rows.len() as f64
     };
     let stop = Stop::default();

@@ -5,16 +5,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_voices::{EVERY_SET, by_voices};
-use super::evidence::{Evidence, voiced_rows};
-use super::greedy_scores::{ColumnScores, RowMeasure, RowScores, Score, Scores};
+use super::evidence::Evidence;
+use super::greedy_area::AreaScores;
+use super::greedy_columns::ColumnScores;
+use super::greedy_rows::{RowMeasure, RowScores};
+use super::greedy_scores::Scores;
 use super::pool::{Content, Pool};
 use crate::error::{Error, Result};
-use crate::model::{Context, Fused, Fuser, Honest, Inputs, Task};
+use crate::model::{Classes, Context, Fused, Fuser, Honest, Inputs, Task};
 use crate::registry::Method;
 use crate::seed::Seed;
 
 /// Losses are compared to this precision unless even the best is below [`FINE`], so that rounding decides nothing.
-const PRECISION: f64 = 1e-6;
+pub(super) const PRECISION: f64 = 1e-6;
 /// A first loss below this is compared exactly.
 const FINE: f64 = 1e-4;
 
@@ -31,6 +34,8 @@ pub enum Objective {
     Accuracy,
     /// `mean sum_c (p_c - y_c)^2`.
     Brier,
+    /// One minus the area under the ROC curve, of two classes.
+    Auc,
     /// `mean (y - prediction)^2`.
     SquaredError,
 }
@@ -93,6 +98,7 @@ impl Fuser for Greedy {
         let fits = match self.objective {
             Objective::Auto => true,
             Objective::LogLoss | Objective::Accuracy | Objective::Brier => task.classes().is_some(),
+            Objective::Auc => task.classes().is_some_and(|c| c.count() == 2),
             Objective::SquaredError => task.classes().is_none(),
         };
         if fits {
@@ -100,7 +106,11 @@ impl Fuser for Greedy {
         }
         Err(Error::argument("the objective does not fit the task")
             .at("objective")
-            .expected(if task.classes().is_some() { "log_loss, accuracy or brier" } else { "squared_error" })
+            .expected(match task.classes().map(Classes::count) {
+                None => "squared_error",
+                Some(2) => "log_loss, accuracy, brier or auc",
+                Some(_) => "log_loss, accuracy or brier",
+            })
             .remedy("leave it out: auto chooses by the task"))
     }
 
@@ -156,10 +166,10 @@ impl Greedy {
     }
 
     fn select_among(&self, honest: &Honest, among: &[bool], context: &Context<'_>) -> Result<Picks> {
-        let by_row = |measure| RowScores::new(honest, voiced_rows(honest)?, measure);
         match self.objective {
-            Objective::Accuracy => self.race(by_row(RowMeasure::Error)?, among, context),
-            Objective::Brier => self.race(by_row(RowMeasure::Brier)?, among, context),
+            Objective::Accuracy => self.race(RowScores::new(honest, RowMeasure::Error)?, among, context),
+            Objective::Brier => self.race(RowScores::new(honest, RowMeasure::Brier)?, among, context),
+            Objective::Auc => self.race(AreaScores::new(honest)?, among, context),
             Objective::Auto | Objective::LogLoss | Objective::SquaredError => {
                 self.race(ColumnScores::new(Evidence::new(honest)?), among, context)
             }
@@ -172,23 +182,20 @@ impl Greedy {
         let mut precision = 0.0;
         for step in 0..self.steps {
             context.stop.check()?;
-            let mut candidates = scores.candidates();
-            for (candidate, _) in candidates.iter_mut().zip(among).filter(|(_, among)| !**among) {
-                candidate.loss = f64::INFINITY;
-            }
+            let mut losses = scores.losses(among);
             if step == 0 {
-                let best = candidates.iter().map(|c| c.loss).fold(f64::INFINITY, f64::min);
+                let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
                 precision = if best > FINE { PRECISION } else { 0.0 };
             }
             if precision > 0.0 {
-                candidates.iter_mut().for_each(|c| c.loss = (c.loss / precision).round() * precision);
+                losses.iter_mut().for_each(|l| *l = (*l / precision).round() * precision);
             }
-            let Some(best) = choose(&candidates, &used) else {
+            let Some(best) = choose(&losses, &used, |m| scores.second(m)) else {
                 return Err(Error::internal("a selection among no members"));
             };
             used[best] = true;
             picks.order.push(best);
-            picks.losses.push(candidates[best].loss);
+            picks.losses.push(losses[best]);
             scores.add(best);
         }
         let shortest =
@@ -200,12 +207,17 @@ impl Greedy {
 }
 
 /// The lowest loss; among equals members used before, then the lower second loss, then the first.
-fn choose(candidates: &[Score], used: &[bool]) -> Option<usize> {
-    let key = |i: usize| (candidates[i].loss, !used[i], candidates[i].second);
-    (0..candidates.len()).min_by(|&a, &b| {
-        let (x, y) = (key(a), key(b));
-        x.0.total_cmp(&y.0).then(x.1.cmp(&y.1)).then(x.2.total_cmp(&y.2))
-    })
+fn choose(losses: &[f64], used: &[bool], second: impl Fn(usize) -> f64) -> Option<usize> {
+    let best = losses.iter().copied().filter(|l| l.is_finite()).min_by(f64::total_cmp)?;
+    let mut equal: Vec<usize> = (0..losses.len()).filter(|m| losses[*m] == best).collect();
+    if equal.iter().any(|m| used[*m]) {
+        equal.retain(|m| used[*m]);
+    }
+    if equal.len() == 1 {
+        return equal.first().copied();
+    }
+    let seconds = equal.iter().map(|m| (*m, second(*m)));
+    seconds.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(m, _)| m)
 }
 
 #[cfg(test)]
@@ -214,11 +226,22 @@ mod tests {
 
     #[test]
     fn ties_prefer_the_used_then_the_second_loss_then_the_first() {
-        let s = |loss, second| Score { loss, second };
-        assert_eq!(choose(&[s(0.1, 3.0), s(0.1, 2.0), s(0.1, 1.0)], &[true, true, false]), Some(1));
-        assert_eq!(choose(&[s(0.1, 3.0), s(0.1, 3.0)], &[false, false]), Some(0));
-        assert_eq!(choose(&[s(0.2, 0.0), s(0.1, 3.0)], &[true, false]), Some(1));
-        assert_eq!(choose(&[], &[]), None);
+        let choose = |losses: &[f64], seconds: &[f64], used: &[bool]| choose(losses, used, |m| seconds[m]);
+        assert_eq!(choose(&[0.1, 0.1, 0.1], &[3.0, 2.0, 1.0], &[true, true, false]), Some(1));
+        assert_eq!(choose(&[0.1, 0.1], &[3.0, 3.0], &[false, false]), Some(0));
+        assert_eq!(choose(&[0.2, 0.1], &[0.0, 3.0], &[true, false]), Some(1));
+        assert_eq!(choose(&[f64::INFINITY], &[0.0], &[false]), None);
+        assert_eq!(choose(&[], &[], &[]), None);
+    }
+
+    #[test]
+    fn areas_are_for_two_classes() {
+        let greedy = Greedy { objective: Objective::Auc, ..Greedy::default() };
+        let check = |data: &Honest| greedy.check(&data.target().task(), data.count());
+        assert!(check(&crate::fuse::cases::honest(50, 2, 2, false)).is_ok());
+        let error = check(&crate::fuse::cases::honest(50, 3, 2, false)).unwrap_err().to_string();
+        assert!(error.contains("brier"), "{error}");
+        assert!(check(&crate::fuse::cases::values(50, 2, false)).is_err());
     }
 
     #[test]

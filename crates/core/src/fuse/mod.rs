@@ -27,6 +27,10 @@ mod golden;
 #[cfg(test)]
 mod golden_ways;
 mod greedy;
+mod greedy_area;
+mod greedy_columns;
+mod greedy_logs;
+mod greedy_rows;
 mod greedy_scores;
 mod hard_vote;
 mod median;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::aligned::{Aligned, add_as_is};
+use super::aligned::Aligned;
 use super::mixed::mixed;
 use crate::error::{Error, Result};
 use crate::model::graph::{Answer, Element, Graph, Value};
@@ -64,10 +64,9 @@ impl Fused for Pool {
 
     fn fuse(&self, members: &[Predictions], _: Option<&Batch>) -> Result<Predictions> {
         let aligned = Aligned::new(members, &self.task, self.weights.len())?;
-        let weigh = |_, w: &mut [f64]| w.copy_from_slice(&self.weights);
         match self.content {
-            Content::Prediction => aligned.mix(weigh, add_as_is),
-            Content::Vote => aligned.mix(weigh, add_vote),
+            Content::Prediction => aligned.average(&self.weights),
+            Content::Vote => aligned.mix(|_, w| w.copy_from_slice(&self.weights), add_vote),
         }
     }
 

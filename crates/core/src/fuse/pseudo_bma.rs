@@ -102,15 +102,15 @@ impl Fuser for PseudoBma {
 }
 
 /// `[row, member]`: the log scores of the members less their mean over those present on the row; zero where absent.
-fn centered(evidence: &Evidence) -> Vec<f64> {
+fn centered(evidence: &Evidence<'_>) -> Vec<f64> {
     let (rows, count) = (evidence.rows.len(), evidence.count());
     let mut scores = vec![0.0; rows * count];
-    for (m, column) in evidence.columns.iter().enumerate() {
+    for m in 0..count {
         let present = |r: usize| evidence.has(m, r);
         let score: Box<dyn Fn(usize) -> f64> = if evidence.truth.is_empty() {
-            Box::new(|r| f64::from(column[r]).ln())
+            Box::new(|r| f64::from(evidence.at(m, r)).ln())
         } else {
-            let square = |r: usize| (f64::from(evidence.truth[r]) - f64::from(column[r])).powi(2);
+            let square = |r: usize| (f64::from(evidence.truth[r]) - f64::from(evidence.at(m, r))).powi(2);
             let (mut sum, mut total) = (0.0, 0.0);
             for r in (0..rows).filter(|r| present(*r)) {
                 sum += evidence.weight[r] * square(r);
@@ -133,7 +133,7 @@ fn centered(evidence: &Evidence) -> Vec<f64> {
 }
 
 /// How many rows there are: those with a weight.
-fn rows(evidence: &Evidence) -> f64 {
+fn rows(evidence: &Evidence<'_>) -> f64 {
     evidence.weight.iter().filter(|w| **w > 0.0).count() as f64
 }
 
@@ -148,7 +148,12 @@ fn summed(scores: &[f64], weight: &[f64], rows: f64) -> Vec<f64> {
 }
 
 /// The sums under draws of the Bayesian bootstrap.
-fn drawn(scores: &[f64], evidence: &Evidence, draws: u32, context: &Context<'_>) -> Result<Vec<Vec<f64>>> {
+fn drawn(
+    scores: &[f64],
+    evidence: &Evidence<'_>,
+    draws: u32,
+    context: &Context<'_>,
+) -> Result<Vec<Vec<f64>>> {
     let seed = context.seed.child("bootstrap");
     let one = |draw: u64| -> Result<Vec<f64>> {
         context.stop.check()?;
@@ -161,7 +166,7 @@ fn drawn(scores: &[f64], evidence: &Evidence, draws: u32, context: &Context<'_>)
 }
 
 /// A draw from a gamma distribution for each row, with its weight (of a mean of one) for the shape.
-fn shares(evidence: &Evidence, seed: Seed) -> Vec<f64> {
+fn shares(evidence: &Evidence<'_>, seed: Seed) -> Vec<f64> {
     let mut rng = seed.rng();
     let rows = rows(evidence);
     let shape = |weight: f64| if evidence.equal { 1.0 } else { weight * rows };

@@ -9,6 +9,8 @@ use super::calibrated::Calibrated;
 use super::cases::said;
 use super::evidence::Evidence;
 use super::greedy::Greedy;
+use super::greedy_area::AreaScores;
+use super::greedy_scores::Scores;
 use super::weighted::best_weights;
 use crate::array::{MIN_PROBABILITY, Matrix, argmax};
 use crate::calibrate;
@@ -111,12 +113,17 @@ fn weights_reach_the_optimum_of_the_simplex() {
 #[test]
 fn greedy_takes_members_in_the_order_of_autogluon() {
     let Some(dir) = shared() else { return };
-    for (name, objective) in [("credit", "log_loss"), ("digits", "log_loss"), ("digits", "accuracy")] {
+    for (name, objective, theirs) in [
+        ("credit", "log_loss", "log_loss"),
+        ("digits", "log_loss", "log_loss"),
+        ("digits", "accuracy", "accuracy"),
+        ("credit", "auc", "roc_auc"),
+    ] {
         let honest = load(&dir, name, "oof", "y_train", true);
         let greedy: Greedy = decode(&json!({"objective": objective})).unwrap();
         let stop = Stop::default();
         let picks = greedy.select(&honest, &Context::new(Seed::new(1), &Quiet, &stop)).unwrap();
-        let path = dir.join(format!("{name}_ag_greedy_{objective}_25.json"));
+        let path = dir.join(format!("{name}_ag_greedy_{theirs}_25.json"));
         let theirs: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let order: Vec<usize> = serde_json::from_value(theirs["order"].clone()).unwrap();
         assert_eq!(picks.order, order, "{name} {objective}");
@@ -124,6 +131,27 @@ fn greedy_takes_members_in_the_order_of_autogluon() {
         for (ours, theirs) in picks.losses.iter().zip(&losses) {
             assert!((ours - theirs).abs() < 1.5e-6, "{name} {objective}: {ours} {theirs}");
         }
+    }
+}
+
+/// Of its hundred steps by AUC some tie to six decimals; it then draws at random among the members used before, so that
+/// no rule gives its order. Each of its picks is one of those that tie, given the picks before it.
+#[test]
+fn a_hundred_picks_of_autogluon_by_auc_are_among_the_best() {
+    let Some(dir) = shared() else { return };
+    let honest = load(&dir, "credit", "oof", "y_train", true);
+    let theirs = std::fs::read_to_string(dir.join("credit_ag_greedy_roc_auc_100.json")).unwrap();
+    let theirs: Value = serde_json::from_str(&theirs).unwrap();
+    let order: Vec<usize> = serde_json::from_value(theirs["order"].clone()).unwrap();
+    let losses: Vec<f64> = serde_json::from_value(theirs["traj"].clone()).unwrap();
+    assert_eq!(order.len(), 81);
+    let mut scores = AreaScores::new(&honest).unwrap();
+    for (step, (pick, loss)) in order.iter().zip(losses).enumerate() {
+        let ours = scores.losses(&vec![true; honest.count()]);
+        let best = ours.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(ours[*pick] - best < 1e-6, "step {step}: {} and {best}", ours[*pick]);
+        assert!((ours[*pick] - loss).abs() < 1.5e-6, "step {step}: {} and {loss}", ours[*pick]);
+        scores.add(*pick);
     }
 }
 

@@ -107,7 +107,7 @@ impl Fused for Stacked {
         let present = |m: usize, r: usize| aligned.present(m, r);
         let x = self.layout.features(aligned.views(), &present, &rows, &self.task);
         let out = self.learner.predict(x.view())?;
-        Predictions::for_task(aligned.ids().to_vec(), &self.task, out, aligned.silent())
+        aligned.predictions(out)
     }
 
     fn graph(&self, graph: &mut Graph, members: &[Answer]) -> Result<Value> {

@@ -56,15 +56,15 @@ impl Fuser for Weighted {
         let best = best_weights(&Evidence::new(honest)?, context.seed, context.stop)?;
         let whole = Pool::new(task.clone(), &best.weights, Content::Prediction)?;
         by_voices(Box::new(whole), honest, None, context, EVERY_SET, &|honest, rows, voices, context| {
-            let evidence = Evidence::new(&honest.take(rows).only(voices))?;
-            let best = best_weights(&evidence, context.seed, context.stop)?;
+            let own = honest.take(rows).only(voices);
+            let best = best_weights(&Evidence::new(&own)?, context.seed, context.stop)?;
             Ok(Box::new(Pool::among(task.clone(), voices, &best.weights, Content::Prediction)?))
         })
     }
 }
 
 /// The best weights for the evidence, with the value and the gap of the objective.
-pub(super) fn best_weights(evidence: &Evidence, seed: Seed, stop: &Stop) -> Result<Minimum> {
+pub(super) fn best_weights(evidence: &Evidence<'_>, seed: Seed, stop: &Stop) -> Result<Minimum> {
     let count = evidence.count();
     let uniform = vec![1.0 / count as f64; count];
     let masked = evidence.present.is_some();
@@ -86,7 +86,7 @@ pub(super) fn best_weights(evidence: &Evidence, seed: Seed, stop: &Stop) -> Resu
 
 /// The mean loss of the pool over the evidence, as a function of weights `v` with `w = floor + (1 - m floor) v`.
 struct PoolLoss<'a> {
-    evidence: &'a Evidence,
+    evidence: &'a Evidence<'a>,
     floor: f64,
     unit: f64,
 }
@@ -110,8 +110,10 @@ impl PoolLoss<'_> {
         let total: f64 = w.iter().sum();
         let mut sum = vec![0.0f64; rows.len()];
         let mut weight = vec![if self.evidence.present.is_some() { 0.0 } else { total }; rows.len()];
-        for (j, column) in self.evidence.columns.iter().enumerate().filter(|(j, _)| w[*j] > 0.0) {
-            for (s, a) in sum.iter_mut().zip(&column[rows.clone()]) {
+        let mut spare = Vec::new();
+        for j in (0..w.len()).filter(|j| w[*j] > 0.0) {
+            let column = self.evidence.column(j, rows.clone(), &mut spare);
+            for (s, a) in sum.iter_mut().zip(column) {
                 *s += w[j] * f64::from(*a);
             }
             if let Some(present) = &self.evidence.present {
@@ -143,9 +145,10 @@ impl PoolLoss<'_> {
         let omega = &self.evidence.weight[rows.clone()];
         let log = self.evidence.truth.is_empty();
         let mut columns = Vec::with_capacity(w.len());
-        for (j, column) in self.evidence.columns.iter().enumerate() {
+        let mut spare = Vec::new();
+        for j in 0..w.len() {
             let mut out = Vec::with_capacity(rows.len());
-            for (i, a) in column[rows.clone()].iter().enumerate() {
+            for (i, a) in self.evidence.column(j, rows.clone(), &mut spare).iter().enumerate() {
                 let q = sum[i] / weight[i];
                 let a = f64::from(*a);
                 let slope = if log { (a / q - 1.0) / weight[i] } else { (a - q) / weight[i] };

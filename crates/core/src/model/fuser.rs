@@ -58,7 +58,7 @@ impl Honest {
         };
         let task = target.task();
         for (name, p, _) in &members {
-            if p.ids() != first.ids() {
+            if !p.same_rows(first) {
                 return Err(Error::model("members predict different rows")
                     .at(format!("member \"{name}\""))
                     .expected(format!("the {} rows of \"{first_name}\", in the same order", first.rows()))
@@ -99,7 +99,16 @@ impl Honest {
                 }
             }
         }
-        Ok(Self { members, target, fold, group, weight, expected: None, costs: None })
+        // The ids once, and not once a member.
+        let mut shared: Vec<(String, Predictions, Origin)> = Vec::with_capacity(members.len());
+        for (name, p, origin) in members {
+            let p = match shared.first() {
+                Some((_, first, _)) => p.sharing_ids(first),
+                None => p,
+            };
+            shared.push((name, p, origin));
+        }
+        Ok(Self { members: shared, target, fold, group, weight, expected: None, costs: None })
     }
 
     /// The same, with what it costs to ask each member about a row, in any unit: what a cascade saves.
