@@ -173,12 +173,18 @@ fn a_student_learns_from_what_its_teacher_says_of_rows_it_has_not_seen() {
     assert!(candidate(&done, "small").cost.parameters < candidate(&done, "both").cost.parameters);
     let again = place.run(&recipe("{folds: 3}", HALVES, both));
     assert_eq!(predicted(&done, "net: yes"), predicted(&again, "net: yes"));
-    let (code, error) = place.refused(&recipe(
-        "{folds: 3}",
-        HALVES,
-        "both: {fuse: soft_vote, of: [knows_a, knows_b]}, s: {distill: knn, teacher: both, on: [a], share: 2}",
-    ));
-    assert!(code == 2 && error.contains("share"), "{error}");
+    // A number out of range, a learner that cannot, rows that the teacher has seen.
+    let vote = |student: &str| {
+        format!("both: {{fuse: soft_vote, of: [knows_a, knows_b]}}, s: {{{student}, teacher: both, on: [a]}}")
+    };
+    let text = recipe("{folds: 3}", HALVES, &vote("distill: logistic, share: 2"));
+    let findings =
+        consilience_engine::recipe::load(&text, "t.yaml", &catalog::methods()).unwrap_err().to_string();
+    assert!(findings.contains("share: 2") && findings.contains("out of range"), "{findings}");
+    let (code, error) = place.refused(&recipe("{folds: 3}", HALVES, &vote("distill: knn")));
+    assert!(code == 2 && error.contains("teacher"), "{error}");
+    let (code, error) = place.refused(&recipe("validation", HALVES, &vote("distill: logistic")));
+    assert!(code >= 2 && error.contains("teacher"), "{error}");
 }
 
 #[test]
