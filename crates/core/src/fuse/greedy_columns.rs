@@ -171,7 +171,7 @@ mod tests {
             assert!(lazy.1.iter().zip(&all.1).all(|(a, b)| (a - b).abs() < 1e-12));
             let masked = data.predictions().any(|p| p.absent().any());
             if data.target().codes().is_ok() && !masked {
-                assert!(2 * lazy.2 < all.2, "{} of {}", lazy.2, all.2);
+                assert!(lazy.2 < all.2, "{} of {}", lazy.2, all.2);
             }
         }
     }

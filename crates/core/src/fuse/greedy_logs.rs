@@ -119,7 +119,7 @@ mod tests {
             (0..7).map(|m| (0..1001).map(|r| ((r * 7 + m * 13) % 97 + 1) as f32 / 98.0).collect()).collect();
         let sum: Vec<f64> = (0..1001).map(|r| f64::from(r % 5)).collect();
         let views: Vec<&[f32]> = columns.iter().map(Vec::as_slice).collect();
-        let all = several(&sum, &vec![(); 1001], &views, |a, ()| *a);
+        let all = several(&sum, &[(); 1001], &views, |a, ()| *a);
         for (m, column) in columns.iter().enumerate() {
             assert_eq!(all[m].to_bits(), one(&sum, column).to_bits());
         }
