@@ -56,6 +56,13 @@ struct Side {
 pub fn compose(composing: &Composing<'_>, stop: &Stop) -> Result<Composed> {
     let model = ModelDir::open(composing.model)?.model(&catalog::loaders())?;
     let mut sides = sides(composing, model.as_ref())?;
+    let place = |path: &Path| path.canonicalize().ok();
+    let out = place(composing.out);
+    if out.is_some() && composing.predictions.iter().any(|p| place(p) == out) {
+        return Err(Error::argument("what is composed would replace a table that it is made from")
+            .at(composing.out.display())
+            .remedy("name another file with --out"));
+    }
     let mut writer = TableWriter::begin(composing.out)?;
     let mut done = Composed { rows: 0, silent: 0 };
     loop {
@@ -157,6 +164,12 @@ fn sides(composing: &Composing<'_>, model: &dyn Model) -> Result<Vec<Side>> {
             }
         }
         sides.push(side);
+    }
+    if !composing.names.is_empty() && composing.names.len() != known.len() {
+        return Err(Error::argument("there is not one name for each member of the tables")
+            .at("--names")
+            .expected(format!("{} names", known.len()))
+            .got(composing.names.len()));
     }
     let given = |column: &str| {
         sides.iter().flat_map(|s| &s.give).any(|(a, b)| a == column || b.as_deref() == Some(column))

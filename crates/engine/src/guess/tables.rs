@@ -183,12 +183,7 @@ fn members(
         }
         match tables.fold {
             // Folds in the table of the truth say that the predictions are out-of-fold.
-            _ if folds_known
-                || tables.unseen
-                || tables.split.is_some_and(|_| tables.fold.is_none() && tables.unseen) =>
-            {
-                line.push_str(", seen: none");
-            }
+            _ if folds_known || tables.unseen => line.push_str(", seen: none"),
             Some(fold) => {
                 let _ = write!(line, ", fold: {}", write_text(fold));
             }

@@ -14,7 +14,7 @@ use crate::codec::{read_json, write_json};
 use crate::outcome::Explained;
 use crate::recipe::Synthesis;
 
-/// From this many members on a composition is not fitted again without each of them: its weights are divided anew instead.
+/// Of more members than this a composition is not fitted again without each of them: its weights are divided anew instead.
 const MANY: usize = 12;
 
 /// Reads the members of a composition of predictions on honest rows; nothing for other kinds.
@@ -30,8 +30,13 @@ pub(super) fn explained(round: &Round<'_>, composition: Option<usize>) -> Result
     if fixed && draft.weights.is_none() {
         return Ok(None);
     }
-    let key =
-        json!({"composition": session.composing_key(name, &of, json!({"method": method, "prune": prune}))?});
+    let (judge, calibrate) = (&session.recipe.judge, session.recipe.calibrate.get(name));
+    let key = json!({
+        "composition": session.composing_key(name, &of, json!({
+            "method": method, "prune": prune, "calibrate": calibrate, "weights": draft.weights,
+        }))?,
+        "metric": judge.choose, "resamples": judge.resamples, "level": judge.level,
+    });
     let label = format!("{name}: explain");
     let step = session.step(&label, "explain", &key, |dir| {
         let honest = session.composed_honest(name, &of)?;

@@ -228,6 +228,12 @@ fn tables_of_other_rows_are_not_composed() {
     let short = [place.path().join("a2.csv"), paths[1].clone(), paths[2].clone()];
     let said = error(&short, &names);
     assert!(said.contains("different numbers of rows") && said.contains("199"), "{said}");
+    let few = error(&short, &names[..2]);
+    assert!(few.contains("3 names"), "{few}");
+    let over = Composing { model: &model, predictions: &paths, names: &[], id: None, out: &paths[0] };
+    let over = compose(&over, &Stop::default()).err().unwrap().to_string();
+    assert!(over.contains("would replace a table"), "{over}");
+    assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), a);
     place.write("a2.csv", a.replace("\nr7,", "\nr8x,"));
     let said = error(&short, &names);
     assert!(said.contains("another order") && said.contains("row 8"), "{said}");
